@@ -1,0 +1,58 @@
+"""Builds the kernels once for each instruction-set level; everything else is in pyproject.toml."""
+
+import os
+import sysconfig
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+KERNELS = "src/cecore/kernels/"
+X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+V3 = ["-mavx2", "-mfma"]
+V4 = [*V3, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
+LEVELS = {"baseline": [], **({"x86_v3": V3, "x86_v4": V4} if X86_64 else {})}
+STRICT = ["-O3", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-thread-jumps"]
+MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
+
+
+class BuildLevels(build_ext):
+    """The flags of each level, in the words of the compiler at hand."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def build_extension(self, ext):
+        level = ext.name.rpartition(".")[2]
+        if self.compiler.compiler_type == "msvc":
+            flags = ["/O2", "/fp:precise", *MSVC[level]]
+            inline = "__forceinline"
+        else:
+            flags = STRICT + LEVELS[level]
+            # Everything inlined: that is what makes one text serve for each type, method and kind of target.
+            inline = "inline __attribute__((always_inline))"
+            ext.extra_compile_args += ["-fvisibility=hidden", "-g0"]
+        ext.extra_compile_args += flags
+        ext.define_macros += [("CYTHON_INLINE", inline), ("CECORE_FLAGS", '"' + " ".join(flags) + '"')]
+        super().build_extension(ext)
+
+
+extensions = [
+    Extension(
+        f"cecore.kernels.{level}",
+        [f"{KERNELS}{level}.pyx"],
+        include_dirs=[numpy.get_include(), KERNELS],
+        depends=[KERNELS + name for name in ("kernels.pxi", "accumulator.pxi", "scalar_math.h", "cpu.h")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        # A machine that cannot build a level does without it; a release must have them all.
+        optional=level != "baseline" and os.environ.get("CECORE_REQUIRE_SIMD") != "1",
+    )
+    for level in LEVELS
+]
+
+setup(
+    ext_modules=cythonize(extensions, build_dir="build/cython"),
+    cmdclass={"build_ext": BuildLevels},
+)

@@ -1,0 +1,82 @@
+# The exact sum of float64 numbers >= 0: a fixed-point number wide enough for all of them.
+#
+# limb[i] holds multiples of 2^(32 i - 1074). An addend touches three neighbouring limbs with less than 2^33 each,
+# so that 2^29 additions fit before the carries must be passed on. The sum is an integer: it does not depend on
+# the order of the additions, and it is rounded once, when it is read.
+
+cdef enum:
+    LIMBS = 68  # 2098 bits of float64, and 64 for 2^64 addends
+    ADDITIONS_BETWEEN_CARRIES = 1 << 29
+
+cdef struct Accumulator:
+    int64_t limb[LIMBS]
+    double special  # the sum of the addends that are NaN or infinite
+    int64_t pending  # additions since the carries were last passed on
+
+
+cdef inline void accumulator_clear(Accumulator *sum) noexcept nogil:
+    memset(sum, 0, sizeof(Accumulator))
+
+
+cdef inline void accumulator_carry(Accumulator *sum) noexcept nogil:
+    cdef int64_t carry = 0
+    cdef int i
+    for i in range(LIMBS):
+        carry += sum.limb[i]
+        sum.limb[i] = carry & 0xffffffffLL
+        carry >>= 32
+    sum.pending = 0
+
+
+cdef inline void accumulator_add(Accumulator *sum, double x) noexcept nogil:
+    cdef uint64_t bits = cecore_bits(x)
+    cdef uint64_t biased = (bits >> 52) & 0x7ff
+    cdef uint64_t significand = bits & 0xfffffffffffffULL
+    cdef uint64_t low, high
+    cdef int shift, i
+    if biased == 0x7ff:
+        sum.special += x
+        return
+    if biased != 0:
+        significand |= 1ULL << 52
+        biased -= 1
+    i = <int>(biased >> 5)
+    shift = <int>(biased & 31)
+    low = (significand & 0xffffffffULL) << shift
+    high = (significand >> 32) << shift
+    sum.limb[i] += <int64_t>(low & 0xffffffffULL)
+    sum.limb[i + 1] += <int64_t>((low >> 32) + (high & 0xffffffffULL))
+    sum.limb[i + 2] += <int64_t>(high >> 32)
+    sum.pending += 1
+    if sum.pending == ADDITIONS_BETWEEN_CARRIES:
+        accumulator_carry(sum)
+
+
+cdef inline double accumulator_round(Accumulator *sum) noexcept nogil:
+    # The sum, rounded to nearest even: 64 bits from the highest one down, and a tail that only breaks ties.
+    cdef int top = LIMBS - 1
+    cdef int exponent, i
+    cdef uint64_t head, below, tail, kept, rest
+    if sum.special != 0:  # also where it is NaN
+        return sum.special
+    accumulator_carry(sum)
+    while top > 1 and sum.limb[top] == 0:
+        top -= 1
+    head = (<uint64_t>sum.limb[top] << 32) | <uint64_t>sum.limb[top - 1]
+    if head == 0:
+        return 0.0
+    below = <uint64_t>sum.limb[top - 2] if top > 1 else 0
+    exponent = 32 * (top - 1) - 1074
+    while not head >> 63:
+        head = (head << 1) | (below >> 31)
+        below = (below << 1) & 0xffffffffULL
+        exponent -= 1
+    tail = below
+    for i in range(top - 2):
+        tail |= <uint64_t>sum.limb[i]
+    kept = head >> 11
+    rest = head & 0x7ff
+    if rest > 0x400 or (rest == 0x400 and (tail != 0 or kept & 1)):
+        kept += 1
+    return ldexp(<double>kept, exponent + 11)
+

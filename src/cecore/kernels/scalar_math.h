@@ -1,0 +1,354 @@
+/* The scalar functions of the kernels: logarithms and the exponential, in double and float.
+ *
+ * Every function is branch-free, so that a compiler turns a loop over it into vector code, and uses only
+ * operations that IEEE 754 defines to the bit. With a fused multiply-add (CECORE_FMA) the results are the same
+ * on every machine; without one they keep the error bounds and have bits of their own. The bounds hold for
+ * round-to-nearest and gradual underflow, which the kernels set on entry.
+ *
+ * The constants come from tools/coefficients.py.
+ *
+ * Largest errors, proved by exhaustion for float and found by a directed search for double (tools/accuracy.py prints
+ * them, tests/test_math.py holds the functions to the bounds):
+ *
+ *   cecore_neg_log: below 1.0 ULP
+ *   cecore_neg_logf: below 1.0 ULP
+ *   cecore_log: below 1.0 ULP
+ *   cecore_logf: below 1.0 ULP
+ *   cecore_log1p: below 1.5 ULP
+ *   cecore_log1pf: below 1.6 ULP
+ *   cecore_exp: below 0.95 ULP
+ *   cecore_expf: below 0.95 ULP
+ */
+#ifndef CECORE_SCALAR_MATH_H
+#define CECORE_SCALAR_MATH_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __FAST_MATH__
+#error "cecore relies on NaN, infinities and the order of operations: build it without -ffast-math"
+#endif
+
+#if defined(__x86_64__) || defined(_M_X64) || defined(__i386__) || defined(_M_IX86)
+#define CECORE_X86 1
+#include <immintrin.h>
+#endif
+
+#if defined(_MSC_VER)
+#define CECORE_INLINE static __forceinline
+#else
+#define CECORE_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* One instruction or a multiply and an add, never a call: libm's fma is slow where the instruction is missing. */
+#if defined(_MSC_VER) && !defined(__clang__) && defined(__AVX2__)
+#define CECORE_HAS_FMA 1
+#define CECORE_FMA(x, y, z) _mm_cvtsd_f64(_mm_fmadd_sd(_mm_set_sd(x), _mm_set_sd(y), _mm_set_sd(z)))
+#define CECORE_FMAF(x, y, z) _mm_cvtss_f32(_mm_fmadd_ss(_mm_set_ss(x), _mm_set_ss(y), _mm_set_ss(z)))
+#elif defined(__FMA__) || defined(__aarch64__)
+#define CECORE_HAS_FMA 1
+#define CECORE_FMA(x, y, z) __builtin_fma(x, y, z)
+#define CECORE_FMAF(x, y, z) __builtin_fmaf(x, y, z)
+#else
+#define CECORE_HAS_FMA 0
+#define CECORE_FMA(x, y, z) ((x) * (y) + (z))
+#define CECORE_FMAF(x, y, z) ((x) * (y) + (z))
+#endif
+
+/* What a product of probabilities must not fall below, for none of its factors or partial products to be subnormal. */
+#define CECORE_LEAST_PRODUCT 0x1p-960
+
+#if defined(__clang__)
+#define CECORE_COMPILER "Clang " __clang_version__
+#elif defined(__GNUC__)
+#define CECORE_COMPILER "GCC " __VERSION__
+#elif defined(_MSC_VER)
+#define CECORE_STRING_OF(x) #x
+#define CECORE_STRING(x) CECORE_STRING_OF(x)
+#define CECORE_COMPILER "MSVC " CECORE_STRING(_MSC_FULL_VER)
+#else
+#define CECORE_COMPILER "unknown"
+#endif
+
+#ifndef CECORE_FLAGS /* what the build passed, for show_config */
+#define CECORE_FLAGS ""
+#endif
+
+#define CECORE_LN2_HEAD 0x1.62e42fefa4000p-1
+#define CECORE_LN2_TAIL -0x1.8432a1b0e2634p-43
+#define CECORE_LOG2E 0x1.71547652b82fep+0
+#define CECORE_LN2F_HEAD 0x1.62e4000000000p-1f
+#define CECORE_LN2F_TAIL 0x1.7f7d1c0000000p-20f
+#define CECORE_LOG2EF 0x1.7154760000000p+0f
+#define CECORE_LOG_0 0x1.5555555555592p-1
+#define CECORE_LOG_1 0x1.999999997ff18p-2
+#define CECORE_LOG_2 0x1.24924941e1633p-2
+#define CECORE_LOG_3 0x1.c71c521448784p-3
+#define CECORE_LOG_4 0x1.74663ceeb6049p-3
+#define CECORE_LOG_5 0x1.39a1e8b088b5ep-3
+#define CECORE_LOG_6 0x1.2f03baed268bdp-3
+#define CECORE_LOGF_0 0x1.5555540000000p-2f
+#define CECORE_LOGF_1 -0x1.0002280000000p-2f
+#define CECORE_LOGF_2 0x1.99a0340000000p-3f
+#define CECORE_LOGF_3 -0x1.5472380000000p-3f
+#define CECORE_LOGF_4 0x1.22d69c0000000p-3f
+#define CECORE_LOGF_5 -0x1.0d81e00000000p-3f
+#define CECORE_LOGF_6 0x1.05700e0000000p-3f
+#define CECORE_LOGF_7 -0x1.38f8680000000p-4f
+#define CECORE_EXP_0 0x1.0000000000000p-1
+#define CECORE_EXP_1 0x1.555555555555dp-3
+#define CECORE_EXP_2 0x1.555555555556cp-5
+#define CECORE_EXP_3 0x1.111111110e54bp-7
+#define CECORE_EXP_4 0x1.6c16c16c0a42ap-10
+#define CECORE_EXP_5 0x1.a01a01b5f39f8p-13
+#define CECORE_EXP_6 0x1.a01a01e8a2f1ap-16
+#define CECORE_EXP_7 0x1.71ddeaaf6e31bp-19
+#define CECORE_EXP_8 0x1.27e44a80e3bfbp-22
+#define CECORE_EXP_9 0x1.af7443ad5b78bp-26
+#define CECORE_EXP_10 0x1.2050b3c123038p-29
+#define CECORE_EXPF_0 0x1.fffffc0000000p-2f
+#define CECORE_EXPF_1 0x1.55548c0000000p-3f
+#define CECORE_EXPF_2 0x1.5558580000000p-5f
+#define CECORE_EXPF_3 0x1.123de40000000p-7f
+#define CECORE_EXPF_4 0x1.6ac7b00000000p-10f
+
+/* sqrt(1/2), where the reduction to a significand in [sqrt(1/2), sqrt(2)) cuts */
+#define CECORE_ROOT_HALF 0x1.6a09e667f3bcdp-1
+#define CECORE_ROOT_HALF_BITS UINT64_C(0x3fe6a09e667f3bcd)
+#define CECORE_ROOT_HALFF 0x1.6a09e6p-1f
+#define CECORE_ROOT_HALFF_BITS UINT32_C(0x3f3504f3)
+
+CECORE_INLINE uint64_t cecore_bits(double x) { uint64_t u; memcpy(&u, &x, sizeof u); return u; }
+CECORE_INLINE double cecore_double(uint64_t u) { double x; memcpy(&x, &u, sizeof x); return x; }
+CECORE_INLINE uint32_t cecore_bitsf(float x) { uint32_t u; memcpy(&u, &x, sizeof u); return u; }
+CECORE_INLINE float cecore_float(uint32_t u) { float x; memcpy(&x, &u, sizeof x); return x; }
+
+/* x = 2^exponent * significand for x > 0, the significand in [sqrt(1/2), sqrt(2)). The exponent becomes a
+ * floating-point number by the low bits of 2^52: AVX2 has no conversion from 64-bit integers. */
+CECORE_INLINE void cecore_split(double x, double *exponent, double *significand)
+{
+    int tiny = x < 0x1p-1022;
+    double scaled = tiny ? x * 0x1p54 : x;
+    uint64_t shifted = cecore_bits(scaled) + (UINT64_C(0x3ff0000000000000) - CECORE_ROOT_HALF_BITS);
+    *exponent = cecore_double((shifted >> 52) | UINT64_C(0x4330000000000000)) - (tiny ? 0x1p52 + 1077 : 0x1p52 + 1023);
+    *significand = cecore_double((shifted & UINT64_C(0x000fffffffffffff)) + CECORE_ROOT_HALF_BITS);
+}
+
+CECORE_INLINE void cecore_splitf(float x, float *exponent, float *significand)
+{
+    int tiny = x < 0x1p-126f;
+    float scaled = tiny ? x * 0x1p25f : x;
+    uint32_t shifted = cecore_bitsf(scaled) + (UINT32_C(0x3f800000) - CECORE_ROOT_HALFF_BITS);
+    *exponent = cecore_float((shifted >> 23) | UINT32_C(0x4b000000)) - (tiny ? 0x1p23f + 152 : 0x1p23f + 127);
+    *significand = cecore_float((shifted & UINT32_C(0x007fffff)) + CECORE_ROOT_HALFF_BITS);
+}
+
+/* -exponent * ln 2 - log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1].
+ *
+ * With s = f / (2 + f) and z = s^2, log(1 + f) = log((1 + s) / (1 - s)) = 2s + s z P(z), P from the series
+ * 2/3 + 2z/5 + ...; and since 2s = f - s f = f - f^2/2 + s f^2/2, log(1 + f) = f - (h - s (h + z P)), h = f^2/2.
+ * The two large terms are added with their rounding error kept (the first is exact, and larger or zero). */
+CECORE_INLINE double cecore_neg_log_reduced(double f, double exponent)
+{
+    double s = f / (2 + f);
+    double z = s * s;
+    double half_square = 0.5 * f * f;
+    double p = CECORE_FMA(z, CECORE_LOG_6, CECORE_LOG_5);
+    double large, head, rest;
+    p = CECORE_FMA(z, p, CECORE_LOG_4);
+    p = CECORE_FMA(z, p, CECORE_LOG_3);
+    p = CECORE_FMA(z, p, CECORE_LOG_2);
+    p = CECORE_FMA(z, p, CECORE_LOG_1);
+    p = CECORE_FMA(z, p, CECORE_LOG_0);
+    rest = CECORE_FMA(-s, CECORE_FMA(z, p, half_square), half_square);
+    large = -exponent * CECORE_LN2_HEAD;
+    head = large - f;
+    rest += (large - head) - f;
+    rest += -exponent * CECORE_LN2_TAIL;
+    return head + rest;
+}
+
+/* The same in float, by the Taylor form log(1 + f) = f - f^2/2 + f^3 P(f): a division costs more than its
+ * two further terms. */
+CECORE_INLINE float cecore_neg_log_reducedf(float f, float exponent)
+{
+    float square = f * f;
+    float p = CECORE_FMAF(f, CECORE_LOGF_7, CECORE_LOGF_6);
+    float large, head, rest;
+    p = CECORE_FMAF(f, p, CECORE_LOGF_5);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_4);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_3);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_2);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_1);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_0);
+    rest = square * CECORE_FMAF(-f, p, 0.5f);
+    large = -exponent * CECORE_LN2F_HEAD;
+    head = large - f;
+    rest += (large - head) - f;
+    rest += -exponent * CECORE_LN2F_TAIL;
+    return head + rest;
+}
+
+/* -log(a) of a probability a in [0, 1] whose complement b = 1 - a is given too.
+ *
+ * Whichever of the two is below 1/2 is taken as exact and the other as its rounded complement: near a = 1 the
+ * result is -log1p(-b), and for a in [1/2, sqrt(1/2)) the reduced argument 2a - 1 is 1 - 2b. neg_log(1, 0) is
+ * +0, neg_log(0, 1) is +inf, NaN stays NaN. */
+CECORE_INLINE double cecore_neg_log(double a, double b)
+{
+    double exponent, significand, f, result;
+    cecore_split(a, &exponent, &significand);
+    f = a >= CECORE_ROOT_HALF ? -b : 1 - 2 * b;
+    f = a >= 0.5 ? f : significand - 1;
+    result = cecore_neg_log_reduced(f, exponent) + (a - a);
+    return a == 0 ? (double)INFINITY : result;
+}
+
+CECORE_INLINE float cecore_neg_logf(float a, float b)
+{
+    float exponent, significand, f, result;
+    cecore_splitf(a, &exponent, &significand);
+    f = a >= CECORE_ROOT_HALFF ? -b : 1 - 2 * b;
+    f = a >= 0.5f ? f : significand - 1;
+    result = cecore_neg_log_reducedf(f, exponent) + (a - a);
+    return a == 0 ? (float)INFINITY : result;
+}
+
+/* log(x). -0 and +0 give -inf, x < 0 NaN. */
+CECORE_INLINE double cecore_log(double x)
+{
+    double exponent, significand, result;
+    cecore_split(x, &exponent, &significand);
+    result = 0 - cecore_neg_log_reduced(significand - 1, exponent);
+    result = x > 0x1.fffffffffffffp1023 ? x : result;
+    result = x >= 0 ? result : (double)NAN;
+    return x == 0 ? -(double)INFINITY : result;
+}
+
+CECORE_INLINE float cecore_logf(float x)
+{
+    float exponent, significand, result;
+    cecore_splitf(x, &exponent, &significand);
+    result = 0 - cecore_neg_log_reducedf(significand - 1, exponent);
+    result = x > 0x1.fffffep127f ? x : result;
+    result = x >= 0 ? result : (float)NAN;
+    return x == 0 ? -(float)INFINITY : result;
+}
+
+/* log(1 + x). u = 1 + x is rounded; what it lost joins the reduced argument, scaled by u's exponent. Where the
+ * exponent is 0, x is the reduced argument. log1p(-1) is -inf, x < -1 gives NaN, -0 stays -0. */
+CECORE_INLINE double cecore_log1p(double x)
+{
+    double u = 1 + x;
+    double back = u - 1;
+    double lost = (1 - (u - back)) + (x - back);
+    double exponent, significand, scale, f, result;
+    cecore_split(u, &exponent, &significand);
+    scale = exponent > 64 ? 0 : cecore_double(cecore_bits(0x1p52 + 1023 - exponent) << 52);
+    f = exponent == 0 ? x : (significand - 1) + lost * scale;
+    result = -cecore_neg_log_reduced(f, exponent);
+    result = x > 0x1.fffffffffffffp1023 ? x : result;
+    result = x == 0 ? x : result;
+    result = x >= -1 ? result : (double)NAN;
+    return x == -1 ? -(double)INFINITY : result;
+}
+
+CECORE_INLINE float cecore_log1pf(float x)
+{
+    float u = 1 + x;
+    float back = u - 1;
+    float lost = (1 - (u - back)) + (x - back);
+    float exponent, significand, scale, f, result;
+    cecore_splitf(u, &exponent, &significand);
+    scale = exponent > 32 ? 0 : cecore_float(cecore_bitsf(0x1p23f + 127 - exponent) << 23);
+    f = exponent == 0 ? x : (significand - 1) + lost * scale;
+    result = -cecore_neg_log_reducedf(f, exponent);
+    result = x > 0x1.fffffep127f ? x : result;
+    result = x == 0 ? x : result;
+    result = x >= -1 ? result : (float)NAN;
+    return x == -1 ? -(float)INFINITY : result;
+}
+
+/* exp(x) = 2^k exp(r), k the integer nearest x / ln 2, exp(r) = 1 + r + r^2 Q(r).
+ *
+ * Adding 3 * 2^51 rounds to an integer and leaves it in the low bits. k ln2_head is exact; what rounding takes from
+ * r goes back into the sum. 2^k is applied in two halves, each a normal number, so that overflow and gradual
+ * underflow come from the last multiplication alone. */
+CECORE_INLINE double cecore_exp(double x)
+{
+    double clamped, k, half, r, head, low, p;
+    clamped = x > 720 ? 720 : x;
+    clamped = clamped < -760 ? -760 : clamped;
+    k = (clamped * CECORE_LOG2E + 0x1.8p52) - 0x1.8p52;
+    head = clamped - k * CECORE_LN2_HEAD;
+    low = k * CECORE_LN2_TAIL;
+    r = head - low;
+    low = (head - r) - low;
+    p = CECORE_FMA(r, CECORE_EXP_10, CECORE_EXP_9);
+    p = CECORE_FMA(r, p, CECORE_EXP_8);
+    p = CECORE_FMA(r, p, CECORE_EXP_7);
+    p = CECORE_FMA(r, p, CECORE_EXP_6);
+    p = CECORE_FMA(r, p, CECORE_EXP_5);
+    p = CECORE_FMA(r, p, CECORE_EXP_4);
+    p = CECORE_FMA(r, p, CECORE_EXP_3);
+    p = CECORE_FMA(r, p, CECORE_EXP_2);
+    p = CECORE_FMA(r, p, CECORE_EXP_1);
+    p = CECORE_FMA(r, p, CECORE_EXP_0);
+    p = 1 + (r + CECORE_FMA(r * r, p, low));
+    half = (k * 0.5 + 0x1.8p52) - 0x1.8p52;
+    p *= cecore_double(cecore_bits(half + (0x1p52 + 1023)) << 52);
+    p *= cecore_double(cecore_bits((k - half) + (0x1p52 + 1023)) << 52);
+    return p;
+}
+
+CECORE_INLINE float cecore_expf(float x)
+{
+    float clamped, k, half, r, head, low, p;
+    clamped = x > 100 ? 100 : x;
+    clamped = clamped < -120 ? -120 : clamped;
+    k = (clamped * CECORE_LOG2EF + 0x1.8p23f) - 0x1.8p23f;
+    head = clamped - k * CECORE_LN2F_HEAD;
+    low = k * CECORE_LN2F_TAIL;
+    r = head - low;
+    low = (head - r) - low;
+    p = CECORE_FMAF(r, CECORE_EXPF_4, CECORE_EXPF_3);
+    p = CECORE_FMAF(r, p, CECORE_EXPF_2);
+    p = CECORE_FMAF(r, p, CECORE_EXPF_1);
+    p = CECORE_FMAF(r, p, CECORE_EXPF_0);
+    p = 1 + (r + CECORE_FMAF(r * r, p, low));
+    half = (k * 0.5f + 0x1.8p23f) - 0x1.8p23f;
+    p *= cecore_float(cecore_bitsf(half + (0x1p23f + 127)) << 23);
+    p *= cecore_float(cecore_bitsf((k - half) + (0x1p23f + 127)) << 23);
+    return p;
+}
+
+/* Round to nearest, gradual underflow, no traps while a kernel runs; the caller's mode and flags come back. */
+CECORE_INLINE uint64_t cecore_enter(void)
+{
+#if defined(CECORE_X86)
+    unsigned int saved = _mm_getcsr();
+    _mm_setcsr(0x1f80);
+    return saved;
+#elif defined(__aarch64__) && !defined(_MSC_VER)
+    uint64_t saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved) : : "memory");
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0) : "memory");
+    return saved;
+#else
+    return 0;
+#endif
+}
+
+CECORE_INLINE void cecore_leave(uint64_t saved)
+{
+#if defined(CECORE_X86)
+    _mm_setcsr((unsigned int)saved);
+#elif defined(__aarch64__) && !defined(_MSC_VER)
+    __asm__ volatile("msr fpcr, %0" : : "r"(saved) : "memory");
+#else
+    (void)saved;
+#endif
+}
+
+#endif

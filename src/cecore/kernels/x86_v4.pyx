@@ -1,0 +1,2 @@
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, freethreading_compatible=True
+include "kernels.pxi"

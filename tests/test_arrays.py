@@ -1,0 +1,351 @@
+"""What users pass: layouts, types and sources of arrays; outputs; errors and their messages."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import sys
+
+import numpy as np
+import pytest
+from registry import BLOCK, LOSSES
+
+import cecore
+
+pytestmark = pytest.mark.usefixtures("level")
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+bce, ce = LOSSES
+
+
+def layouts(array):
+    """The same numbers in other layouts."""
+    yield "list", array.tolist()
+    yield "fortran", np.asfortranarray(array)
+    yield "swapped", array.astype(array.dtype.newbyteorder())
+    spread = np.zeros((array.shape[0] * 3, *array.shape[1:]), array.dtype)
+    spread[::3] = array
+    yield "strided", spread[::3]
+    yield "reversed", np.ascontiguousarray(array[::-1])[::-1]
+    raw = bytearray(b"\0" + array.tobytes())
+    yield "unaligned", np.frombuffer(raw, array.dtype, offset=1).reshape(array.shape)
+    readonly = array.copy()
+    readonly.flags.writeable = False
+    yield "read-only", readonly
+    yield "memoryview", memoryview(np.ascontiguousarray(array))
+
+    class Exotic:
+        def __array__(self, dtype=None, copy=None):
+            return np.array(array, dtype)
+
+    yield "__array__", Exotic()
+
+
+def bits(*arrays):
+    return [np.asarray(array).tobytes() for array in arrays]
+
+
+@each_loss
+def test_layouts_give_the_bits_of_the_contiguous_copy(loss):
+    rng = np.random.default_rng(0)
+    n = BLOCK + 50
+    p, t, w = loss.predictions(rng, n), loss.soft(rng, n), rng.random(n)
+    for reduction in ("mean", "none"):
+        made = loss.kind(reduction=reduction)
+        want = bits(*made.forward_backward(p, t, sample_weight=w))
+        for name, other in layouts(p):
+            assert bits(*made.forward_backward(other, t, sample_weight=w)) == want, name
+        for name, other in layouts(t):
+            assert bits(*made.forward_backward(p, other, sample_weight=w)) == want, name
+        for name, other in layouts(w):
+            assert bits(*made.forward_backward(p, t, sample_weight=other)) == want, name
+
+
+@each_loss
+def test_broadcast_arrays(loss):
+    n = 2 * BLOCK + 1
+    p = np.broadcast_to(0.25, n if loss.binary else (n, 3))
+    made = loss.kind(reduction="sum")
+    t = np.broadcast_to(1, n)
+    assert made.forward(p, t) == made.forward(np.array(p), np.array(t))
+    assert made.forward(p, t) == pytest.approx(n * math.log(4), rel=1e-15)
+
+
+def test_other_prediction_types_are_float64():
+    made = cecore.BinaryCrossEntropy(reduction="none")
+    for p in (np.array([0, 1]), np.array([False, True]), np.array([0, 1], np.longdouble), [0, 1]):
+        got = made.forward(p, [0, 1])
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got, made.forward(np.array([0.0, 1.0]), [0, 1]))
+
+
+def test_zero_dimensions():
+    made = cecore.BinaryCrossEntropy(reduction="none")
+    value, gradient = made.forward_backward(0.25, 1)
+    assert type(value) is type(gradient) is np.ndarray
+    assert value.shape == gradient.shape == ()
+    assert value == math.log(4)
+    assert cecore.binary_cross_entropy(np.float32(0.25), True) == math.log(4)
+    one_row = cecore.CrossEntropy(reduction="none")
+    assert one_row.forward([0.25, 0.75], 0).shape == ()
+    assert one_row.backward([0.25, 0.75], 0).tolist() == [-4, 0]
+
+
+def test_many_dimensions():
+    rng = np.random.default_rng(3)
+    p, y = rng.random((3, 4, 5)), rng.integers(0, 2, (3, 4, 5))
+    made = cecore.BinaryCrossEntropy(reduction="none")
+    np.testing.assert_array_equal(made.forward(p, y), made.forward(p.ravel(), y.ravel()).reshape(p.shape))
+    labels = rng.integers(0, 5, (3, 4))
+    made = cecore.CrossEntropy(reduction="none")
+    np.testing.assert_array_equal(made.forward(p, labels), made.forward(p.reshape(12, 5), labels.ravel()).reshape(3, 4))
+    assert made.backward(p, labels).shape == p.shape
+
+
+@each_loss
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_results_are_plain(loss, dtype):
+    rng = np.random.default_rng(1)
+    p, t = loss.predictions(rng, 5, dtype), loss.hard(rng, 5)
+    for array in (loss.kind(reduction="none")(p, t), *loss.kind().gradient_hessian(p[:, None][:, 0], t)):
+        assert type(array) is np.ndarray
+        assert array.dtype == dtype
+        assert array.flags.c_contiguous
+        assert array.flags.owndata
+    assert type(loss.kind()(p, t)) is float
+
+
+# ---------------------------------------------------------------- outputs
+
+
+@each_loss
+@pytest.mark.parametrize("n", [3, BLOCK, BLOCK + 7])
+def test_outputs(loss, n):
+    rng = np.random.default_rng(n)
+    p, t = loss.predictions(rng, n), loss.soft(rng, n)
+    made = loss.kind(reduction="none")
+    value, gradient = made.forward_backward(p, t)
+    hessian = made.gradient_hessian(p, t)[1]
+    for stride in (1, 2):
+        v = np.empty((n * stride, *value.shape[1:]))[::stride]
+        g = np.empty((n * stride, *p.shape[1:]))[::stride]
+        h = np.empty_like(p)
+        assert made.forward(p, t, out=v) is v
+        assert made.backward(p, t, out=g) is g
+        assert bits(v, g) == bits(value, gradient)
+        v[...] = g[...] = 0
+        got = made.forward_backward(p, t, loss_out=v, gradient_out=g)
+        assert got[0] is v
+        assert got[1] is g
+        assert bits(v, g) == bits(value, gradient)
+        assert made.gradient_hessian(p, t, gradient_out=g, hessian_out=h)[1] is h
+        assert bits(h) == bits(hessian)
+        assert bits(made.gradient_hessian(p, t, hessian_out=h)[0]) == bits(g)
+
+
+@each_loss
+@pytest.mark.parametrize("n", [3, BLOCK, 2 * BLOCK + 7])
+@pytest.mark.parametrize("targets", ["hard", "soft"])
+def test_the_predictions_as_output(loss, n, targets):
+    rng = np.random.default_rng(n)
+    p, t = loss.predictions(rng, n), getattr(loss, targets)(rng, n)
+    made = loss.kind()
+    value, gradient = made.forward_backward(p, t)
+    for place in (p.copy(), np.repeat(p, 2, 0)[::2]):
+        got, same = made.forward_backward(place, t, gradient_out=place)
+        assert same is place
+        assert bits(got, place) == bits(value, gradient)
+    if loss.binary:
+        place = p.copy()
+        none = loss.kind(reduction="none")
+        assert bits(none.forward(place, t, out=place)) == bits(none.forward(p, t))
+
+
+@each_loss
+def test_a_call_that_raises_has_changed_no_input(loss):
+    rng = np.random.default_rng(0)
+    n = 3 * BLOCK
+    p, t = loss.predictions(rng, n), loss.soft(rng, n)
+    p[-1] = 1.5
+    for place in (p.copy(), np.repeat(p, 2, 0)[::2]):
+        before = place.copy()
+        with pytest.raises(ValueError, match="outside"):
+            loss.kind().backward(place, t, out=place)
+        assert bits(place) == bits(before)
+
+
+# ---------------------------------------------------------------- errors
+
+P, Y = np.array([0.5, 0.25]), np.array([0, 1])
+ROWS, LABELS = np.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]]), np.array([0, 2])
+
+
+def with_(array, index, value):
+    array = np.array(array, np.result_type(array, type(value)))
+    array[index] = value
+    return array
+
+
+BAD_CALLS = [
+    (bce, (with_(P, 1, 1.5), Y), {}, ValueError, r"probs\[1\] = 1.5 is outside \[0, 1\]"),
+    (bce, (with_(P, 0, -1e-300), Y), {}, ValueError, r"probs\[0\] = -1e-300 is outside \[0, 1\]"),
+    (bce, (with_(P, 0, -math.inf), Y), {}, ValueError, r"probs\[0\] = -inf is outside"),
+    (bce, (2.0, 1), {}, ValueError, r"probs = 2.0 is outside \[0, 1\]"),
+    (bce, (P.reshape(2, 1), with_(Y, 1, 2).reshape(2, 1)), {}, ValueError, r"targets\[1, 0\] = 2 is outside \[0, 1\]"),
+    (bce, (P, [0.5, -0.25]), {}, ValueError, r"targets\[1\] = -0.25 is outside"),
+    (bce, (with_(P, 0, math.nan), [2, 0]), {}, ValueError, r"targets\[0\] = 2 is outside"),
+    (bce, (with_(P, 0, 2.0), [math.nan, 0]), {}, ValueError, r"probs\[0\] = 2.0 is outside"),
+    (bce, (P, Y.reshape(2, 1)), {}, ValueError, r"targets has shape \(2, 1\), probs has shape \(2,\): expected equal"),
+    (bce, (P, 1), {}, ValueError, r"targets has shape \(\), probs has shape \(2,\)"),
+    (bce, (P, Y), {"sample_weight": [1, -1]}, ValueError, r"sample_weight\[1\] = -1 is not a weight: expected a finite"),
+    (bce, (P, Y), {"sample_weight": [math.nan, 1]}, ValueError, r"sample_weight\[0\] = nan is not a weight"),
+    (bce, (P, Y), {"sample_weight": [math.inf, 1]}, ValueError, r"sample_weight\[0\] = inf is not a weight"),
+    (bce, (P, Y), {"sample_weight": [[1], [1]]}, ValueError, r"sample_weight has shape \(2, 1\): expected \(2,\)"),
+    (bce, (P, Y), {"sample_weight": 2.0}, ValueError, r"sample_weight has shape \(\): expected \(2,\)"),
+    (bce, (P * 1j, Y), {}, TypeError, "probs has dtype complex128: expected real numbers"),
+    (bce, (["a", "b"], Y), {}, TypeError, "probs has dtype <U1: expected real numbers"),
+    (bce, ([0.5, None], Y), {}, TypeError, "probs has dtype object"),
+    (bce, (P, np.array(["2020"], "M8[Y]")), {}, TypeError, r"targets has dtype datetime64\[Y\]"),
+    (bce, (np.ma.array(P, mask=[0, 1]), Y), {}, TypeError, "probs is a masked array"),
+    (bce, (P, np.ma.array(Y)), {}, TypeError, "targets is a masked array"),
+    (bce, (P.astype(np.float16), Y), {}, TypeError, "probs has dtype float16: expected float64, float32"),
+    (ce, (ROWS, with_(LABELS, 1, 3)), {}, ValueError, r"targets\[1\] = 3 is not a class: expected 0..2"),
+    (ce, (ROWS, with_(LABELS, 0, -1)), {}, ValueError, r"targets\[0\] = -1 is not a class"),
+    (ce, (ROWS, [1e19, 0]), {}, ValueError, r"targets\[0\] = 1e\+19 is not a class"),
+    (ce, (ROWS, np.array([0, 2**64 - 1], np.uint64)), {}, ValueError, r"targets\[1\] = 18446744073709551615 is not a"),
+    (ce, (ROWS, [0.5, 1.0]), {}, ValueError, r"targets\[0\] = 0.5 is not a class"),
+    (ce, (ROWS, [0, math.nan]), {}, ValueError, r"targets\[1\] = nan is not a class"),
+    (ce, (ROWS, [0, math.inf]), {}, ValueError, r"targets\[1\] = inf is not a class"),
+    (ce, (with_(ROWS, (1, 2), 1.5), LABELS), {}, ValueError, r"probs\[1, 2\] = 1.5 is outside \[0, 1\]"),
+    (ce, (with_(ROWS, (1, 1), -0.5), ROWS), {}, ValueError, r"probs\[1, 1\] = -0.5 is outside"),
+    (ce, (ROWS, with_(ROWS, (0, 1), 1.5)), {}, ValueError, r"targets\[0, 1\] = 1.5 is outside \[0, 1\]"),
+    (ce, (ROWS, ROWS[:, :2]), {}, ValueError, r"targets has shape \(2, 2\), .* expected \(2,\) for class labels or \(2, 3\)"),
+    (ce, (ROWS, LABELS), {"sample_weight": [-1, 1]}, ValueError, r"sample_weight\[0\] = -1 is not a weight"),
+    (ce, (ROWS, ROWS), {"sample_weight": [1, math.nan]}, ValueError, r"sample_weight\[1\] = nan is not a weight"),
+    (ce, (0.5, 0), {}, ValueError, r"probs has shape \(\): expected at least one dimension"),
+    (ce, (np.empty((2, 0)), LABELS), {}, ValueError, r"probs has shape \(2, 0\): expected at least one class"),
+]
+
+
+@pytest.mark.parametrize(("loss", "arguments", "keywords", "error", "message"), BAD_CALLS)
+@pytest.mark.parametrize("method", ["forward", "backward", "forward_backward", "gradient_hessian"])
+def test_bad_calls(loss, arguments, keywords, error, message, method):
+    for reduction in ("mean", "none"):
+        with pytest.raises(error, match=message):
+            getattr(loss.kind(reduction=reduction), method)(*arguments, **keywords)
+
+
+def overlapping(p):
+    return np.concatenate([p, p])[1 : 1 + p.size]
+
+
+BAD_OUTPUTS = [
+    (lambda p, y: {"out": [0.0, 0.0]}, TypeError, "out is a list: expected a numpy.ndarray"),
+    (lambda p, y: {"out": np.empty(3)}, ValueError, r"out has shape \(3,\) and dtype float64: expected \(2,\) and"),
+    (lambda p, y: {"out": np.empty(2, np.float32)}, ValueError, "dtype float32: expected .* float64"),
+    (lambda p, y: {"out": np.broadcast_to(0.5, 2)}, ValueError, "out is read-only"),
+    (lambda p, y: {"out": y}, ValueError, "out overlaps another array"),
+    (lambda p, y: {"out": p[::-1]}, ValueError, "out overlaps another array"),
+]
+
+
+@pytest.mark.parametrize(("outputs", "error", "message"), BAD_OUTPUTS)
+def test_bad_outputs(outputs, error, message):
+    p, y = P.copy(), Y.astype(float)
+    for method in ("forward", "backward"):
+        with pytest.raises(error, match=message):
+            getattr(bce.kind(reduction="none"), method)(p, y, **outputs(p, y))
+
+
+def test_more_bad_outputs():
+    p, y = P.copy(), Y.astype(float)
+    for reduction in ("mean", "sum"):
+        with pytest.raises(ValueError, match="out is given, but the loss is a single number"):
+            bce.kind(reduction=reduction).forward(p, y, out=np.empty(2))
+        with pytest.raises(ValueError, match="loss_out is given, but the loss is a single number"):
+            bce.kind(reduction=reduction).forward_backward(p, y, loss_out=np.empty(()))
+    g = np.empty(2)
+    with pytest.raises(ValueError, match="one array is given for two results|overlaps"):
+        bce.kind().gradient_hessian(p, y, gradient_out=g, hessian_out=g)
+    both = np.empty(3)
+    with pytest.raises(ValueError, match="overlaps another array"):
+        bce.kind().gradient_hessian(p, y, gradient_out=both[:2], hessian_out=both[1:])
+    with pytest.raises(ValueError, match=r"upstream has shape \(2,\): expected a number, since reduction is 'mean'"):
+        bce.kind().backward(p, y, upstream=np.ones(2))
+    with pytest.raises(ValueError, match=r"upstream has shape \(3,\): expected a number or \(2,\)"):
+        bce.kind(reduction="none").backward(p, y, upstream=np.ones(3))
+
+
+def test_the_position_of_an_error_in_a_long_array():
+    rng = np.random.default_rng(0)
+    for n in (1000, 70_000):
+        for position in (0, 255, 256, n // 2, n - 1):
+            p, y = rng.random(n), rng.integers(0, 2, n)
+            p[position] = 2
+            for order in (slice(None), slice(None, None, -1)):
+                where = position if order.step is None else n - 1 - position
+                with pytest.raises(ValueError, match=rf"probs\[{where}\] = 2.0 is outside"):
+                    cecore.binary_cross_entropy(p[order], y[order])
+
+
+class Nullable:
+    """As a nullable pandas or an Arrow column: it knows what is missing, and hides it from NumPy."""
+
+    def __init__(self, missing, pandas):
+        self.missing = missing
+        if pandas:
+            self.dtype = "Float64"
+            self.isna = lambda: np.array(missing)
+        else:
+            self.null_count = sum(missing)
+            self.is_null = lambda: np.array(missing)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.where(self.missing, np.nan, 0.5)
+
+
+@pytest.mark.parametrize("pandas", [True, False])
+def test_missing_values(pandas):
+    with pytest.raises(ValueError, match=r"probs\[1\] is missing: fill or drop"):
+        cecore.binary_cross_entropy(Nullable([False, True], pandas), [0, 1])
+    assert cecore.binary_cross_entropy(Nullable([False, False], pandas), [0, 1]) == math.log(2)
+
+
+# ---------------------------------------------------------------- guard pages
+
+
+class Guarded:
+    """Memory that ends at a page nobody may touch."""
+
+    def __init__(self, size):
+        page = mmap.PAGESIZE
+        self.length = (size + page - 1) // page * page
+        self.memory = mmap.mmap(-1, self.length + page)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        if ctypes.CDLL(None, use_errno=True).mprotect(ctypes.c_void_p(start + self.length), page, 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+
+    def array(self, values):
+        """The values at the very end of the memory."""
+        place = np.frombuffer(self.memory, values.dtype, values.size, self.length - values.nbytes)
+        place[...] = values.reshape(-1)
+        return place.reshape(values.shape)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@each_loss
+def test_nothing_is_read_or_written_past_the_end(loss, dtype):
+    rng = np.random.default_rng(0)
+    places = [Guarded(64 * 1024) for _ in range(5)]
+    made, none = loss.kind(), loss.kind(reduction="none")
+    for n in [*range(101), BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3]:
+        p, w = places[0].array(loss.predictions(rng, n, dtype)), places[1].array(rng.random(n).astype(dtype))
+        g = places[2].array(np.zeros_like(p))
+        v = places[3].array(np.zeros(n, dtype))
+        for t in (loss.hard(rng, n), loss.hard(rng, n).astype(np.int8), loss.soft(rng, n, dtype)):
+            t = places[4].array(t)
+            made.backward(p, t, out=g)
+            made.forward(p, t, sample_weight=w)
+            none.forward_backward(p, t, loss_out=v, gradient_out=g)
+            none.gradient_hessian(p, t, sample_weight=w, hessian_out=g)

@@ -1,0 +1,386 @@
+"""What holds for every loss of the registry, on every instruction-set level."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from reference import evaluate
+from registry import BLOCK, LOSSES
+from ulp import ulps, worst
+
+pytestmark = pytest.mark.usefixtures("level")
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+
+# the promises: ULP for hard and soft targets, and for the second derivative; +1 with weights, upstream or a mean
+HARD, SOFT, SECOND = 2, 4, 6
+EDGES = [0.0, 1.0, 0.5, 1e-7, 1 - 1e-7, 1e-3, 1 - 1e-3, 1e-310, 1e-30, 0.3, 0.9]
+
+
+def around(value, dtype):
+    value = dtype(value)
+    found = {float(value), float(np.nextafter(value, dtype(0))), float(np.nextafter(value, dtype(1)))}
+    return sorted(v for v in found if 0 <= v <= 1)
+
+
+def edge_values(dtype):
+    info = np.finfo(dtype)
+    values = {v for edge in EDGES for v in around(edge, dtype)}
+    return sorted(values | {float(info.tiny), float(info.smallest_subnormal), float(1 - info.epsneg)})
+
+
+def exact(loss, x, targets, **options):
+    return evaluate(x, targets, binary=loss.binary, logits=loss.logits, **options)
+
+
+# ---------------------------------------------------------------- against the definition
+
+
+@each_dtype
+@each_loss
+def test_values_and_derivatives_at_the_edges(loss, dtype):
+    values = edge_values(dtype)
+    for options in loss.combinations():
+        one = loss.kind(reduction="none", **options)
+        for targets, bound in (([0, 1], HARD), ([0.0, 1.0, 0.25, 1e-7, 1 - 1e-7, 1e-300, 0.7], SOFT)):
+            p = np.array([p for p in values for _ in targets], dtype)
+            t = np.array([t for _ in values for t in targets]).astype(dtype)
+            if not loss.binary:
+                p, t = np.stack([p, 1 - p], -1), np.stack([t, 1 - t], -1)
+            want = exact(loss, p, t, reduction="none", **options)
+            assert worst(one.forward(p, t), want.value, dtype) <= bound
+            assert worst(one.backward(p, t), want.gradient, dtype) <= bound
+            assert worst(one.gradient_hessian(p, t)[1], want.second, dtype) <= SECOND
+
+
+@st.composite
+def calls(draw, loss):
+    """A loss object's options and a call's arrays, edge values included."""
+    dtype = draw(st.sampled_from([np.float64, np.float32]))
+    width = 64 if dtype == np.float64 else 32
+    n, classes = draw(st.integers(0, 20)), draw(st.integers(1, 12))
+    shape = (n,) if loss.binary else (n, classes)
+    probability = st.one_of(st.sampled_from(edge_values(dtype)), st.floats(0, 1, width=width))
+    p = draw(hnp.arrays(dtype, shape, elements=probability))
+    kind = draw(st.sampled_from(["hard", "soft", "one-hot"]))
+    if kind == "soft":  # a weight times a subnormal target has lost bits before any formula
+        t = draw(hnp.arrays(dtype, shape, elements=probability.filter(lambda t: t == 0 or t > 1e-30)))
+    elif loss.binary:
+        t = draw(hnp.arrays(draw(st.sampled_from([dtype, np.int8, bool, np.int64])), n, elements=st.integers(0, 1)))
+    else:
+        t = draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
+        t = np.eye(classes, dtype=dtype)[t] if kind == "one-hot" else t
+    w = draw(st.none() | hnp.arrays(dtype, n, elements=st.sampled_from([0.0, 1.0, 0.5, 3.0, 1e-3])))
+    options = {name: draw(st.sampled_from(values)) for name, values in loss.options.items()}
+    reduction = draw(st.sampled_from(["mean", "sum", "none"]))
+    upstream = draw(st.sampled_from([1.0, -2.5, 0.1]))
+    return p, t, w, kind != "soft", reduction, upstream, options
+
+
+@each_loss
+@settings(max_examples=150)
+@given(data=st.data())
+def test_any_call_is_the_definition(loss, data):
+    p, t, w, hard, reduction, upstream, options = data.draw(calls(loss))
+    made = loss.kind(reduction=reduction, **options)
+    want = exact(loss, p, t, sample_weight=w, upstream=upstream, reduction=reduction, **options)
+    bound = (HARD if hard else SOFT) + 1
+    value = made.forward(p, t, sample_weight=w)
+    if reduction == "none":
+        assert worst(value, want.value, p.dtype) <= bound
+    else:
+        assert isinstance(value, float)
+        limit = 6e-15 if hard or p.dtype == np.float64 else 2.0**-20
+        if math.isfinite(value):
+            assert abs(value - want.value) <= limit * abs(want.value) + 2.0**-1074
+        else:
+            assert ulps(value, want.value, np.float64) == 0
+    gradient = made.backward(p, t, sample_weight=w, upstream=upstream)
+    assert worst(gradient, want.gradient, p.dtype) <= bound
+    first, second = made.gradient_hessian(p, t, sample_weight=w)
+    assert worst(first, want.first, p.dtype) <= bound
+    assert worst(second, want.second, p.dtype) <= SECOND + 1
+
+
+@each_dtype
+@each_loss
+def test_sums_of_many(loss, dtype):
+    rng = np.random.default_rng(5)
+    n = 5 * BLOCK + 77
+    p, t = loss.predictions(rng, n, dtype), loss.hard(rng, n)
+    want = exact(loss, p, t)
+    assert abs(loss.kind().forward(p, t) / want.value - 1) < 1e-15
+    weights = rng.random(n).astype(dtype)
+    want = exact(loss, p, t, sample_weight=weights)
+    assert abs(loss.kind().forward(p, t, sample_weight=weights) / want.value - 1) < 1e-15
+
+
+@each_dtype
+@each_loss
+@pytest.mark.parametrize("probability", [0.5, 0.95, 0.957603, 0.999, 1e-7, 1e-12, 1 - 1e-15])
+def test_sums_of_constant_blocks(loss, probability, dtype):
+    """Near ln 2 per logarithm, and where every term rounds the same way."""
+    p = np.full(3 * BLOCK, probability, dtype)
+    t = np.ones(p.size, int)
+    if not loss.binary:
+        p, t = np.stack([p, 1 - p], -1), 0 * t
+    want = exact(loss, p, t)
+    assert abs(loss.kind().forward(p, t) / want.value - 1) < 6e-15
+
+
+@each_loss
+def test_finite_differences(loss):
+    rng = np.random.default_rng(9)
+    p, t = 0.1 + 0.8 * loss.predictions(rng, 6), loss.soft(rng, 6)
+    made = loss.kind()
+    gradient = made.backward(p, t)
+    for index in np.ndindex(p.shape):
+        step = np.zeros_like(p)
+        step[index] = 1e-6
+        slope = (made.forward(p + step, t) - made.forward(p - step, t)) / 2e-6
+        assert math.isclose(gradient[index], slope, rel_tol=1e-7, abs_tol=1e-8)
+
+
+# ---------------------------------------------------------------- the same bits
+
+
+def bits(*arrays):
+    return [np.asarray(array).tobytes() for array in arrays]
+
+
+@each_dtype
+@each_loss
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 40, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
+def test_every_entry_point_gives_the_same_bits(loss, dtype, n):
+    rng = np.random.default_rng(n)
+    p = loss.predictions(rng, n, dtype)
+    for t in (loss.hard(rng, n), loss.soft(rng, n, dtype)):
+        for reduction in ("mean", "sum", "none"):
+            made = loss.kind(reduction=reduction)
+            value, gradient = made.forward(p, t), made.backward(p, t)
+            assert bits(*made.forward_backward(p, t)) == bits(value, gradient)
+            assert bits(made(p, t)) == bits(value)
+            assert bits(loss.function(p, t, reduction=reduction)) == bits(value)
+            ones = np.ones(n)
+            assert bits(*made.forward_backward(p, t, sample_weight=ones)) == bits(value, gradient)
+            assert bits(*made.forward_backward(p, t, sample_weight=ones.astype(bool))) == bits(value, gradient)
+            if reduction == "sum":
+                assert bits(made.gradient_hessian(p, t)[0]) == bits(gradient)
+            if reduction == "none":
+                assert bits(made.backward(p, t, upstream=ones)) == bits(gradient)
+
+
+@each_dtype
+@each_loss
+def test_target_types_give_the_same_bits(loss, dtype):
+    rng = np.random.default_rng(3)
+    n = 2 * BLOCK + 11
+    p, labels = loss.predictions(rng, n, dtype, 2), loss.hard(rng, n, 2)
+    made = loss.kind(reduction="none")
+    total = loss.kind()
+    want = bits(*made.forward_backward(p, labels), *made.gradient_hessian(p, labels), total.forward(p, labels))
+    targets = [labels.astype(kind) for kind in "?bBhHiIlLqQfd"] + [labels.astype(">i4"), labels.astype(np.float16)]
+    if not loss.binary:
+        targets += [np.eye(2, dtype=kind)[labels] for kind in "?bBhHiIlLqQfd"]
+    for t in targets:
+        got = bits(*made.forward_backward(p, t), *made.gradient_hessian(p, t), total.forward(p, t))
+        assert got == want, t.dtype
+
+
+@each_dtype
+def test_two_columns_are_the_binary_loss(dtype):
+    binary, categorical = LOSSES[0], LOSSES[1]
+    rng = np.random.default_rng(4)
+    p, y = rng.random(700).astype(dtype), rng.integers(0, 2, 700)
+    columns = np.stack([1 - p, p], -1)
+    chosen = np.where(y == 1, p, 1 - p)
+    for reduction in ("none", "mean", "sum"):
+        got = categorical.kind(reduction=reduction).forward(columns, y)
+        assert bits(got) == bits(binary.kind(reduction=reduction).forward(chosen, np.ones(700)))
+    by_p = categorical.kind().backward(columns, y)
+    np.testing.assert_allclose(by_p[:, 1] - by_p[:, 0], binary.kind().backward(p, y), rtol=1e-6)
+
+
+@each_loss
+def test_elements_do_not_depend_on_their_neighbours(loss):
+    rng = np.random.default_rng(8)
+    n = 2 * BLOCK + 3
+    p = loss.predictions(rng, n)
+    t = loss.soft(rng, n)
+    t[::3] = loss.kind and (np.round(t[::3]) if loss.binary else np.eye(3)[rng.integers(0, 3, len(t[::3]))])
+    made = loss.kind(reduction="none")
+    value, gradient = made.forward_backward(p, t)
+    _, hessian = made.gradient_hessian(p, t)
+    order = rng.permutation(n)
+    assert bits(made.forward(p[order], t[order])) == bits(value[order])
+    assert bits(made.backward(p[order], t[order])) == bits(gradient[order])
+    assert bits(made.gradient_hessian(p[order], t[order])[1]) == bits(hessian[order])
+    for i in range(0, n, 17):
+        assert bits(made.forward(p[i : i + 1], t[i : i + 1])) == bits(value[i])
+
+
+@each_loss
+@pytest.mark.parametrize("targets", ["hard", "soft"])
+def test_tails_of_every_length(loss, targets):
+    """Losses of each length are the first of a longer array; their sum is the sum of the definition's."""
+    rng = np.random.default_rng(6)
+    longest = 2 * BLOCK + 40
+    p, t = loss.predictions(rng, longest), getattr(loss, targets)(rng, longest)
+    none, total = loss.kind(reduction="none"), loss.kind(reduction="sum")
+    losses, gradient = none.forward_backward(p, t)
+    for n in range(longest):
+        assert bits(none.forward(p[:n], t[:n])) == bits(losses[:n])
+        assert bits(none.backward(p[:n], t[:n])) == bits(gradient[:n])
+        value, slope = total.forward_backward(p[:n], t[:n])
+        assert math.isclose(value, math.fsum(losses[:n]), rel_tol=4e-15)
+        assert bits(slope) == bits(gradient[:n])
+
+
+# ---------------------------------------------------------------- NaN, infinities, weights
+
+
+@each_dtype
+@each_loss
+def test_nan_in_every_position(loss, dtype):
+    rng = np.random.default_rng(2)
+    n = BLOCK + 9
+    p, t = loss.predictions(rng, n, dtype), loss.hard(rng, n)
+    none = loss.kind(reduction="none")
+    clean, slopes = none.forward_backward(p, t)
+    for i in range(n):
+        spoiled = p.copy()
+        spoiled[i] = np.nan
+        value, gradient = none.forward_backward(spoiled, t)
+        assert np.isnan(value[i])
+        assert np.isnan(gradient[i]).any()
+        others = np.arange(n) != i
+        assert bits(value[others], gradient[others]) == bits(clean[others], slopes[others])
+        assert math.isnan(loss.kind().forward(spoiled, t))
+        weights = others.astype(float)
+        value, gradient = loss.kind(reduction="sum").forward_backward(spoiled, t, sample_weight=weights)
+        assert math.isclose(value, clean[others].astype(float).sum(), rel_tol=1e-6)
+        assert not np.asarray(gradient[i]).any()
+
+
+@each_loss
+def test_nan_in_soft_targets_is_data(loss):
+    p, t = np.full((4, 2), 0.5), np.full((4, 2), 0.25)
+    p, t = (p[:, 0], t[:, 0]) if loss.binary else (p, t)
+    t[2] = np.nan
+    value = loss.kind(reduction="none").forward(p, t)
+    np.testing.assert_array_equal(np.isnan(value), [False, False, True, False])
+    assert math.isnan(loss.kind().forward(p, t))
+
+
+@each_loss
+def test_nothing_to_average(loss):
+    rng = np.random.default_rng(1)
+    for n, weights in ((0, None), (5, np.zeros(5))):
+        p, t = loss.predictions(rng, n), loss.hard(rng, n)
+        value, gradient = loss.kind().forward_backward(p, t, sample_weight=weights)
+        assert math.isnan(value)
+        assert gradient.shape == p.shape
+        assert not gradient.any()
+        assert loss.kind(reduction="sum").forward(p, t, sample_weight=weights) == 0.0
+
+
+@each_dtype
+@each_loss
+def test_the_clipped_ends_have_the_same_bits(loss, dtype):
+    for eps in (1e-7, 1e-3, 1e-30, 1e-300, 0.49):
+        none = loss.kind(reduction="none", eps=eps)
+        if loss.binary:
+            value = none.forward(np.array([0, 1, 1, 0], dtype), np.array([1, 0, 1, 0]))
+        else:
+            value = none.forward(np.array([[0, 1]] * 2 + [[1, 0]] * 2, dtype), np.array([0, 0, 0, 0]))
+        assert value[0] == value[1] == dtype(-math.log(eps))
+        assert value[2] == value[3]
+        assert ulps(value[2], -math.log1p(-eps), dtype) <= 1
+        scalar = loss.kind(eps=eps).forward(*((dtype(0), 1) if loss.binary else (np.array([0, 1], dtype), 0)))
+        assert scalar == pytest.approx(-math.log(eps), rel=3e-16)
+
+
+def test_no_clipping_is_honest():
+    loss = LOSSES[0].kind(eps=0, reduction="none")
+    p, y = np.array([0.0, 1.0, 0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0, 1.0, 0.5])
+    np.testing.assert_array_equal(loss.forward(p, y), [math.inf, math.inf, 0, 0, math.inf])
+    np.testing.assert_array_equal(loss.backward(p, y), [-math.inf, math.inf, 1, -1, -math.inf])
+    np.testing.assert_array_equal(loss.gradient_hessian(p, y)[1], [math.inf, math.inf, 1, 1, math.inf])
+    assert LOSSES[0].kind(eps=0).forward(p, y) == math.inf
+
+
+@each_loss
+def test_weight_zero_is_never_looked_at(loss):
+    rng = np.random.default_rng(12)
+    p, t = loss.predictions(rng, 6), loss.soft(rng, 6)
+    p[1], t[2], p[3] = np.nan, np.nan, 7.0
+    weights = np.array([1, 0, 0, 0, 2, 1.0])
+    made = loss.kind()
+    keep = weights > 0
+    value, gradient = made.forward_backward(p, t, sample_weight=weights)
+    want, slope = made.forward_backward(p[keep], t[keep], sample_weight=weights[keep])
+    assert value == pytest.approx(want, rel=1e-15)
+    assert bits(gradient[keep]) == bits(slope)
+    assert not gradient[~keep].any()
+    assert not np.signbit(gradient[~keep]).any()
+    first, second = made.gradient_hessian(p, t, sample_weight=weights)
+    assert not first[~keep].any()
+    assert not second[~keep].any()
+
+
+def test_a_label_reads_its_own_entry_alone():
+    loss = LOSSES[1].kind(reduction="none")
+    p = np.array([[0.5, np.nan, 7.0], [-1.0, 0.25, np.nan]])
+    np.testing.assert_array_equal(loss.forward(p, [0, 1]), -np.log([0.5, 0.25]))
+    np.testing.assert_array_equal(loss.backward(p, [0, 1]), [[-2, 0, 0], [0, -4, 0]])
+    np.testing.assert_array_equal(loss.backward(p, [[1, 0, 0], [0, 1, 0]]), [[-2, 0, 0], [0, -4, 0]])
+
+
+@each_loss
+@given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 1000))
+@settings(max_examples=30)
+def test_weights_scale_the_sum_and_cancel_in_the_mean(loss, scale, seed):
+    rng = np.random.default_rng(seed)
+    p, t = loss.predictions(rng, 50), loss.hard(rng, 50)
+    total = loss.kind(reduction="sum")
+    weights = np.full(50, scale)
+    assert total.forward(p, t, sample_weight=weights) == pytest.approx(scale * total.forward(p, t), rel=1e-14)
+    mean = loss.kind()
+    assert mean.forward(p, t, sample_weight=weights) == pytest.approx(mean.forward(p, t), rel=1e-14)
+    assert mean.forward(p, t) >= 0
+
+
+@each_loss
+def test_long_rows_and_many_classes(loss):
+    if loss.binary:
+        pytest.skip("one number an element")
+    rng = np.random.default_rng(21)
+    for classes in (1, 2, 7, 8, 9, 31, 100, 255, 256, 257, 600):
+        p, t = loss.predictions(rng, 5, classes=classes), loss.soft(rng, 5, classes=classes)
+        t[1] = np.eye(classes)[classes // 2]
+        want = exact(loss, p, t, reduction="none")
+        made = loss.kind(reduction="none")
+        value, gradient = made.forward_backward(p, t)
+        assert worst(value, want.value, np.float64) <= SOFT
+        assert worst(gradient, want.gradient, np.float64) <= SOFT
+        assert bits(made.forward(p[1:2], np.array([classes // 2]))) == bits(value[1:2])
+
+
+@each_loss
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20)
+def test_a_legal_call_changes_nothing_and_warns_nothing(loss, seed):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(0, 600))
+    assume(n)
+    p, t, w = loss.predictions(rng, n), loss.soft(rng, n), rng.random(n)
+    p[0] = np.nan
+    copies = p.copy(), t.copy(), w.copy()
+    with np.errstate(all="raise"):
+        loss.kind(eps=0).forward_backward(p, t, sample_weight=w)
+    assert bits(p, t, w) == bits(*copies)

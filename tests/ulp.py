@@ -1,0 +1,37 @@
+"""Errors in units in the last place, against exact mpmath numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from mpmath import isnan, mp, mpf
+
+mp.dps = 60
+
+
+def ulp_of(exact: Any, dtype: Any) -> mpf:
+    """The spacing of the numbers of a type at an exact value."""
+    bits, least = (53, -1074) if np.dtype(dtype) == np.float64 else (24, -149)
+    if exact == 0:
+        return mpf(2) ** least
+    mantissa, exponent = abs(exact).man_exp if hasattr(abs(exact), "man_exp") else (1, 0)
+    return mpf(2) ** max(exponent + int(mantissa).bit_length() - bits, least)
+
+
+def ulps(got: Any, exact: Any, dtype: Any) -> float:
+    """|got - exact| in ULPs; 0 for two NaN or the same infinity, also where the exact value overflows."""
+    got, exact = float(got), mpf(exact)
+    if isnan(exact) or math.isnan(got):
+        return 0.0 if isnan(exact) and math.isnan(got) else math.inf
+    limit = mpf(2) ** (1024 if np.dtype(dtype) == np.float64 else 128)
+    if math.isinf(got) or abs(exact) >= limit:
+        return 0.0 if math.isinf(got) and abs(exact) >= limit * (1 - mpf(2) ** -20) and (got > 0) == (exact > 0) else math.inf
+    return float(abs(mpf(got) - exact) / ulp_of(exact, dtype))
+
+
+def worst(got: Any, exact: Any, dtype: Any) -> float:
+    got, exact = np.asarray(got).reshape(-1), np.asarray(exact, object).reshape(-1)
+    assert got.shape == exact.shape
+    return max((ulps(g, e, dtype) for g, e in zip(got, exact, strict=True)), default=0.0)

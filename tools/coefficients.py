@@ -1,0 +1,186 @@
+"""Derive the polynomial coefficients of ``src/cecore/kernels/scalar_math.h``.
+
+Each polynomial is the minimax fit of its target under a weight that makes the
+error relative to the function's own value.  The exchange algorithm of Remez
+finds it; the coefficients are then rounded one at a time, lowest degree first,
+and the rest fitted again after each rounding, so that the later ones absorb the
+rounding of the earlier.
+
+    python tools/coefficients.py            print the coefficients and their errors
+    python tools/coefficients.py --check    compare them with scalar_math.h
+"""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import sys
+from pathlib import Path
+
+from mpmath import mp, mpf
+
+mp.dps = 50
+HEADER = Path(__file__).parents[1] / "src" / "cecore" / "kernels" / "scalar_math.h"
+
+
+def to_double(value) -> float:
+    return float(value)
+
+
+def to_single(value) -> float:
+    return struct.unpack("f", struct.pack("f", float(value)))[0]
+
+
+def log_atanh(z):
+    """(log((1+s)/(1-s)) - 2s) / s^3 with z = s^2: 2/3 + 2z/5 + 2z^2/7 + ..."""
+    if abs(z) < mpf("1e-9"):
+        return mpf(2) / 3 + 2 * z / 5 + 2 * z * z / 7
+    s = mp.sqrt(z)
+    return (mp.log((1 + s) / (1 - s)) - 2 * s) / s**3
+
+
+def log_taylor(f):
+    """(log(1+f) - f + f^2/2) / f^3."""
+    if abs(f) < mpf("1e-9"):
+        return mpf(1) / 3 - f / 4 + f * f / 5
+    return (mp.log1p(f) - f + f * f / 2) / f**3
+
+
+def exp_taylor(r):
+    """(exp(r) - 1 - r) / r^2."""
+    if abs(r) < mpf("1e-9"):
+        return mpf(1) / 2 + r / 6 + r * r / 24
+    return (mp.expm1(r) - r) / (r * r)
+
+
+def relative_to_log(power):
+    def weight(f):
+        return f**power / mp.log1p(f) if f else mpf(0)
+
+    return weight
+
+
+ROOT_HALF = mp.sqrt(mpf(1) / 2)
+HALF_LN2 = mp.log(2) / 2 * (1 + mpf(2) ** -20)
+# name, target, weight, interval, degree, rounding
+FITS = [
+    ("LOG", log_atanh, lambda z: z / 2, (mpf(0), ((ROOT_HALF - 1) / (ROOT_HALF + 1)) ** 2), 6, to_double),
+    ("LOGF", log_taylor, relative_to_log(3), (ROOT_HALF - 1, mp.sqrt(2) - 1), 7, to_single),
+    ("EXP", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 10, to_double),
+    ("EXPF", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 4, to_single),
+]
+
+
+def alternation(error, count):
+    """Indices of ``count`` peaks of alternating sign, the least of them as large as can be."""
+    peaks: list[int] = []
+    for i, value in enumerate(error):
+        if peaks and (value > 0) == (error[peaks[-1]] > 0):
+            if abs(value) > abs(error[peaks[-1]]):
+                peaks[-1] = i
+        elif value:
+            peaks.append(i)
+    while len(peaks) > count:
+        least = min(range(len(peaks)), key=lambda j: abs(error[peaks[j]]))
+        if len(peaks) == count + 1:
+            least = 0 if abs(error[peaks[0]]) < abs(error[peaks[-1]]) else len(peaks) - 1
+        if 0 < least < len(peaks) - 1:
+            beside = min(peaks[least - 1], peaks[least + 1], key=lambda i: abs(error[i]))
+            peaks = [i for i in peaks if i not in (peaks[least], beside)]
+        else:
+            peaks.pop(least)
+    return peaks
+
+
+def remez(target, weight, powers, grid):
+    """Minimax coefficients of ``powers`` for ``target``, and the largest weighted error."""
+    count = len(powers)
+    desired = [target(x) for x in grid]
+    weights = [weight(x) for x in grid]
+    last = len(grid) - 1  # the grid has the spacing of Chebyshev extrema already
+    picks = [1 + j * (last - 1) // count for j in range(count + 1)]
+    for _ in range(60):
+        system = mp.matrix(count + 1, count + 1)
+        right = mp.matrix(count + 1, 1)
+        for row, i in enumerate(picks):
+            for column, power in enumerate(powers):
+                system[row, column] = abs(weights[i]) * grid[i] ** power
+            system[row, count] = (-1) ** row
+            right[row] = abs(weights[i]) * desired[i]
+        solution = mp.lu_solve(system, right)
+        error = [
+            (sum(solution[c] * x**p for c, p in enumerate(powers)) - d) * w
+            for x, d, w in zip(grid, desired, map(abs, weights), strict=True)
+        ]
+        worst = max(map(abs, error))
+        if worst <= abs(solution[count]) * (1 + mpf("1e-4")):
+            break
+        peaks = alternation(error, count + 1)
+        if len(peaks) < count + 1:
+            raise ArithmeticError("the error does not alternate often enough")
+        picks = peaks
+    return [solution[i] for i in range(count)], worst
+
+
+def fit(target, weight, interval, degree, rounded):
+    low, high = interval
+    points = 60 * (degree + 2)
+    grid = [low + (high - low) * (1 - mp.cos(mp.pi * j / points)) / 2 for j in range(points + 1)]
+    fixed: list[float] = []
+    _, ideal = remez(target, weight, range(degree + 1), grid)
+    for power in range(degree + 1):
+
+        def rest(x, fixed=tuple(fixed)):
+            return target(x) - sum(mpf(c) * x**i for i, c in enumerate(fixed))
+
+        coefficients, _ = remez(rest, weight, range(power, degree + 1), grid)
+        fixed.append(rounded(coefficients[0]))
+    final = max(abs((sum(mpf(c) * x**i for i, c in enumerate(fixed)) - target(x)) * weight(x)) for x in grid)
+    return fixed, ideal, final
+
+
+def split_ln2(bits: int, rounded):
+    """ln 2 as a head of ``bits`` bits, so that its product with an exponent is exact, and a tail."""
+    scale = mpf(2) ** bits
+    head = mp.nint(mp.log(2) * scale) / scale
+    return rounded(head), rounded(mp.log(2) - head)
+
+
+def literals():
+    """(name, C literal, remark) of every constant that scalar_math.h takes from here."""
+    for suffix, bits, rounded, end in (("", 41, to_double, ""), ("F", 15, to_single, "f")):
+        head, tail = split_ln2(bits, rounded)
+        yield f"LN2{suffix}_HEAD", head.hex() + end, f"{bits} bits"
+        yield f"LN2{suffix}_TAIL", tail.hex() + end, ""
+        yield f"LOG2E{suffix}", rounded(1 / mp.log(2)).hex() + end, ""
+    for name, target, weight, interval, degree, rounded in FITS:
+        coefficients, ideal, final = fit(target, weight, interval, degree, rounded)
+        for power, value in enumerate(coefficients):
+            remark = ""
+            if power == 0:
+                remark = f"relative error 2^{float(mp.log(final, 2)):.2f}, 2^{float(mp.log(ideal, 2)):.2f} before rounding"
+            yield f"{name}_{power}", value.hex() + ("f" if rounded is to_single else ""), remark
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="fail if scalar_math.h holds other values")
+    check = parser.parse_args().check
+    defined = dict(
+        line.split()[1:3] for line in HEADER.read_text().splitlines() if line.startswith("#define CECORE_") and len(line.split()) >= 3
+    )
+    wrong = 0
+    for name, literal, remark in literals():
+        if check:
+            if defined.get("CECORE_" + name) != literal:
+                print(f"CECORE_{name}: scalar_math.h has {defined.get('CECORE_' + name)}, derived {literal}")
+                wrong += 1
+        else:
+            print(f"#define CECORE_{name} {literal}" + (f"  /* {remark} */" if remark else ""))
+    if check:
+        print(f"{wrong} constants differ" if wrong else "every constant in scalar_math.h is derived")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
