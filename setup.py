@@ -1,6 +1,7 @@
 """Builds the kernels once for each instruction-set level; everything else is in pyproject.toml."""
 
 import os
+import sys
 import sysconfig
 
 import numpy
@@ -13,7 +14,10 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 V3 = ["-mavx2", "-mfma"]
 V4 = [*V3, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
 LEVELS = {"baseline": [], **({"x86_v3": V3, "x86_v4": V4} if X86_64 else {})}
-STRICT = ["-O3", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-thread-jumps"]
+# The last two are for speed alone: GCC's jump threading turns some selections into branches, which leaves their loop
+# scalar, and a kernel inlined into its driver is laid out worse than on its own (what must be inlined says so itself).
+STRICT = ["-O3", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+STRICT += ["-fno-thread-jumps", "-fno-inline"]
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
 
 
@@ -31,9 +35,11 @@ class BuildLevels(build_ext):
             inline = "__forceinline"
         else:
             flags = STRICT + LEVELS[level]
-            # Everything inlined: that is what makes one text serve for each type, method and kind of target.
+            # What is marked inline is inlined: a scalar function in a loop must not be a call.
             inline = "inline __attribute__((always_inline))"
             ext.extra_compile_args += ["-fvisibility=hidden", "-g0"]
+            if sys.platform == "linux":
+                ext.extra_link_args += ["-Wl,-s", "-Wl,-z,relro,-z,now"]
         ext.extra_compile_args += flags
         ext.define_macros += [("CYTHON_INLINE", inline), ("CECORE_FLAGS", '"' + " ".join(flags) + '"')]
         super().build_extension(ext)

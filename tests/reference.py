@@ -68,12 +68,12 @@ def on_logits(z: list[mpf], tau: list[mpf], gamma: float) -> tuple[mpf, list[mpf
     logs, g = log_softmax(z), mpf(gamma)
     p = [mp.exp(v) if v != -inf else mpf(0) for v in logs]
     loss, first, second = mpf(0), [mpf(0)] * len(z), [mpf(0)] * len(z)
-    for k, (l, p_k, tau_k) in enumerate(zip(logs, p, tau, strict=True)):
+    for k, (log_p, p_k, tau_k) in enumerate(zip(logs, p, tau, strict=True)):
         if tau_k == 0:
             continue
-        r, pl = 1 - p_k, (p_k * l if p_k != 0 else mpf(0))
+        r, pl = 1 - p_k, (p_k * log_p if p_k != 0 else mpf(0))
         focus = r**g if r != 0 or g else mpf(1)
-        loss += tau_k * focus * -l if focus != 0 else 0
+        loss += tau_k * focus * -log_p if focus != 0 else 0
         slope, bend = -focus, mpf(0)
         if g and r != 0:
             slope += g * r ** (g - 1) * pl

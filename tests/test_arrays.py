@@ -197,7 +197,13 @@ BAD_CALLS = [
     (bce, (with_(P, 0, 2.0), [math.nan, 0]), {}, ValueError, r"probs\[0\] = 2.0 is outside"),
     (bce, (P, Y.reshape(2, 1)), {}, ValueError, r"targets has shape \(2, 1\), probs has shape \(2,\): expected equal"),
     (bce, (P, 1), {}, ValueError, r"targets has shape \(\), probs has shape \(2,\)"),
-    (bce, (P, Y), {"sample_weight": [1, -1]}, ValueError, r"sample_weight\[1\] = -1 is not a weight: expected a finite"),
+    (
+        bce,
+        (P, Y),
+        {"sample_weight": [1, -1]},
+        ValueError,
+        r"sample_weight\[1\] = -1 is not a weight: expected a finite",
+    ),
     (bce, (P, Y), {"sample_weight": [math.nan, 1]}, ValueError, r"sample_weight\[0\] = nan is not a weight"),
     (bce, (P, Y), {"sample_weight": [math.inf, 1]}, ValueError, r"sample_weight\[0\] = inf is not a weight"),
     (bce, (P, Y), {"sample_weight": [[1], [1]]}, ValueError, r"sample_weight has shape \(2, 1\): expected \(2,\)"),
@@ -219,7 +225,13 @@ BAD_CALLS = [
     (ce, (with_(ROWS, (1, 2), 1.5), LABELS), {}, ValueError, r"probs\[1, 2\] = 1.5 is outside \[0, 1\]"),
     (ce, (with_(ROWS, (1, 1), -0.5), ROWS), {}, ValueError, r"probs\[1, 1\] = -0.5 is outside"),
     (ce, (ROWS, with_(ROWS, (0, 1), 1.5)), {}, ValueError, r"targets\[0, 1\] = 1.5 is outside \[0, 1\]"),
-    (ce, (ROWS, ROWS[:, :2]), {}, ValueError, r"targets has shape \(2, 2\), .* expected \(2,\) for class labels or \(2, 3\)"),
+    (
+        ce,
+        (ROWS, ROWS[:, :2]),
+        {},
+        ValueError,
+        r"targets has shape \(2, 2\), .* expected \(2,\) for class labels or",
+    ),
     (ce, (ROWS, LABELS), {"sample_weight": [-1, 1]}, ValueError, r"sample_weight\[0\] = -1 is not a weight"),
     (ce, (ROWS, ROWS), {"sample_weight": [1, math.nan]}, ValueError, r"sample_weight\[1\] = nan is not a weight"),
     (ce, (0.5, 0), {}, ValueError, r"probs has shape \(\): expected at least one dimension"),
@@ -265,7 +277,7 @@ def test_more_bad_outputs():
         with pytest.raises(ValueError, match="loss_out is given, but the loss is a single number"):
             bce.kind(reduction=reduction).forward_backward(p, y, loss_out=np.empty(()))
     g = np.empty(2)
-    with pytest.raises(ValueError, match="one array is given for two results|overlaps"):
+    with pytest.raises(ValueError, match="one array is given for two results"):
         bce.kind().gradient_hessian(p, y, gradient_out=g, hessian_out=g)
     both = np.empty(3)
     with pytest.raises(ValueError, match="overlaps another array"):

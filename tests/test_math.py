@@ -38,7 +38,6 @@ def bound(function, dtype):
     return BOUNDS[function if dtype == np.float64 else function + "f"]
 
 
-
 def arguments(function, dtype, rng, n):
     info = np.finfo(dtype)
     one = dtype(1)

@@ -27,7 +27,11 @@ def ulps(got: Any, exact: Any, dtype: Any) -> float:
         return 0.0 if isnan(exact) and math.isnan(got) else math.inf
     limit = mpf(2) ** (1024 if np.dtype(dtype) == np.float64 else 128)
     if math.isinf(got) or abs(exact) >= limit:
-        return 0.0 if math.isinf(got) and abs(exact) >= limit * (1 - mpf(2) ** -20) and (got > 0) == (exact > 0) else math.inf
+        return (
+            0.0
+            if math.isinf(got) and abs(exact) >= limit * (1 - mpf(2) ** -20) and (got > 0) == (exact > 0)
+            else math.inf
+        )
     return float(abs(mpf(got) - exact) / ulp_of(exact, dtype))
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from cecore import _dispatch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from ulp import ulps  # noqa: E402
+from ulp import ulps
 
 HEADER = Path(__file__).parents[1] / "src" / "cecore" / "kernels" / "scalar_math.h"
 EXACT = {"neg_log": lambda x: -mpmath.log(x), "log": mpmath.log, "log1p": mpmath.log1p, "exp": mpmath.exp}

@@ -158,7 +158,9 @@ def literals():
         for power, value in enumerate(coefficients):
             remark = ""
             if power == 0:
-                remark = f"relative error 2^{float(mp.log(final, 2)):.2f}, 2^{float(mp.log(ideal, 2)):.2f} before rounding"
+                remark = (
+                    f"relative error 2^{float(mp.log(final, 2)):.2f}, 2^{float(mp.log(ideal, 2)):.2f} before rounding"
+                )
             yield f"{name}_{power}", value.hex() + ("f" if rounded is to_single else ""), remark
 
 
@@ -166,9 +168,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="fail if scalar_math.h holds other values")
     check = parser.parse_args().check
-    defined = dict(
-        line.split()[1:3] for line in HEADER.read_text().splitlines() if line.startswith("#define CECORE_") and len(line.split()) >= 3
-    )
+    lines = [line.split() for line in HEADER.read_text().splitlines() if line.startswith("#define CECORE_")]
+    defined = {words[1]: words[2] for words in lines if len(words) >= 3}
     wrong = 0
     for name, literal, remark in literals():
         if check:

@@ -41,9 +41,10 @@ def choice(name: str, value: object, allowed: dict[str, Any]) -> None:
 def clip(eps: object) -> float:
     if isinstance(eps, (bool, np.bool_)) or not isinstance(eps, numbers.Real):
         raise TypeError(f"eps = {eps!r}: expected a real number")
-    if not 0 <= eps < 0.5:
+    number = float(eps)
+    if not 0 <= number < 0.5:
         raise ValueError(f"eps = {eps!r}: expected 0 <= eps < 0.5")
-    return float(eps) + 0.0  # -0.0 becomes 0.0
+    return number + 0.0  # -0.0 becomes 0.0
 
 
 # ---------------------------------------------------------------- arrays
@@ -84,7 +85,9 @@ def real_array(name: str, value: Any) -> np.ndarray:
 
 
 def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
-    return np.require(array, np.dtype(dtype).newbyteorder("="), ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
+    wanted: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
+    result: np.ndarray = np.require(array, wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
+    return result
 
 
 def _number_type(array: np.ndarray, computing: np.dtype) -> np.dtype:
@@ -173,8 +176,8 @@ def _overlap(a: np.ndarray, b: Any) -> bool:
     if not isinstance(b, np.ndarray) or not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=10_000)
-    except np.exceptions.TooHardError:
+        return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]
+    except getattr(np, "exceptions", np).TooHardError:  # NumPy 1.25 moved it
         return True
 
 
@@ -192,7 +195,7 @@ def _at(name: str, array: np.ndarray, flat: int) -> str:
     return f"{name}[{index}] = {value!r}" if array.ndim else f"{name} = {value!r}"
 
 
-def _outside(values: np.ndarray, used: Any) -> np.ndarray:
+def _outside(values: np.ndarray, used: Any) -> Any:
     return used & ((values < 0) | (values > 1))
 
 

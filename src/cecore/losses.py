@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
@@ -74,7 +73,7 @@ class _ProbabilityLoss:
         sample_weight: ArrayLike | None = None,
         upstream: ArrayLike = 1.0,
         out: Any = None,
-    ) -> np.ndarray:
+    ) -> Any:
         """The gradient of the reduced loss by the predictions.
 
         Parameters
@@ -101,7 +100,7 @@ class _ProbabilityLoss:
         sample_weight: ArrayLike | None = None,
         loss_out: Any = None,
         gradient_out: Any = None,
-    ) -> tuple[Any, np.ndarray]:
+    ) -> Any:
         """The loss and its gradient in one pass over memory.
 
         Parameters
@@ -129,7 +128,7 @@ class _ProbabilityLoss:
         sample_weight: ArrayLike | None = None,
         gradient_out: Any = None,
         hessian_out: Any = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Any:
         """The first and second derivative of each loss by each prediction: what gradient boosting needs.
 
         They are weighted, and never divided by a count, whatever the reduction.
@@ -163,7 +162,7 @@ class _ProbabilityLoss:
         kernel = _dispatch.kernels.rows if self._rows else _dispatch.kernels.elements
         zero_outside = self.gradient_outside == "zero"
         code = _checks.REDUCTIONS[reduction]
-        call = probs, targets, sample_weight, upstream
+        call = _checks.Call(probs, targets, sample_weight, upstream)
         try:
             result = kernel(self.eps, zero_outside, code, *call, wanted, *outs)
             if result is None:  # an array is not plain

@@ -79,4 +79,3 @@ cdef inline double accumulator_round(Accumulator *sum) noexcept nogil:
     if rest > 0x400 or (rest == 0x400 and (tail != 0 or kept & 1)):
         kept += 1
     return ldexp(<double>kept, exponent + 11)
-

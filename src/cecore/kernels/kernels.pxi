@@ -7,6 +7,8 @@
 # Everything is computed on blocks in local arrays: they cannot alias, so that the compiler turns each loop into
 # vector code, and a tail is a block whose padding is dropped. The order of every sum is fixed by the positions
 # alone. LANES, FACTORS, BLOCK and SUM_LANES are part of the bits that a release promises.
+#
+# A selection takes numbers that were computed before it: a load or a call in one of its arms would be a branch.
 
 cimport numpy as cnp
 from libc.math cimport NAN, ldexp
@@ -284,7 +286,9 @@ cdef inline void hard_factor(
     product[0] *= a
 
 
-cdef bint hard_sum(const real *p, const real *y, Py_ssize_t n, const Clip *clip, Pending *pending) noexcept nogil:
+cdef bint hard_sum(
+    const double *p, const double *y, Py_ssize_t n, const Clip *clip, Pending *pending
+) noexcept nogil:
     # The sum of -log(a) over a block of hard targets: with P the product of a lane's probabilities a, and S the sum of
     # their complements b, each times the product before it, S = 1 - P. Both come from positive terms alone, so that
     # both keep their relative accuracy, and one logarithm serves FACTORS elements:
@@ -418,18 +422,26 @@ cdef void hard_value(const real *p, const real *y, const real *w, const Clip *cl
 
 
 cdef void soft_value(const real *p, const real *t, const real *w, const Clip *clip, real *out) noexcept nogil:
-    cdef real q, one, zero, value_one, value_zero
+    # w (t L1 + (1 - t) L0); a loop for each logarithm, since both together have too many constants for the registers
+    cdef real log_one[BLOCK]
+    cdef real log_zero[BLOCK]
+    cdef real one, zero, value_one, value_zero
     cdef real floor = <real>clip.floor
     cdef real low_value = <real>clip.low_value
     cdef real high_value = <real>clip.high_value
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        q = <real>1 - p[i]
-        one = 0 if w[i] == 0 else w[i] * t[i]
-        zero = 0 if w[i] == 0 else w[i] * (<real>1 - t[i])
-        value_one = one * neg_log(p[i], q, floor, low_value, high_value)
-        value_zero = zero * neg_log(q, p[i], floor, low_value, high_value)
+        log_one[i] = neg_log(p[i], <real>1 - p[i], floor, low_value, high_value)
+    for i in range(BLOCK):
+        log_zero[i] = neg_log(<real>1 - p[i], p[i], floor, low_value, high_value)
+    for i in range(BLOCK):
+        one = w[i] * t[i]
+        one = 0 if w[i] == 0 else one
+        zero = w[i] * (<real>1 - t[i])
+        zero = 0 if w[i] == 0 else zero
+        value_one = one * log_one[i]
         value_one = 0 if one == 0 else value_one
+        value_zero = zero * log_zero[i]
         value_zero = 0 if zero == 0 else value_zero
         out[i] = value_one + value_zero
 
@@ -490,7 +502,7 @@ cdef void soft_gradient(
 
 cdef void hessian_block(const real *p, const real *t, const real *w, const Clip *clip, real *out) noexcept nogil:
     # t / p^2 + (1 - t) / q^2; divided twice, since p^2 may underflow
-    cdef real q, a, b, one, zero, value
+    cdef real q, a, b, one, zero, value, other
     cdef real cut = 1 if clip.zero_outside else 0
     cdef real floor = <real>clip.floor
     cdef real head = <real>clip.head
@@ -500,29 +512,19 @@ cdef void hessian_block(const real *p, const real *t, const real *w, const Clip 
         q = <real>1 - p[i]
         a = clipped(p[i], q, floor, head, top)
         b = clipped(q, p[i], floor, head, top)
-        one = 0 if w[i] == 0 else w[i] * t[i]
-        zero = 0 if w[i] == 0 else w[i] * (<real>1 - t[i])
-        value = one / a / a if one != 0 else 0
-        value = value + (zero / b / b if zero != 0 else 0)
+        one = w[i] * t[i]
+        one = 0 if w[i] == 0 else one
+        zero = w[i] * (<real>1 - t[i])
+        zero = 0 if w[i] == 0 else zero
+        value = one / a / a
+        value = 0 if one == 0 else value
+        other = zero / b / b
+        other = 0 if zero == 0 else other
+        value += other
         b = q if q < p[i] else p[i]
         b = b if cut == 1 else 1
         value = 0 if b < floor else value
         out[i] = value
-
-
-cdef double wide_sum(const real *p, const real *y, const real *w, const Job *job) noexcept nogil:
-    # Terms of hard targets in double, whatever the computing type.
-    cdef double wide_p[BLOCK]
-    cdef double wide_y[BLOCK]
-    cdef double wide_w[BLOCK]
-    cdef double terms[BLOCK]
-    cdef Py_ssize_t i
-    for i in range(BLOCK):
-        wide_p[i] = p[i]
-        wide_y[i] = y[i]
-        wide_w[i] = w[i]
-    hard_value(&wide_p[0], &wide_y[0], &wide_w[0], &job.wide_clip, &terms[0])
-    return lane_sum(&terms[0])
 
 
 cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
@@ -542,26 +544,37 @@ cdef int element_block(
     # One block of binary targets; n of BLOCK elements count, the others are padding with weight 0 and p = t = 1.
     # Fills the buffers and adds the sum, as the job wants them, or returns BAD.
     cdef real terms[BLOCK]
-    cdef double total = 0
+    cdef double wide_p[BLOCK]
+    cdef double wide_t[BLOCK]
+    cdef double wide_w[BLOCK]
+    cdef double wide_terms[BLOCK]
     cdef bint summed = False
     cdef int state
     if job.wanted_sum and (t[0] == 0 or t[0] == 1) and (job.weights.data == NULL or all_ones(w, n)):
-        summed = hard_sum(p, t, n, &job.wide_clip, &job.pending)
+        if real is double:
+            summed = hard_sum(p, t, n, &job.wide_clip, &job.pending)
+        else:
+            convert(p, wide_p, BLOCK)
+            convert(t, wide_t, BLOCK)
+            summed = hard_sum(&wide_p[0], &wide_t[0], n, &job.wide_clip, &job.pending)
         if job.pending.blocks == PENDING_BLOCKS:
             take_logarithms(&job.pending, &job.sum)
     state = HARD if summed else inspect(p, t, w)
     if state == BAD:
         return BAD
     if job.wanted_sum and not summed:
-        if state == HARD and real is float:
-            total = wide_sum(p, t, w, job)
+        if state == HARD and real is float:  # in double, whatever the computing type
+            convert(p, wide_p, BLOCK)
+            convert(t, wide_t, BLOCK)
+            convert(w, wide_w, BLOCK)
+            hard_value(&wide_p[0], &wide_t[0], &wide_w[0], &job.wide_clip, &wide_terms[0])
+            accumulator_add(&job.sum, lane_sum(&wide_terms[0]))
         else:
             if state == HARD:
                 hard_value(p, t, w, &job.clip, &terms[0])
             else:
                 soft_value(p, t, w, &job.clip, &terms[0])
-            total = lane_sum(&terms[0])
-        accumulator_add(&job.sum, total)
+            accumulator_add(&job.sum, lane_sum(&terms[0]))
     if job.value != NULL:
         if state == HARD:
             hard_value(p, t, w, &job.clip, value)
@@ -585,6 +598,7 @@ cdef const real *weight_block(
     cdef const real *w = scratch
     cdef real scale = <real>job.scale
     cdef real zero = 0
+    cdef real factor
     cdef Py_ssize_t i
     if job.weights.data != NULL:
         w = block_of(&job.weights, start, n, scratch, zero)
@@ -594,10 +608,12 @@ cdef const real *weight_block(
     if job.upstream.data != NULL:
         load(&job.upstream, start, n, factors, zero)
         for i in range(BLOCK):
-            factors[i] = 0 if w[i] == 0 else w[i] * scale * factors[i]
+            factor = w[i] * scale * factors[i]
+            factors[i] = 0 if w[i] == 0 else factor
     elif job.weights.data != NULL or start == 0 or n != BLOCK:
         for i in range(BLOCK):
-            factors[i] = 0 if w[i] == 0 else w[i] * scale
+            factor = w[i] * scale
+            factors[i] = 0 if w[i] == 0 else factor
     return w
 
 
@@ -729,6 +745,7 @@ cdef int distribution_block(
     cdef real factors[BLOCK]
     cdef real out[BLOCK]
     cdef double losses[BLOCK]
+    cdef real term
     cdef const real *p
     cdef const real *t
     cdef RowSum row
@@ -776,12 +793,14 @@ cdef int distribution_block(
                         losses[r + i] = row_sum_join(&row)
             if job.gradient != NULL:
                 for k in range(BLOCK):
-                    factors[k] = 0 if factors[k] == 0 else factors[k] * t[k]
+                    term = factors[k] * t[k]
+                    factors[k] = 0 if factors[k] == 0 else term
                 hard_gradient(p, &ones[0], &factors[0], &job.clip, &out[0])
                 store(job.gradient, job.x.type, flat, count, &out[0])
             if job.hessian != NULL:
                 for k in range(BLOCK):
-                    weights[k] = 0 if weights[k] == 0 else weights[k] * t[k]
+                    term = weights[k] * t[k]
+                    weights[k] = 0 if weights[k] == 0 else term
                 hessian_block(p, &ones[0], &weights[0], &job.clip, &out[0])
                 store(job.hessian, job.x.type, flat, count, &out[0])
         if rows_in_piece == 1:

@@ -1,0 +1,104 @@
+"""Logistic regression on the breast-cancer data in plain NumPy, trained with cecore.BinaryCrossEntropy.
+
+Run `python examples/breast_cancer.py`; it needs `pip install 'cecore[examples]'`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+try:
+    import common
+    import numpy as np
+    from sklearn.datasets import load_breast_cancer
+
+    import cecore
+except ModuleNotFoundError as missing:
+    raise SystemExit(f"{missing.name} is missing: pip install 'cecore[examples]'") from None
+
+LOSS = cecore.BinaryCrossEntropy()
+RATE = 0.1
+BATCH = 32
+
+
+class Model(NamedTuple):
+    """The weights and the bias; also the gradient by them."""
+
+    weights: np.ndarray
+    bias: float
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-z)), written with tanh because that cannot overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * z)
+
+
+def predict(model: Model, x: np.ndarray) -> np.ndarray:
+    """The probability p = sigmoid(x w + b) that a tumour is benign, for each row."""
+    return sigmoid(x @ model.weights + model.bias)
+
+
+def loss_and_gradient(model: Model, x: np.ndarray, y: np.ndarray) -> tuple[float, Model]:
+    """The mean loss L, and dL/dw = x^T dL/dz with dL/dz = dL/dp dp/dz and dp/dz = p (1 - p)."""
+    probs = predict(model, x)
+    value, by_probs = LOSS.forward_backward(probs, y)
+    by_z = by_probs * probs * (1 - probs)
+    return value, Model(x.T @ by_z, by_z.sum())
+
+
+def descend(model: Model, gradient: Model) -> Model:
+    """One step of gradient descent."""
+    return Model(model.weights - RATE * gradient.weights, model.bias - RATE * gradient.bias)
+
+
+def evaluate(model: Model, data: common.Split) -> common.Epoch:
+    """The losses, and how often p > 1/2 is right on the held-out rows."""
+    probs = predict(model, data.held_out_x)
+    accuracy = float(np.mean((probs > 0.5) == data.held_out_y))
+    train_loss = LOSS(predict(model, data.train_x), data.train_y)
+    return common.Epoch(train_loss, LOSS(probs, data.held_out_y), accuracy)
+
+
+def train(model: Model, data: common.Split, epochs: int, rng: np.random.Generator) -> Iterator[common.Epoch]:
+    """Descend over shuffled mini-batches, and evaluate after each epoch."""
+    for _ in range(epochs):
+        for rows in common.batches(len(data.train_y), BATCH, rng):
+            _, gradient = loss_and_gradient(model, data.train_x[rows], data.train_y[rows])
+            model = descend(model, gradient)
+        yield evaluate(model, data)
+
+
+def load(rng: np.random.Generator) -> common.Split:
+    """The 569 tumours, 30 features each, standardised by the mean and deviation of the training rows."""
+    features, labels = load_breast_cancer(return_X_y=True)
+    data = common.split_rows(features, labels, rng)
+    mean, deviation = data.train_x.mean(axis=0), data.train_x.std(axis=0)
+    return data._replace(
+        train_x=(data.train_x - mean) / deviation,
+        held_out_x=(data.held_out_x - mean) / deviation,
+    )
+
+
+def main() -> None:
+    """Check the gradient, train, report."""
+    options = common.arguments(__doc__, epochs=60, picture="breast_cancer.png")
+    rng = np.random.default_rng(options.seed)
+    data = load(rng)
+    model = Model(rng.normal(0, 0.1, data.train_x.shape[1:]), 0.0)
+
+    def loss_of(weights: np.ndarray) -> float:
+        return LOSS(predict(model._replace(weights=weights), data.train_x), data.train_y)
+
+    _, gradient = loss_and_gradient(model, data.train_x, data.train_y)
+    common.check_gradient("weights", loss_of, model.weights, gradient.weights)
+
+    start = time.perf_counter()
+    history = common.follow(train(model, data, options.epochs, rng), options.epochs)
+    common.print_summary(history[-1], time.perf_counter() - start)
+    common.draw(history, "Breast cancer: logistic regression", options.picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What both examples share: the split, the gradient check, the progress bar, the summary and the picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure  # without pyplot: needs no display, and draws a PNG with Agg
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from tqdm import tqdm
+
+Array = np.ndarray
+
+
+class Split(NamedTuple):
+    """Rows to learn from, and rows held out."""
+
+    train_x: Array
+    train_y: Array
+    held_out_x: Array
+    held_out_y: Array
+
+
+class Epoch(NamedTuple):
+    """The state after one epoch: the mean losses in nats, the held-out accuracy as a fraction."""
+
+    train_loss: float
+    held_out_loss: float
+    accuracy: float
+
+
+def arguments(description: str | None, epochs: int, picture: str) -> argparse.Namespace:
+    """The command line, with the defaults of one example."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--epochs", type=int, default=epochs, help="passes over the training rows (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the split and the training (%(default)s)")
+    parser.add_argument("--picture", type=Path, default=Path(picture), help="where the curve goes (%(default)s)")
+    options = parser.parse_args()
+    if options.epochs < 1 or options.seed < 0:
+        parser.error("--epochs must be at least 1 and --seed at least 0")
+    return options
+
+
+def split_rows(features: Array, labels: Array, rng: np.random.Generator, held_out: float = 0.25) -> Split:
+    """Shuffle the rows and hold a fraction of them out."""
+    order = rng.permutation(len(labels))
+    cut = round(held_out * len(labels))
+    test, train = order[:cut], order[cut:]
+    return Split(features[train], labels[train], features[test], labels[test])
+
+
+def batches(rows: int, size: int, rng: np.random.Generator) -> list[Array]:
+    """Shuffled row numbers in batches of `size` or a little less: a small last batch would make a noisy last step."""
+    return np.array_split(rng.permutation(rows), -(-rows // size))
+
+
+def check_gradient(name: str, loss: Callable[[Array], float], weights: Array, gradient: Array) -> None:
+    """Compare the largest dL/dw with (L(w + h) - L(w - h)) / 2h; exit with code 1 if they differ."""
+    index = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+    step = np.zeros_like(weights)
+    step[index] = 1e-5  # near the cube root of the machine epsilon: truncation and rounding are about equal
+    backpropagated = float(gradient[index])
+    measured = (loss(weights + step) - loss(weights - step)) / (2 * step[index])
+    difference = abs(backpropagated - measured) / abs(measured)
+    place = ", ".join(str(i) for i in index)
+    print(f"derivative of the train loss by {name}[{place}]")
+    print(f"  by the chain rule       {backpropagated:+.12f}")
+    print(f"  by central differences  {measured:+.12f}")
+    print(f"  relative difference     {difference:.1e}")
+    if not difference < 1e-6:
+        raise SystemExit("the gradient is wrong: the relative difference is not below 1e-6")
+
+
+def follow(epochs: Iterator[Epoch], total: int) -> list[Epoch]:
+    """Run the training under a progress bar."""
+    history = []
+    with tqdm(total=total, unit="epoch", ncols=100, mininterval=0, miniters=1) as bar:
+        for epoch in epochs:
+            history.append(epoch)
+            bar.set_postfix_str(f"loss {epoch.train_loss:.4f}, held-out accuracy {epoch.accuracy:.1%}", refresh=False)
+            bar.update()
+    return history
+
+
+def print_summary(last: Epoch, seconds: float) -> None:
+    """A table of where the training ended."""
+    print(f"train loss         {last.train_loss:8.4f} nats")
+    print(f"held-out loss      {last.held_out_loss:8.4f} nats")
+    print(f"held-out accuracy  {100 * last.accuracy:8.2f} %")
+    print(f"training time      {seconds:8.2f} s")
+
+
+def draw(history: list[Epoch], title: str, path: Path) -> None:
+    """Save the losses and the accuracy against the epochs, and print the path."""
+    epochs = np.arange(1, len(history) + 1)
+    train_loss, held_out_loss, accuracy = np.array(history).T
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    upper.plot(epochs, train_loss, "C0", label="train loss")
+    upper.plot(epochs, held_out_loss, "C1--", label="held-out loss")
+    lower.plot(epochs, 100 * accuracy, "C2", label="held-out accuracy")
+    upper.set(title=title, ylabel="cross-entropy (nats)", yscale="log")
+    lower.set(xlabel="epoch", ylabel="accuracy (%)")
+    upper.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    upper.yaxis.set_major_formatter("{x:g}")
+    upper.yaxis.set_minor_locator(NullLocator())
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    upper.legend(loc="upper right")
+    lower.legend(loc="lower right")
+    figure.savefig(path, dpi=150)
+    print(f"picture: {path.resolve()}")

@@ -1,0 +1,122 @@
+"""Read the machine code of the kernels, and fail unless their loops are vector code of their level's full width.
+
+    python tools/disassembly.py
+
+Each level is compiled with the flags of setup.py into a temporary folder. A loop counts if it is innermost and does
+floating-point arithmetic. In a full-width loop every such instruction works on whole registers of the level. Beside
+them the compiler keeps copies for arrays that overlap, which the drivers rule out: KERNELS counts what is allowed, and
+says why where it is another reason. Needs objdump.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+REGISTER = {"baseline": "xmm", "x86_v3": "ymm", "x86_v4": "zmm"}
+ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|213|231))([ps])([sd])$")
+# The hot loops of each kernel: how many of full width there must be, and how many others there may be.
+KERNELS = {
+    "hard_sum": (1, 2),  # the factors that do not fill the lanes of a tail
+    "take_logarithms": (1, 1),  # joining the lanes of a block
+    "lane_sum": (0, 1),  # unrolled altogether on the wider levels
+    "inspect": (1, 0),
+    "inspect_terms": (1, 0),
+    "hard_value": (1, 1),
+    "soft_value": (2, 1),  # 3, or one unrolled altogether
+    "hard_gradient": (1, 1),
+    "soft_gradient": (2, 2),
+    "hessian_block": (2, 2),
+}
+
+
+class Loop(NamedTuple):
+    function: str
+    start: int
+    packed: int  # instructions on whole registers
+    narrow: int  # on parts of them
+    scalar: int
+
+    @property
+    def full(self) -> bool:
+        return self.packed > 0 and self.narrow == 0 and self.scalar == 0
+
+
+def objects(folder: Path) -> dict[str, Path]:
+    """Compile every level; the object file of each."""
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-temp", folder, "--build-lib", folder]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return {level: path for level in REGISTER for path in folder.rglob(f"{level}.o")}
+
+
+def functions(path: Path):
+    """(name, [(address, mnemonic, operands)]) of each function."""
+    text = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True
+    ).stdout
+    for name, body in re.findall(r"^[0-9a-f]+ <(\S+)>:\n((?:.+\n)+)", text, re.MULTILINE):
+        lines = []
+        for line in body.splitlines():
+            if match := re.match(r"\s*([0-9a-f]+):\s+(\S+)\s*(.*)", line):
+                lines.append((int(match[1], 16), match[2], match[3]))
+        yield name, lines
+
+
+def loops(name: str, lines: list[tuple[int, str, str]], register: str) -> list[Loop]:
+    spans = set()
+    for address, mnemonic, operands in lines:
+        if (
+            mnemonic.startswith("j")
+            and (target := re.match(r"([0-9a-f]+)\b", operands))
+            and int(target[1], 16) <= address
+        ):
+            spans.add((int(target[1], 16), address))
+    innermost = [s for s in spans if not any(o != s and s[0] <= o[0] and o[1] <= s[1] for o in spans)]
+    found = []
+    for start, end in sorted(innermost):
+        counts = {"packed": 0, "narrow": 0, "scalar": 0}
+        for address, mnemonic, operands in lines:
+            if start <= address <= end and (match := ARITHMETIC.match(mnemonic)):
+                kind = "scalar" if match[1] == "s" else "packed" if register in operands else "narrow"
+                counts[kind] += 1
+        if any(counts.values()):
+            found.append(Loop(short(name), start, **counts))
+    return found
+
+
+def short(name: str) -> str:
+    """The kernel's name and type: element_block<double>."""
+    kind = {"0": "<float>", "1": "<double>"}.get((re.findall(r"__pyx_fuse_(\d)", name) or [""])[0], "")
+    return re.sub(r"^.*?_\d?(?:baseline|x86_v\d)_|\.\w+(\.\d+)?$", "", name) + kind
+
+
+def main() -> int:
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        for level, path in objects(Path(folder)).items():
+            register = REGISTER[level]
+            found = [
+                loop for name, lines in functions(path) if "kernels_" in name for loop in loops(name, lines, register)
+            ]
+            print(f"{level}: loops with floating-point arithmetic, full width = {register}")
+            for function in sorted({loop.function for loop in found}):
+                here = [loop for loop in found if loop.function == function]
+                full = sum(loop.full for loop in here)
+                needed, allowed = KERNELS.get(function.partition("<")[0], (0, len(here)))
+                fine = full >= needed and len(here) - full <= allowed
+                failed |= not fine
+                print(f"  {function:28} of full width {full}, others {len(here) - full}{'' if fine else '  FAIL'}")
+            missing = set(KERNELS) - {loop.function.partition("<")[0] for loop in found} - {"lane_sum"}
+            failed |= bool(missing)
+            if missing:
+                print(f"  no loops found in {', '.join(sorted(missing))}  FAIL")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
