@@ -1,6 +1,7 @@
 """Builds the kernels once for each instruction-set level; everything else is in pyproject.toml."""
 
 import os
+import subprocess
 import sys
 import sysconfig
 
@@ -14,10 +15,10 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 V3 = ["-mavx2", "-mfma"]
 V4 = [*V3, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
 LEVELS = {"baseline": [], **({"x86_v3": V3, "x86_v4": V4} if X86_64 else {})}
-# The last two are for speed alone: GCC's jump threading turns some selections into branches, which leaves their loop
-# scalar, and a kernel inlined into its driver is laid out worse than on its own (what must be inlined says so itself).
 STRICT = ["-O3", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
-STRICT += ["-fno-thread-jumps", "-fno-inline"]
+# For speed alone, where the compiler knows them. GCC's jump threading turns some selections into branches, which leaves
+# their loop scalar; kernels stay out of line, one function each (what must be inlined says so itself).
+TUNING = ["-fno-thread-jumps", "-fno-inline"]
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
 
 
@@ -28,13 +29,17 @@ class BuildLevels(build_ext):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
 
+    def knows(self, flag):
+        command = [*self.compiler.compiler_so, "-Werror", flag, "-E", "-x", "c", os.devnull]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
     def build_extension(self, ext):
         level = ext.name.rpartition(".")[2]
         if self.compiler.compiler_type == "msvc":
             flags = ["/O2", "/fp:precise", *MSVC[level]]
             inline = "__forceinline"
         else:
-            flags = STRICT + LEVELS[level]
+            flags = STRICT + [flag for flag in TUNING if self.knows(flag)] + LEVELS[level]
             # What is marked inline is inlined: a scalar function in a loop must not be a call.
             inline = "inline __attribute__((always_inline))"
             ext.extra_compile_args += ["-fvisibility=hidden", "-g0"]

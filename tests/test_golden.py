@@ -32,23 +32,29 @@ def uniform(seed, n):
 
 
 def arrays(loss, dtype, n, classes=3):
+    """Pairs of predictions and targets by name, and weights."""
+    sure = uniform(5, n) / 16  # near the label: the product method's complements decide
     if loss.binary:
         p, t, hard = uniform(1, n), uniform(2, n), (uniform(3, n) < 0.5).astype(np.int64)
         p[::11], p[5::13] = 0.0, 1.0
+        near = np.where(hard == 1, 1 - sure, sure)
     else:
         p = uniform(1, n * classes).reshape(n, classes)
         t = uniform(2, n * classes).reshape(n, classes)
         hard = (uniform(3, n) * classes).astype(np.int64)
+        near = p * sure[:, None]
+        near[np.arange(n), hard] = 1 - sure
         p[::11, 0] = 0.0
-    return p.astype(dtype), {"hard": hard, "soft": t.astype(dtype)}, (uniform(4, n) * 2).astype(dtype)
+    pairs = {"hard": (p, hard), "soft": (p, t.astype(dtype)), "sure": (near, hard)}
+    return {name: (p.astype(dtype), t) for name, (p, t) in pairs.items()}, (uniform(4, n) * 2).astype(dtype)
 
 
 def digests(loss):
     """Hashes of values, elements and gradients over every length, with and without weights."""
     found = {}
     for dtype in (np.float64, np.float32):
-        p, kinds, w = arrays(loss, dtype, LENGTHS[-1])
-        for kind, t in kinds.items():
+        pairs, w = arrays(loss, dtype, LENGTHS[-1])
+        for kind, (p, t) in pairs.items():
             total, none = loss.kind(), loss.kind(reduction="none", gradient_outside="zero")
             parts = {name: hashlib.sha256() for name in ("value", "weighted", "elements", "gradient", "hessian")}
             for n in LENGTHS:

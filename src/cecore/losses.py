@@ -162,7 +162,7 @@ class _ProbabilityLoss:
         kernel = _dispatch.kernels.rows if self._rows else _dispatch.kernels.elements
         zero_outside = self.gradient_outside == "zero"
         code = _checks.REDUCTIONS[reduction]
-        call = _checks.Call(probs, targets, sample_weight, upstream)
+        call: Any = probs, targets, sample_weight, upstream
         try:
             result = kernel(self.eps, zero_outside, code, *call, wanted, *outs)
             if result is None:  # an array is not plain
@@ -171,7 +171,7 @@ class _ProbabilityLoss:
                 result = kernel(self.eps, zero_outside, code, *call, wanted, None, None, None)
                 result = _deliver(result, wanted, outs)
         except _checks.BadBlock as bad:
-            _checks.explain(self._rows, call, *bad.args)
+            _checks.explain(self._rows, _checks.Call(*call), *bad.args)
         return result
 
 

@@ -1,0 +1,90 @@
+"""Build cecore with defects that the tests must notice, and fail if one goes unnoticed.
+
+    python tools/mutations.py
+
+Every mutation is made in a copy of the checkout, compiled there, and judged by a part of the suite that imports the
+copy. The first run is without a defect and must pass.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+TESTS = ["tests/test_golden.py", "tests/test_math.py", "tests/test_losses.py", "tests/test_arrays.py"]
+
+
+class Mutation(NamedTuple):
+    name: str
+    file: str = ""
+    before: str = ""
+    after: str = ""
+    levels: str = "x86_v3"  # the level under test
+
+
+KERNELS = "src/cecore/kernels/kernels.pxi"
+MUTATIONS = [
+    Mutation("none"),
+    Mutation("none, on the baseline", levels="baseline"),
+    Mutation("contraction", "setup.py", '"-ffp-contract=off"', '"-ffp-contract=fast"'),
+    Mutation(
+        "two lanes swapped",
+        KERNELS,
+        "            products[group * LANES + j] = product[j]",
+        "            products[group * LANES + j] = product[j ^ 1 if j < 2 else j]",
+    ),
+    Mutation("tail dropped", KERNELS, "        for j in range(count % LANES):", "        for j in range(0):"),
+    Mutation(
+        "tail of the elements dropped", KERNELS, "    for i in range(n, BLOCK):\n        out[i] = padding", "    pass"
+    ),
+    Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
+    Mutation("one fallback missed", KERNELS, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
+    Mutation("small products kept", KERNELS, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),
+    Mutation("weights not checked", KERNELS, "        code = code if w[i] - w[i] == 0 else 2\n", ""),
+    Mutation("clip moved by an ULP", KERNELS, "value = 0 if b < cut else value", "value = 0 if b <= cut else value"),
+    Mutation(
+        "last coefficient",
+        "src/cecore/kernels/scalar_math.h",
+        "LOG_6 0x1.2f03baed268bdp-3",
+        "LOG_6 0x1.2f03baed268b0p-3",
+    ),
+]
+
+
+def noticed(mutation: Mutation, folder: Path) -> bool:
+    """Whether a test fails in a copy with the defect; a defect that does not compile is an error."""
+    copy = folder / mutation.name.replace(" ", "-").replace(",", "")
+    ignored = shutil.ignore_patterns(".git", "build", "*.so", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    if mutation.file:
+        path = copy / mutation.file
+        text = path.read_text()
+        if mutation.before not in text:
+            raise SystemExit(f"{mutation.name}: {mutation.file} no longer holds {mutation.before!r}")
+        path.write_text(text.replace(mutation.before, mutation.after))
+    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    subprocess.run(build, cwd=copy, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(copy / "src"), "CECORE_SIMD": mutation.levels}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS]
+    return subprocess.run(command, cwd=copy, env=environment, stdout=subprocess.DEVNULL, check=False).returncode != 0
+
+
+def main() -> int:
+    failed = False
+    with tempfile.TemporaryDirectory() as folder:
+        for mutation in MUTATIONS:
+            found = noticed(mutation, Path(folder))
+            right = found == bool(mutation.file)
+            failed |= not right
+            print(f"{mutation.name:30} {'noticed' if found else 'passes'}{'' if right else '  WRONG'}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
