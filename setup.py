@@ -57,13 +57,16 @@ extensions = [
         include_dirs=[numpy.get_include(), KERNELS],
         depends=[KERNELS + name for name in ("kernels.pxi", "accumulator.pxi", "scalar_math.h", "cpu.h")],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        # A machine that cannot build a level does without it; a release must have them all.
-        optional=level != "baseline" and os.environ.get("CECORE_REQUIRE_SIMD") != "1",
     )
     for level in LEVELS
 ]
 
+ext_modules = cythonize(extensions, build_dir="build/cython")
+for ext in ext_modules:  # cythonize drops the attribute
+    # A machine that cannot build a level does without it; a release must have them all.
+    ext.optional = ext.name != "cecore.kernels.baseline" and os.environ.get("CECORE_REQUIRE_SIMD") != "1"
+
 setup(
-    ext_modules=cythonize(extensions, build_dir="build/cython"),
+    ext_modules=ext_modules,
     cmdclass={"build_ext": BuildLevels},
 )

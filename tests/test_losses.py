@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import math
+import platform
+import sys
 
 import numpy as np
 import pytest
@@ -384,3 +388,51 @@ def test_a_legal_call_changes_nothing_and_warns_nothing(loss, seed):
     with np.errstate(all="raise"):
         loss.kind(eps=0).forward_backward(p, t, sample_weight=w)
     assert bits(p, t, w) == bits(*copies)
+
+
+# ---------------------------------------------------------------- the floating-point control word
+
+
+class ControlWord:
+    """MXCSR through glibc's fenv_t, where it lies behind the 28 bytes of the x87 state."""
+
+    def __init__(self):
+        self.libm = ctypes.CDLL("libm.so.6")
+        self.environment = (ctypes.c_uint32 * 8)()
+
+    def read(self):
+        self.libm.fegetenv(self.environment)
+        return self.environment[7]
+
+    def write(self, mxcsr):
+        self.libm.fegetenv(self.environment)
+        self.environment[7] = mxcsr
+        self.libm.fesetenv(self.environment)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc",
+    reason="reads glibc's x86-64 fenv_t",
+)
+@each_loss
+def test_flush_to_zero_and_rounding_of_others_do_not_matter(loss):
+    p = np.array([5e-324, 1e-310, 0.3, 1 - 1e-16])
+    t = np.array([1, 0, 1, 0])
+    if not loss.binary:
+        p, t = np.stack([p, 1 - p], -1), 1 - t
+    bad = p.copy()
+    bad[2] = 2
+    for eps in (0, 1e-7):
+        made = loss.kind(eps=eps, reduction="none")
+        want = bits(*made.forward_backward(p, t))
+        word = ControlWord()
+        usual = word.read()
+        for changed in (0x8040, 0x6000, 0xE040):  # flush and denormals-are-zero; towards zero; both
+            word.write(usual | changed)
+            got = made.forward_backward(p, t)
+            with contextlib.suppress(ValueError):
+                made.forward(bad, t)
+            after = word.read()
+            word.write(usual)
+            assert bits(*got) == want
+            assert after & ~0x3F == (usual | changed) & ~0x3F  # but for the flags that Python itself raised

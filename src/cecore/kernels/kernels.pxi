@@ -4,11 +4,12 @@
 # runs its driver; the driver walks blocks of BLOCK elements or rows at fixed positions; for each block the functions
 # below compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
 #
-# Everything is computed on blocks in local arrays: they cannot alias, so that the compiler turns each loop into
-# vector code, and a tail is a block whose padding is dropped. The order of every sum is fixed by the positions
-# alone. LANES, FACTORS, BLOCK and SUM_LANES are part of the bits that a release promises.
+# Every function works on a whole block: a tail is copied to a local one, whose padding is dropped. The order of every
+# sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES and ROW_LANES are part of the bits that a
+# release promises.
 #
-# A selection takes numbers that were computed before it: a load or a call in one of its arms would be a branch.
+# For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
+# its arms would be a branch), and constants come from local variables.
 
 cimport numpy as cnp
 from libc.math cimport NAN, ldexp
@@ -351,8 +352,6 @@ cdef void take_logarithms(Pending *pending, Accumulator *sum) noexcept nogil:
 
 
 # ---------------------------------------------------------------- blocks: elements
-
-# The constants of a Clip are copied to locals before each loop: the compiler must know that the loop leaves them.
 
 cdef inline real neg_log(real a, real b, real floor, real low_value, real high_value) noexcept nogil:
     # -log of the clipped probability a, b its complement
@@ -836,6 +835,9 @@ cdef void run_rows(Job *job, real unused) noexcept nogil:
                     state = BAD
         else:
             for i in range(n):
+                if w[i] == 0:
+                    labels[i] = 0
+                    continue
                 labels[i] = one_hot_label(&job.targets, (start + i) * job.classes, job.classes, <real>0)
                 if labels[i] < 0:
                     state = SOFT
@@ -977,7 +979,7 @@ cdef void run_checked(
     job.scale = upstream
     if reduction == MEAN:
         job.scale = upstream / divisor[0] if divisor[0] != 0 else 0
-    if in_float and wanted & GRADIENT and is_awkward(job.scale):
+    if in_float and is_awkward(job.scale):
         in_float = False
         job.targets.narrow = job.weights.narrow = job.upstream.narrow = True
     if in_float:
