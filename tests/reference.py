@@ -142,9 +142,9 @@ def evaluate(
             losses[i], one, two = on_probabilities(pairs, tau, eps, gradient_outside == "zero")
             first[i], second[i] = (difference(one[1], one[0]), two[0] + two[1]) if binary else (one, two)
     total = sum(losses.reshape(-1), mpf(0))
-    scale = np.broadcast_to(np.vectorize(real, otypes=[object])(upstream), shape)
+    scale = np.broadcast_to(np.frompyfunc(real, 1, 1)(upstream), shape)
     if reduction == "mean":
         total, scale = (total / divisor, scale / divisor) if divisor != 0 else (nan, scale * 0)
-    scaled = first * (scale if binary else scale[..., None])
+    scaled = np.frompyfunc(times, 2, 1)(first, scale if binary else scale[..., None])
     scaled, first, second = (a if binary else np.moveaxis(a, -1, axis) for a in (scaled, first, second))
     return Result(losses if reduction == "none" else total, scaled, first, second)

@@ -162,6 +162,28 @@ def test_the_predictions_as_output(loss, n, targets):
 
 
 @each_loss
+@pytest.mark.parametrize("classes", [1, 2, 3, 4, 255, 256, 257, 512])
+def test_the_predictions_as_one_of_two_outputs(loss, classes):
+    rng = np.random.default_rng(classes)
+    n = BLOCK + 44
+    p, made = loss.predictions(rng, n, classes=classes), loss.kind()
+    for t in (loss.soft(rng, n, classes=classes), loss.hard(rng, n, classes=classes)):
+        want = bits(*made.gradient_hessian(p, t))
+        for name in ("gradient_out", "hessian_out"):
+            place = p.copy()
+            assert bits(*made.gradient_hessian(place, t, **{name: place})) == want
+
+
+def test_a_memmap_as_output(tmp_path):
+    rng = np.random.default_rng(0)
+    p, y = rng.random(1000), rng.integers(0, 2, 1000)
+    out = np.memmap(tmp_path / "gradient", np.float64, "w+", shape=1000)
+    made = cecore.BinaryCrossEntropy()
+    assert made.backward(p, y, out=out) is out
+    assert bits(out) == bits(made.backward(p, y))
+
+
+@each_loss
 def test_a_call_that_raises_has_changed_no_input(loss):
     rng = np.random.default_rng(0)
     n = 3 * BLOCK
@@ -209,6 +231,9 @@ BAD_CALLS = [
     (bce, (P, Y), {"sample_weight": [[1], [1]]}, ValueError, r"sample_weight has shape \(2, 1\): expected \(2,\)"),
     (bce, (P, Y), {"sample_weight": 2.0}, ValueError, r"sample_weight has shape \(\): expected \(2,\)"),
     (bce, (P * 1j, Y), {}, TypeError, "probs has dtype complex128: expected real numbers"),
+    (bce, ([[0.5], [0.5, 0.5]], Y), {}, ValueError, "probs is not an array of numbers"),
+    (bce, (P.astype(np.float32), [1e300, 1]), {}, ValueError, r"targets\[0\] = 1e\+300 is outside"),
+    (bce, (P.astype(np.float32), Y), {"sample_weight": np.array([1e300, 1])}, ValueError, r"\[0\] = 1e\+300 is not a"),
     (bce, (["a", "b"], Y), {}, TypeError, "probs has dtype <U1: expected real numbers"),
     (bce, ([0.5, None], Y), {}, TypeError, "probs has dtype object"),
     (bce, (P, np.array(["2020"], "M8[Y]")), {}, TypeError, r"targets has dtype datetime64\[Y\]"),
@@ -257,6 +282,7 @@ BAD_OUTPUTS = [
     (lambda p, y: {"out": np.empty(2, np.float32)}, ValueError, "dtype float32: expected .* float64"),
     (lambda p, y: {"out": np.broadcast_to(0.5, 2)}, ValueError, "out is read-only"),
     (lambda p, y: {"out": y}, ValueError, "out overlaps another array"),
+    (lambda p, y: {"out": np.ma.array(p)}, TypeError, "out is a MaskedArray"),
     (lambda p, y: {"out": p[::-1]}, ValueError, "out overlaps another array"),
 ]
 
@@ -267,6 +293,18 @@ def test_bad_outputs(outputs, error, message):
     for method in ("forward", "backward"):
         with pytest.raises(error, match=message):
             getattr(bce.kind(reduction="none"), method)(p, y, **outputs(p, y))
+
+
+def test_an_output_in_the_memory_of_an_input_of_another_kind():
+    y = Y.astype(float)
+    with pytest.raises(ValueError, match="out overlaps another array"):
+        bce.kind().backward(P, memoryview(y), out=y)
+
+
+def test_an_error_has_no_other_behind_it():
+    with pytest.raises(ValueError, match="outside") as caught:
+        cecore.binary_cross_entropy([2.0], [1])
+    assert caught.value.__context__ is None
 
 
 def test_more_bad_outputs():

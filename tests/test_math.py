@@ -66,6 +66,19 @@ def test_error_is_within_the_bound(function, dtype):
     assert max(errors) < bound(function, dtype), x[int(np.argmax(errors))]
 
 
+def test_the_stated_inputs_attain_the_stated_errors(level):
+    if not _dispatch.kernels.has_fma:
+        pytest.skip("the table is that of fused multiply-add")
+    stated = re.findall(r"cecore_(\w+): below [\d.]+ ULP; ([\d.]+) at (\S+)", HEADER.read_text())
+    assert [name for name, _, _ in stated] == list(BOUNDS)
+    for name, error, place in stated:
+        dtype = np.float64 if name in EXACT else np.float32
+        x = np.array([float.fromhex(place)], dtype)
+        function = name if name in EXACT else name[:-1]
+        got = ulps(apply(function, x, 1 - x)[0], EXACT[function](mpmath.mpf(float(x[0]))), dtype)
+        assert got == pytest.approx(float(error), abs=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_neg_log_takes_a_small_complement_as_exact(dtype):
     b = np.exp(np.random.default_rng(1).uniform(math.log(1e-30), math.log(0.5), 1500)).astype(dtype)

@@ -78,7 +78,10 @@ def real_array(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"{name} is a masked array: pass its data, and the mask as sample_weight")
     if not isinstance(value, (np.ndarray, list, tuple, float, int)):
         _refuse_missing(name, value)
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is not an array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers")
     return array
@@ -86,7 +89,8 @@ def real_array(name: str, value: Any) -> np.ndarray:
 
 def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
     wanted: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
-    result: np.ndarray = np.require(array, wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes inf, and is judged as that
+        result: np.ndarray = np.require(array, wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
     return result
 
 
@@ -158,15 +162,14 @@ def outputs(rows: bool, call: Call, given: tuple[Any, ...], wanted: int, outs: t
     for name, shape, out in zip(names, shapes, outs, strict=True):
         if out is None:
             continue
-        if type(out) is not np.ndarray:
+        if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
             raise TypeError(f"{name} is a {type(out).__name__}: expected a numpy.ndarray")
         if out.shape != shape or out.dtype != x.dtype:
             raise ValueError(f"{name} has shape {out.shape} and dtype {out.dtype}: expected {shape} and {x.dtype}")
         if not out.flags.writeable:
             raise ValueError(f"{name} is read-only")
-        if any(_overlap(out, other) for other in (*given[1:], *(o for o in outs if o is not out))) or (
-            _overlap(out, given[0]) and not _same(out, given[0])
-        ):
+        others = (*given[1:], *call[1:], *(o for o in outs if o is not out))
+        if any(_overlap(out, other) for other in others) or (_overlap(out, given[0]) and not _same(out, given[0])):
             raise ValueError(f"{name} overlaps another array of the call: it may only be probs itself")
     if sum(out is not None for out in outs) > len({id(out) for out in outs if out is not None}):
         raise ValueError("one array is given for two results")
@@ -201,6 +204,12 @@ def _outside(values: np.ndarray, used: Any) -> Any:
 
 def explain(rows: bool, call: Call, start: int, stop: int) -> NoReturn:
     """Raise the error of the first element or row from start to stop that is outside its domain."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        _explain(rows, call, start, stop)
+    raise ValueError("probs, targets or sample_weight changed during the call")
+
+
+def _explain(rows: bool, call: Call, start: int, stop: int) -> None:
     x, targets, w, _ = call
     weights = np.ones(stop - start) if w is None else w.reshape(-1)[start:stop].astype(x.dtype)
     for i in range(start, stop):
@@ -214,7 +223,6 @@ def explain(rows: bool, call: Call, start: int, stop: int) -> NoReturn:
             _explain_row(x, targets, i)
         else:
             _explain_terms(x, targets, np.arange(i, i + 1), False)
-    raise ValueError("probs, targets or sample_weight changed during the call")
 
 
 def _explain_row(x: np.ndarray, targets: np.ndarray, row: int) -> None:

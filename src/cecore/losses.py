@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
@@ -90,6 +91,8 @@ class _ProbabilityLoss:
         numpy.ndarray
             The gradient, or `out`. All zeros where the mean's divisor is 0.
         """
+        if isinstance(upstream, (int, np.floating, np.integer)):
+            upstream = float(upstream)
         return self._compute(self.reduction, probs, targets, sample_weight, upstream, _GRADIENT, None, out, None)
 
     def forward_backward(
@@ -163,6 +166,7 @@ class _ProbabilityLoss:
         zero_outside = self.gradient_outside == "zero"
         code = _checks.REDUCTIONS[reduction]
         call: Any = probs, targets, sample_weight, upstream
+        bad: tuple[int, int] | None = None
         try:
             result = kernel(self.eps, zero_outside, code, *call, wanted, *outs)
             if result is None:  # an array is not plain
@@ -170,8 +174,10 @@ class _ProbabilityLoss:
                 _checks.outputs(self._rows, call, given, wanted, outs)
                 result = kernel(self.eps, zero_outside, code, *call, wanted, None, None, None)
                 result = _deliver(result, wanted, outs)
-        except _checks.BadBlock as bad:
-            _checks.explain(self._rows, _checks.Call(*call), *bad.args)
+        except _checks.BadBlock as found:
+            bad = found.args
+        if bad is not None:  # outside the handler: the user's error has no other behind it
+            _checks.explain(self._rows, _checks.Call(*call), *bad)
         return result
 
 
@@ -216,8 +222,10 @@ class BinaryCrossEntropy(_ProbabilityLoss):
     float64. `targets` has the same shape: labels 0 and 1 of any real dtype, or probabilities (soft labels).
 
     The value is within 2 ULP for hard targets and 4 for soft ones, the gradient likewise, the second derivative
-    within 6; weights, `upstream` and the divisor add 1. Sums are exact sums of blocks of 256 elements: of float64, and
-    of hard targets in either dtype, they are within 6e-15 for any length. One pass over memory, no temporary arrays.
+    within 6; weights, `upstream` and the divisor add 1, as long as their product with a target is a normal number of
+    the computing type. Sums are exact sums of blocks of 256 elements: of float64, and
+    of hard targets in either dtype, they are within 6e-15 for any length. One pass over memory, and no temporary
+    arrays where all are C-contiguous.
 
     References
     ----------
@@ -287,9 +295,16 @@ class CrossEntropy(_ProbabilityLoss):
     _rows: ClassVar[bool] = True
 
 
-@lru_cache(maxsize=64)
-def _loss(kind: type[_ProbabilityLoss], reduction: str, eps: float, gradient_outside: str) -> _ProbabilityLoss:
+@lru_cache(maxsize=64, typed=True)
+def _cached(kind: Any, reduction: str, eps: float, gradient_outside: str) -> Any:
     return kind(reduction=reduction, eps=eps, gradient_outside=gradient_outside)
+
+
+def _loss(kind: Any, *options: Any) -> Any:
+    try:
+        return _cached(kind, *options)
+    except TypeError:  # not hashable, or refused: the class has the better message
+        return _cached.__wrapped__(kind, *options)
 
 
 def binary_cross_entropy(
