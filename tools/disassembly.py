@@ -30,8 +30,8 @@ KERNELS = {
     "hard_value": (1, 1),
     "soft_value": (2, 1),  # 3, or one unrolled altogether
     "hard_gradient": (1, 1),
-    "soft_gradient": (2, 2),
-    "hessian_block": (2, 2),
+    "soft_gradient": (1, 2),  # the scalar copy has a jump back inside
+    "hessian_block": (1, 1),
 }
 
 

@@ -297,9 +297,9 @@ cdef bint hard_sum(
     # The sum of -log(a) over a block of hard targets: with P the product of a lane's probabilities a, and S the sum of
     # their complements b, each times the product before it, S = 1 - P. Both come from positive terms alone, so that
     # both keep their relative accuracy, and one logarithm serves FACTORS elements:
-    # (2 * FACTORS - 1) / ln 2 = 44.7 half-ULPs at most, with 2 of the logarithm, 4 of the joined lanes, and one each of the
-    # sum's rounding and the division 51.7, or 5.8e-15. The pairs wait for take_logarithms. False, and nothing left there, if
-    # a target is soft, something is outside its domain or NaN, or a product may have left the normal numbers.
+    # (2 * FACTORS - 1) / ln 2 = 44.7 half-ULPs at most, with 2 of the logarithm, 4 of the joined lanes, and one each of
+    # the sum's rounding and the division 52.7, or 5.9e-15. The pairs wait for take_logarithms. False, and nothing left
+    # there, if a target is soft, something is outside its domain or NaN, or a product may have left the normal numbers.
     cdef double product[LANES]
     cdef double complement[LANES]
     cdef double least[LANES]
@@ -480,10 +480,10 @@ cdef void soft_gradient(
     cdef real q, a, b, above, below, numerator, denominator, value
     cdef real tail = <real>clip.tail
     cdef real top_tail = <real>clip.top_tail
-    cdef real cut = 1 if clip.zero_outside else 0
     cdef real floor = <real>clip.floor
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
+    cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
     for i in range(BLOCK):
         q = <real>1 - p[i]
@@ -501,18 +501,17 @@ cdef void soft_gradient(
         denominator = b if t[i] == 0 else denominator
         value = factor[i] * numerator / denominator
         b = q if q < p[i] else p[i]
-        b = b if cut == 1 else 1
-        value = 0 if b < floor else value
+        value = 0 if b < cut else value
         out[i] = 0 if w[i] == 0 else value
 
 
 cdef void hessian_block(const real *p, const real *t, const real *w, const Clip *clip, real *out) noexcept nogil:
     # t / p^2 + (1 - t) / q^2; divided twice, since p^2 may underflow
     cdef real q, a, b, one, zero, value, other
-    cdef real cut = 1 if clip.zero_outside else 0
     cdef real floor = <real>clip.floor
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
+    cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
     for i in range(BLOCK):
         q = <real>1 - p[i]
@@ -528,8 +527,7 @@ cdef void hessian_block(const real *p, const real *t, const real *w, const Clip 
         other = 0 if zero == 0 else other
         value += other
         b = q if q < p[i] else p[i]
-        b = b if cut == 1 else 1
-        value = 0 if b < floor else value
+        value = 0 if b < cut else value
         out[i] = value
 
 
