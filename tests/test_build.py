@@ -46,3 +46,4 @@ def test_a_level_that_cannot_be_compiled_is_left_out(tmp_path):
 def test_unless_every_level_is_required(tmp_path):
     _, done = build(tmp_path, CECORE_REQUIRE_SIMD="1")
     assert done.returncode != 0
+    assert "unknown argument" in done.stderr
