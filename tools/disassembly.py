@@ -25,11 +25,11 @@ KERNELS = {
     "hard_sum": (1, 2),  # the factors that do not fill the lanes of a tail
     "take_logarithms": (1, 1),  # joining the lanes of a block
     "lane_sum": (0, 1),  # unrolled altogether on the wider levels
-    "inspect": (1, 0),
+    "inspect": (1, 0),  # 2, or one unrolled altogether
     "inspect_terms": (1, 0),
     "hard_value": (1, 1),
     "soft_value": (2, 1),  # 3, or one unrolled altogether
-    "hard_gradient": (1, 1),
+    "hard_gradient": (2, 2),
     "soft_gradient": (1, 2),  # the scalar copy has a jump back inside
     "hessian_block": (1, 1),
 }

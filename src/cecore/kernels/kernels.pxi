@@ -27,6 +27,8 @@ cdef extern from "scalar_math.h" nogil:
     const char *CECORE_FLAGS
     uint64_t cecore_bits(double) noexcept
     uint32_t cecore_bitsf(float) noexcept
+    double cecore_double(uint64_t) noexcept
+    float cecore_float(uint32_t) noexcept
     double cecore_neg_log(double, double) noexcept
     float cecore_neg_logf(float, float) noexcept
     double cecore_log(double) noexcept
@@ -86,6 +88,7 @@ ctypedef fused source:
 cdef struct Clip:  # eps and what follows from it, rounded to the computing type
     double eps
     double floor  # the least number of the computing type that is not below eps
+    double below  # the one before it, or 0
     double head  # eps = head + tail
     double tail
     double top  # 1 - eps = top + top_tail
@@ -369,11 +372,10 @@ cdef inline real neg_log(real a, real b, real floor, real low_value, real high_v
     return high_value if b < floor else value
 
 
-cdef inline real clipped(real a, real b, real floor, real head, real top) noexcept nogil:
+cdef inline real clipped(real a, real b, real below, real head, real top) noexcept nogil:
     # the probability a, b its complement; NaN stays, -0 becomes 0
-    cdef real value = head if a < floor else a
-    value = top if b < floor else value
-    return value + <real>0
+    cdef real value = head if a <= below else a
+    return top if b <= below else value
 
 
 cdef int verdict(const real *codes) noexcept nogil:
@@ -393,9 +395,7 @@ cdef int verdict(const real *codes) noexcept nogil:
     return SOFT if wide else HARD
 
 
-cdef int inspect(const real *p, const real *t, const real *w) noexcept nogil:
-    # NaN is in no domain's way, but in a weight's. What has weight 0 is not looked at.
-    cdef real codes[BLOCK]
+cdef inline void encode(const real *p, const real *t, const real *w, bint weighted, real *codes) noexcept nogil:
     cdef real q, u, outside, between, code
     cdef Py_ssize_t i
     for i in range(BLOCK):
@@ -406,9 +406,20 @@ cdef int inspect(const real *p, const real *t, const real *w) noexcept nogil:
         code = 0 if between == 0 else 1
         code = 2 if between < 0 else code
         code = 2 if outside < 0 else code
-        code = code if w[i] > 0 else 2
-        code = code if w[i] - w[i] == 0 else 2
-        codes[i] = 0 if w[i] == 0 else code
+        if weighted:
+            code = code if w[i] > 0 else 2
+            code = code if w[i] - w[i] == 0 else 2
+            code = 0 if w[i] == 0 else code
+        codes[i] = code
+
+
+cdef int inspect(const real *p, const real *t, const real *w) noexcept nogil:
+    # NaN is in no domain's way, but in a weight's. What has weight 0 is not looked at. w may be NULL, for all 1.
+    cdef real codes[BLOCK]
+    if w == NULL:
+        encode(p, t, w, False, &codes[0])
+    else:
+        encode(p, t, w, True, &codes[0])
     return verdict(&codes[0])
 
 
@@ -451,12 +462,12 @@ cdef void soft_value(const real *p, const real *t, const real *w, const Clip *cl
         out[i] = value_one + value_zero
 
 
-cdef void hard_gradient(
-    const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+cdef inline void quotients(
+    const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip, real *out
 ) noexcept nogil:
-    # -1/a or 1/a; see soft_gradient
     cdef real q, a, b, value
     cdef real floor = <real>clip.floor
+    cdef real below = <real>clip.below
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
     cdef real cut = floor if clip.zero_outside else -1
@@ -465,11 +476,23 @@ cdef void hard_gradient(
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
-        value = factor[i] / clipped(a, b, floor, head, top)
+        value = factor[i] / clipped(a, b, below, head, top)
         value = -value if y[i] == 1 else value
         b = a if a < b else b
         value = 0 if b < cut else value
-        out[i] = 0 if w[i] == 0 else value
+        if weighted:
+            value = 0 if w[i] == 0 else value
+        out[i] = value
+
+
+cdef void hard_gradient(
+    const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+) noexcept nogil:
+    # -1/a or 1/a; see soft_gradient. w may be NULL, for all 1.
+    if w == NULL:
+        quotients(p, y, w, False, factor, clip, out)
+    else:
+        quotients(p, y, w, True, factor, clip, out)
 
 
 cdef void soft_gradient(
@@ -477,23 +500,24 @@ cdef void soft_gradient(
 ) noexcept nogil:
     # (p - t) / (p q), which is -1/p for t = 1 and 1/q for t = 0. Where p is clipped, p - t is eps - t or
     # 1 - eps - t, from the exact eps.
-    cdef real q, a, b, above, below, numerator, denominator, value
+    cdef real q, a, b, at_low, at_high, numerator, denominator, value
     cdef real tail = <real>clip.tail
     cdef real top_tail = <real>clip.top_tail
     cdef real floor = <real>clip.floor
+    cdef real below = <real>clip.below
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
     cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
     for i in range(BLOCK):
         q = <real>1 - p[i]
-        a = clipped(p[i], q, floor, head, top)
-        b = clipped(q, p[i], floor, head, top)
-        below = (head - t[i]) + tail
-        above = (top - t[i]) + top_tail
+        a = clipped(p[i], q, below, head, top)
+        b = clipped(q, p[i], below, head, top)
+        at_low = (head - t[i]) + tail
+        at_high = (top - t[i]) + top_tail
         numerator = p[i] - t[i]
-        numerator = below if p[i] < floor else numerator
-        numerator = above if q < floor else numerator
+        numerator = at_low if p[i] < floor else numerator
+        numerator = at_high if q < floor else numerator
         numerator = -1 if t[i] == 1 else numerator
         numerator = 1 if t[i] == 0 else numerator
         denominator = a * b
@@ -509,14 +533,15 @@ cdef void hessian_block(const real *p, const real *t, const real *w, const Clip 
     # t / p^2 + (1 - t) / q^2; divided twice, since p^2 may underflow
     cdef real q, a, b, one, zero, value, other
     cdef real floor = <real>clip.floor
+    cdef real below = <real>clip.below
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
     cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
     for i in range(BLOCK):
         q = <real>1 - p[i]
-        a = clipped(p[i], q, floor, head, top)
-        b = clipped(q, p[i], floor, head, top)
+        a = clipped(p[i], q, below, head, top)
+        b = clipped(q, p[i], below, head, top)
         one = w[i] * t[i]
         one = 0 if w[i] == 0 else one
         zero = w[i] * (<real>1 - t[i])
@@ -552,6 +577,7 @@ cdef int element_block(
     cdef double wide_t[BLOCK]
     cdef double wide_w[BLOCK]
     cdef double wide_terms[BLOCK]
+    cdef const real *mask = w if job.weights.data != NULL else <const real *>NULL
     cdef bint summed = False
     cdef int state
     if job.wanted_sum and (t[0] == 0 or t[0] == 1) and (job.weights.data == NULL or all_ones(w, n)):
@@ -563,7 +589,7 @@ cdef int element_block(
             summed = hard_sum(&wide_p[0], &wide_t[0], n, &job.wide_clip, &job.pending)
         if job.pending.blocks == PENDING_BLOCKS:
             take_logarithms(&job.pending, &job.sum)
-    state = HARD if summed else inspect(p, t, w)
+    state = HARD if summed else inspect(p, t, mask)
     if state == BAD:
         return BAD
     if job.wanted_sum and not summed:
@@ -586,7 +612,7 @@ cdef int element_block(
             soft_value(p, t, w, &job.clip, value)
     if job.gradient != NULL:
         if state == HARD:
-            hard_gradient(p, t, w, factors, &job.clip, gradient)
+            hard_gradient(p, t, mask, factors, &job.clip, gradient)
         else:
             soft_gradient(p, t, w, factors, &job.clip, gradient)
     if job.hessian != NULL:
@@ -878,12 +904,12 @@ cdef double weight_total(const Job *job, real unused) noexcept nogil:
     return accumulator_round(&sum)
 
 
-cdef inline float next_float(float x) noexcept nogil:
-    cdef unsigned int bits
-    memcpy(&bits, &x, 4)
-    bits += 1
-    memcpy(&x, &bits, 4)
-    return x
+cdef inline real neighbour(real x, int step) noexcept nogil:
+    # the next number after (step 1) or before (-1) a positive one
+    if real is double:
+        return cecore_double(cecore_bits(x) + step)
+    else:
+        return cecore_float(cecore_bitsf(x) + step)
 
 
 cdef void make_clip(Clip *clip, double eps, bint zero_outside, real unused) noexcept nogil:
@@ -893,7 +919,8 @@ cdef void make_clip(Clip *clip, double eps, bint zero_outside, real unused) noex
     clip.tail = eps - head
     clip.floor = head
     if head < eps:  # in float only
-        clip.floor = next_float(head)
+        clip.floor = neighbour(head, 1)
+    clip.below = neighbour(<real>clip.floor, -1) if eps > 0 else 0
     clip.top = <real>(1 - eps)
     clip.top_tail = (1 - clip.top) - eps
     clip.low_value = <real>cecore_neg_log(eps, 1 - eps)
