@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from registry import BLOCK, LOSSES
+from ulp import bits
 
 import cecore
 
@@ -39,10 +40,6 @@ def layouts(array):
             return np.array(array, dtype)
 
     yield "__array__", Exotic()
-
-
-def bits(*arrays):
-    return [np.asarray(array).tobytes() for array in arrays]
 
 
 @each_loss

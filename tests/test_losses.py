@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from reference import evaluate
 from registry import BLOCK, LOSSES
-from ulp import ulps, worst
+from ulp import bits, ulps, worst
 
 pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
@@ -203,10 +203,6 @@ def test_finite_differences(loss):
 
 
 # ---------------------------------------------------------------- the same bits
-
-
-def bits(*arrays):
-    return [np.asarray(array).tobytes() for array in arrays]
 
 
 @each_dtype

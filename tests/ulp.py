@@ -1,4 +1,4 @@
-"""Errors in units in the last place, against exact mpmath numbers."""
+"""Comparisons: errors in units in the last place, against exact mpmath numbers, and bits."""
 
 from __future__ import annotations
 
@@ -39,3 +39,7 @@ def worst(got: Any, exact: Any, dtype: Any) -> float:
     got, exact = np.asarray(got).reshape(-1), np.asarray(exact, object).reshape(-1)
     assert got.shape == exact.shape
     return max((ulps(g, e, dtype) for g, e in zip(got, exact, strict=True)), default=0.0)
+
+
+def bits(*arrays: Any) -> list[bytes]:
+    return [np.asarray(array).tobytes() for array in arrays]

@@ -15,6 +15,7 @@ import numpy as np
 
 REDUCTIONS = {"mean": 0, "sum": 1, "none": 2}  # as the kernels number them
 OUTSIDE = {"clipped": False, "zero": True}
+VALUE, GRADIENT, HESSIAN = 1, 2, 4  # what a kernel is to compute
 
 
 class BadBlock(Exception):
@@ -154,8 +155,8 @@ def outputs(rows: bool, call: Call, given: tuple[Any, ...], wanted: int, outs: t
     """
     x = call.probs
     names = (
-        "loss_out" if wanted & 2 else "out",
-        "out" if wanted == 2 else "gradient_out",
+        "loss_out" if wanted & GRADIENT else "out",
+        "out" if wanted == GRADIENT else "gradient_out",
         "hessian_out",
     )
     shapes = (x.shape[:-1] if rows else x.shape, x.shape, x.shape)
@@ -198,8 +199,13 @@ def _at(name: str, array: np.ndarray, flat: int) -> str:
     return f"{name}[{index}] = {value!r}" if array.ndim else f"{name} = {value!r}"
 
 
-def _outside(values: np.ndarray, used: Any) -> Any:
-    return used & ((values < 0) | (values > 1))
+def _within(name: str, array: np.ndarray, flat: np.ndarray, computing: np.dtype, used: Any = True) -> np.ndarray:
+    """The elements with these flat indices in the computing type, after a look at the used ones."""
+    values: np.ndarray = array.reshape(-1)[flat].astype(computing)
+    outside = used & ((values < 0) | (values > 1))
+    if outside.any():
+        raise ValueError(f"{_at(name, array, flat[outside.argmax()])} is outside [0, 1]")
+    return values
 
 
 def explain(rows: bool, call: Call, start: int, stop: int) -> NoReturn:
@@ -222,26 +228,18 @@ def _explain(rows: bool, call: Call, start: int, stop: int) -> None:
         if rows:
             _explain_row(x, targets, i)
         else:
-            _explain_terms(x, targets, np.arange(i, i + 1), False)
+            _within("targets", targets, np.array([i]), x.dtype)
+            _within("probs", x, np.array([i]), x.dtype)
 
 
 def _explain_row(x: np.ndarray, targets: np.ndarray, row: int) -> None:
     classes = x.shape[-1]
     if targets.ndim == x.ndim:
-        _explain_terms(x, targets, np.arange(row * classes, (row + 1) * classes), True)
+        flat = np.arange(row * classes, (row + 1) * classes)
+        t = _within("targets", targets, flat, x.dtype)
+        _within("probs", x, flat, x.dtype, t != 0)
         return
     label = targets.reshape(-1)[row]
     if not (0 <= label < classes and label == math.floor(label)):
         raise ValueError(f"{_at('targets', targets, row)} is not a class: expected 0..{classes - 1}")
-    _explain_terms(x, np.ones(x.shape), np.array([row * classes + int(label)]), False)
-
-
-def _explain_terms(x: np.ndarray, targets: np.ndarray, flat: np.ndarray, skip_zero: bool) -> None:
-    t = targets.reshape(-1)[flat].astype(x.dtype)
-    p = x.reshape(-1)[flat]
-    for bad, name, array in (
-        (_outside(t, True), "targets", targets),
-        (_outside(p, t != 0 if skip_zero else True), "probs", x),
-    ):
-        if bad.any():
-            raise ValueError(f"{_at(name, array, flat[bad.argmax()])} is outside [0, 1]")
+    _within("probs", x, np.array([row * classes + int(label)]), x.dtype)

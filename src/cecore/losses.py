@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
-
-_VALUE, _GRADIENT, _HESSIAN = 1, 2, 4  # what a kernel is to compute
+from ._checks import GRADIENT, HESSIAN, VALUE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class _ProbabilityLoss:
             An array that does not hold real numbers.
         """
         _checks.no_output("out", out, self.reduction)
-        return self._compute(self.reduction, probs, targets, sample_weight, 1.0, _VALUE, out, None, None)
+        return self._compute(self.reduction, probs, targets, sample_weight, 1.0, VALUE, out, None, None)
 
     def backward(
         self,
@@ -93,7 +92,7 @@ class _ProbabilityLoss:
         """
         if isinstance(upstream, (int, np.floating, np.integer)):
             upstream = float(upstream)
-        return self._compute(self.reduction, probs, targets, sample_weight, upstream, _GRADIENT, None, out, None)
+        return self._compute(self.reduction, probs, targets, sample_weight, upstream, GRADIENT, None, out, None)
 
     def forward_backward(
         self,
@@ -120,7 +119,7 @@ class _ProbabilityLoss:
         """
         _checks.no_output("loss_out", loss_out, self.reduction)
         return self._compute(
-            self.reduction, probs, targets, sample_weight, 1.0, _VALUE | _GRADIENT, loss_out, gradient_out, None
+            self.reduction, probs, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out, None
         )
 
     def gradient_hessian(
@@ -149,7 +148,7 @@ class _ProbabilityLoss:
             Of the predictions' shape; the Hessian is its diagonal.
         """
         return self._compute(
-            "sum", probs, targets, sample_weight, 1.0, _GRADIENT | _HESSIAN, None, gradient_out, hessian_out
+            "sum", probs, targets, sample_weight, 1.0, GRADIENT | HESSIAN, None, gradient_out, hessian_out
         )
 
     def _compute(
@@ -163,7 +162,7 @@ class _ProbabilityLoss:
         *outs: Any,
     ) -> Any:
         kernel = _dispatch.kernels.rows if self._rows else _dispatch.kernels.elements
-        zero_outside = self.gradient_outside == "zero"
+        zero_outside = _checks.OUTSIDE[self.gradient_outside]
         code = _checks.REDUCTIONS[reduction]
         call: Any = probs, targets, sample_weight, upstream
         bad: tuple[int, int] | None = None
@@ -183,7 +182,7 @@ class _ProbabilityLoss:
 
 def _deliver(result: Any, wanted: int, outs: tuple[Any, ...]) -> Any:
     """Copy the results to the arrays that the user gave for them."""
-    places = [out for kind, out in zip((_VALUE, _GRADIENT, _HESSIAN), outs, strict=True) if wanted & kind]
+    places = [out for kind, out in zip((VALUE, GRADIENT, HESSIAN), outs, strict=True) if wanted & kind]
     parts = list(result) if isinstance(result, tuple) else [result]
     for i, out in enumerate(places):
         if out is not None:

@@ -178,15 +178,19 @@ cdef void load(const Array *array, Py_ssize_t start, Py_ssize_t n, real *out, re
         out[i] = padding
 
 
+cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
+    if real is double:
+        return array.type == cnp.NPY_DOUBLE and not array.narrow
+    else:
+        return array.type == cnp.NPY_FLOAT
+
+
 cdef inline const real *block_of(
     const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch, real padding
 ) noexcept nogil:
     # A whole block of the computing type is read where it lies.
-    if n == BLOCK:
-        if real is double and array.type == cnp.NPY_DOUBLE and not array.narrow:
-            return <const real *>array.data + start
-        if real is float and array.type == cnp.NPY_FLOAT:
-            return <const real *>array.data + start
+    if n == BLOCK and of_computing_type(array, padding):
+        return <const real *>array.data + start
     load(array, start, n, scratch, padding)
     return scratch
 
@@ -226,6 +230,14 @@ cdef void load_labels(const Array *array, Py_ssize_t start, Py_ssize_t n, int64_
 
 # ---------------------------------------------------------------- blocks: sums
 
+cdef inline double join_lanes(double *lanes) noexcept nogil:
+    # the one tree in which eight lanes are added
+    cdef Py_ssize_t j
+    for j in range(4):
+        lanes[j] += lanes[j + 4]
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+
+
 cdef double lane_sum(const real *terms) noexcept nogil:
     cdef double lanes[SUM_LANES]
     cdef Py_ssize_t i, j
@@ -236,9 +248,7 @@ cdef double lane_sum(const real *terms) noexcept nogil:
             lanes[j] += terms[i * SUM_LANES + j]
     for j in range(8):
         lanes[j] += lanes[j + 8]
-    for j in range(4):
-        lanes[j] += lanes[j + 4]
-    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+    return join_lanes(&lanes[0])
 
 
 cdef struct RowSum:  # class k goes to lane k mod ROW_LANES; each lane keeps what its additions lose
@@ -269,9 +279,7 @@ cdef double row_sum_join(const RowSum *row) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(ROW_LANES):  # beside an infinite total, what was lost is NaN and means nothing
         lanes[j] = row.total[j] + (row.lost[j] if row.total[j] - row.total[j] == 0 else 0)
-    for j in range(4):
-        lanes[j] += lanes[j + 4]
-    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+    return join_lanes(&lanes[0])
 
 
 # ---------------------------------------------------------------- blocks: the product method
@@ -353,9 +361,7 @@ cdef void take_logarithms(Pending *pending, Accumulator *sum) noexcept nogil:
         block = &logs[i * PAIRS]
         for j in range(8):
             block[j] += block[j + 8]
-        for j in range(4):
-            block[j] += block[j + 4]
-        accumulator_add(sum, (block[0] + block[2]) + (block[1] + block[3]))
+        accumulator_add(sum, join_lanes(block))
     pending.blocks = 0
 
 
@@ -694,9 +700,7 @@ cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t cl
     for piece in range(blocks(classes)):
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
-        if real is double and targets.type == cnp.NPY_DOUBLE and not targets.narrow:
-            t = <const real *>targets.data + start + first
-        elif real is float and targets.type == cnp.NPY_FLOAT:
+        if of_computing_type(targets, unused):  # a short row too: what lies behind it is not read
             t = <const real *>targets.data + start + first
         else:
             load(targets, start + first, n, scratch, <real>0)
@@ -727,7 +731,6 @@ cdef int label_block(
     cdef real ones[BLOCK]
     cdef real gradient[BLOCK]
     cdef real hessian[BLOCK]
-    cdef real padded[BLOCK]
     cdef Py_ssize_t i
     for i in range(BLOCK):
         ones[i] = 1
@@ -1005,11 +1008,12 @@ cdef void run(Job *job, bint rows, bint in_float) noexcept nogil:
 
 
 cdef double run_checked(
-    Job *job, bint rows, bint in_float, int reduction, int wanted, double upstream
+    Job *job, bint rows, double eps, bint zero_outside, int reduction, int wanted, double upstream
 ) noexcept nogil:
     # Everything between entering and leaving the floating-point mode; the reduced loss, if it is wanted.
     cdef double divisor = <double>job.n
     cdef double total = 0
+    cdef bint in_float = job.x.type == cnp.NPY_FLOAT
     cdef uint64_t saved = cecore_enter()
     cdef char *value = job.value
     cdef char *gradient = job.gradient
@@ -1023,14 +1027,13 @@ cdef double run_checked(
             divisor = weight_total(job, <double>0)
     if reduction == MEAN:
         job.scale = upstream / divisor if divisor != 0 else 0
-    if in_float and is_awkward(job.scale):
+    if in_float and (is_awkward(eps) or is_awkward(job.scale)):
         in_float = False
         job.targets.narrow = job.weights.narrow = job.upstream.narrow = True
+    make_clip(&job.wide_clip, eps, zero_outside, <double>0)
+    job.clip = job.wide_clip
     if in_float:
-        make_clip(&job.clip, job.clip.eps, job.clip.zero_outside, <float>0)
-    else:
-        make_clip(&job.clip, job.clip.eps, job.clip.zero_outside, <double>0)
-    make_clip(&job.wide_clip, job.clip.eps, job.clip.zero_outside, <double>0)
+        make_clip(&job.clip, eps, zero_outside, <float>0)
     job.bad = -1
     if job.in_place:
         job.value = job.gradient = job.hessian = NULL
@@ -1063,7 +1066,6 @@ cdef object compute(
     cdef int ndim, inner
     cdef cnp.npy_intp *shape
     cdef Py_ssize_t i
-    cdef bint in_float
     cdef double factor = 1, total
     if not (is_computing(x) and is_real(targets) and (weights is None or is_real(weights))):
         return None
@@ -1099,9 +1101,6 @@ cdef object compute(
     set_array(&job.targets, targets)
     set_array(&job.weights, weights)
     set_array(&job.upstream, upstream)
-    job.clip.eps = eps
-    job.clip.zero_outside = zero_outside
-    in_float = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
     if wanted & VALUE and reduction == NONE and value_out is None:
         value_out = cnp.PyArray_EMPTY(inner, shape, job.x.type, False)
     if wanted & GRADIENT and gradient_out is None:
@@ -1111,14 +1110,11 @@ cdef object compute(
     job.value = cnp.PyArray_BYTES(value_out) if value_out is not None else NULL
     job.gradient = cnp.PyArray_BYTES(gradient_out) if gradient_out is not None else NULL
     job.hessian = cnp.PyArray_BYTES(hessian_out) if hessian_out is not None else NULL
-    if in_float and is_awkward(eps):
-        in_float = False
-        job.targets.narrow = job.weights.narrow = job.upstream.narrow = True
     if job.n * max(job.classes, 1) < GIL_KEPT_BELOW:
-        total = run_checked(&job, rows, in_float, reduction, wanted, factor)
+        total = run_checked(&job, rows, eps, zero_outside, reduction, wanted, factor)
     else:
         with nogil:
-            total = run_checked(&job, rows, in_float, reduction, wanted, factor)
+            total = run_checked(&job, rows, eps, zero_outside, reduction, wanted, factor)
     if job.bad >= 0:
         raise BadBlock(job.bad, min(job.bad + BLOCK, job.n))
     if wanted & VALUE:
