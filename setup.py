@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from glob import glob
 
 import numpy
 from Cython.Build import cythonize
@@ -55,7 +56,7 @@ extensions = [
         f"cecore.kernels.{level}",
         [f"{KERNELS}{level}.pyx"],
         include_dirs=[numpy.get_include(), KERNELS],
-        depends=[KERNELS + name for name in ("kernels.pxi", "accumulator.pxi", "scalar_math.h", "cpu.h")],
+        depends=[*glob(KERNELS + "*.pxi"), *glob(KERNELS + "*.h")],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
     )
     for level in LEVELS

@@ -31,21 +31,50 @@ class Loss:
         shape = (n,) if self.binary else (n, classes)
         return shape, shape
 
-    def predictions(self, rng: np.random.Generator, n: int, dtype: Any = np.float64, classes: int = 3) -> np.ndarray:
+    def probabilities(self, rng: np.random.Generator, n: int, dtype: Any = np.float64, classes: int = 3) -> np.ndarray:
         if self.binary:
             return rng.random(n).astype(dtype)
         return rng.dirichlet(np.ones(classes), n).astype(dtype).reshape(n, classes)
+
+    def predictions(self, rng: np.random.Generator, n: int, dtype: Any = np.float64, classes: int = 3) -> np.ndarray:
+        if self.logits:
+            return rng.normal(0, 3, n if self.binary else (n, classes)).astype(dtype)
+        return self.probabilities(rng, n, dtype, classes)
 
     def hard(self, rng: np.random.Generator, n: int, classes: int = 3) -> np.ndarray:
         return rng.integers(0, 2 if self.binary else classes, n)
 
     def soft(self, rng: np.random.Generator, n: int, dtype: Any = np.float64, classes: int = 3) -> np.ndarray:
-        return self.predictions(rng, n, dtype, classes)
+        return self.probabilities(rng, n, dtype, classes)
+
+    def bounds(self, hard: bool, options: dict[str, Any]) -> tuple[float, float, float]:
+        """The largest errors of value, gradient and Hessian that the documentation allows, in ULP; 1 more with weights.
+
+        Of soft targets by logits, and with options, they are relative to the terms' absolute values.
+        """
+        if options.get("focal_gamma"):
+            return (8 + 2 * options["focal_gamma"],) * 3
+        if options.get("label_smoothing") or options.get("pos_weight") is not None:
+            return 4, 4, 6
+        if not hard:
+            return 4, 4, 6
+        return (2, 2, 4 if self.logits else 6) if self.binary or not self.logits else (3, 3, 6)
 
 
 CLIPPING = {"eps": (1e-7, 0.0, 1e-3), "gradient_outside": ("clipped", "zero")}
 
+FOCAL = {"focal_gamma": (0.0, 2.0)}
+
 LOSSES = [
     Loss("bce", cecore.BinaryCrossEntropy, cecore.binary_cross_entropy, True, False, CLIPPING),
     Loss("ce", cecore.CrossEntropy, cecore.cross_entropy, False, False, CLIPPING),
+    Loss(
+        "bce_logits",
+        cecore.BinaryCrossEntropyWithLogits,
+        cecore.binary_cross_entropy_with_logits,
+        True,
+        True,
+        FOCAL,
+    ),
+    Loss("ce_logits", cecore.CrossEntropyWithLogits, cecore.cross_entropy_with_logits, False, True, FOCAL),
 ]

@@ -15,4 +15,11 @@ WITNESSES = {
     name: (float(error), float.fromhex(place))
     for name, error, place in re.findall(r"cecore_(\w+): below [\d.]+ ULP; ([\d.]+) at (\S+)", TABLE)
 }
-EXACT = {"neg_log": lambda x: -mpmath.log(x), "log": mpmath.log, "log1p": mpmath.log1p, "exp": mpmath.exp}
+EXACT = {
+    "neg_log": lambda x: -mpmath.log(x),
+    "log": mpmath.log,
+    "log1p": mpmath.log1p,
+    "exp": mpmath.exp,
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "softplus_rest": lambda x: mpmath.log1p(mpmath.exp(-abs(x))),
+}

@@ -34,6 +34,8 @@ def uniform(seed, n):
 def arrays(loss, dtype, n, classes=3):
     """Pairs of predictions and targets by name, and weights."""
     sure = uniform(5, n) / 16  # near the label: the product method's complements decide
+    if loss.logits:
+        return logit_arrays(loss, n, classes, dtype)
     if loss.binary:
         p, t, hard = uniform(1, n), uniform(2, n), (uniform(3, n) < 0.5).astype(np.int64)
         p[::11], p[5::13] = 0.0, 1.0
@@ -49,27 +51,49 @@ def arrays(loss, dtype, n, classes=3):
     return {name: (p.astype(dtype), t) for name, (p, t) in pairs.items()}, (uniform(4, n) * 2).astype(dtype)
 
 
+def logit_arrays(loss, n, classes, dtype):
+    shape = n if loss.binary else (n, classes)
+    z = (uniform(1, n if loss.binary else n * classes) - 0.5).reshape(shape)
+    t = uniform(2, z.size).reshape(shape)
+    hard = (uniform(3, n) * (2 if loss.binary else classes)).astype(np.int64)
+    far = z * 1500
+    far[::17] = np.inf if loss.binary else [-np.inf, *range(classes - 1)]
+    pairs = {"hard": (z * 8, hard), "soft": (z * 30, t.astype(dtype)), "far": (far, hard)}
+    return {name: (z.astype(dtype), t) for name, (z, t) in pairs.items()}, (uniform(4, n) * 2).astype(dtype)
+
+
 def digests(loss):
-    """Hashes of values, elements and gradients over every length, with and without weights."""
+    """Hashes of values, elements and derivatives over every length, with and without weights and options."""
+    options = {"hard": {}, "soft": {"mean_over": "count"}, "sure": {"label_smoothing": 0.25}}
+    options["far"] = {"label_smoothing": 0.25, "focal_gamma": 1.5}
     found = {}
-    for dtype in (np.float64, np.float32):
-        pairs, w = arrays(loss, dtype, LENGTHS[-1])
-        for kind, (p, t) in pairs.items():
-            total, none = loss.kind(), loss.kind(reduction="none", gradient_outside="zero")
-            parts = {name: hashlib.sha256() for name in ("value", "weighted", "elements", "gradient", "hessian")}
-            for n in LENGTHS:
-                value, gradient = total.forward_backward(p[:n], t[:n])
-                parts["value"].update(np.float64(value).tobytes() if n else b"")
-                parts["gradient"].update(gradient.tobytes())
-                if n % 16 < 3:
-                    weighted = total.forward(p[:n], t[:n], sample_weight=w[:n])
-                    parts["weighted"].update(np.float64(weighted).tobytes() if n else b"")
-                    parts["elements"].update(none.forward(p[:n], t[:n], sample_weight=w[:n]).tobytes())
-                    for array in none.gradient_hessian(p[:n], t[:n], sample_weight=w[:n]):
-                        parts["hessian"].update(array.tobytes())
-            for name, part in parts.items():
-                found[f"{loss.name} {np.dtype(dtype)} {kind} {name}"] = part.hexdigest()[:16]
+    for classes, lengths in ((3, LENGTHS), (40, LENGTHS[:80])) if not loss.binary else ((1, LENGTHS),):
+        for dtype in (np.float64, np.float32):
+            pairs, w = arrays(loss, dtype, lengths[-1], classes)
+            for kind, (p, t) in pairs.items():
+                none = loss.kind(reduction="none", **({} if loss.logits else {"gradient_outside": "zero"}))
+                name = f"{loss.name} {classes} {np.dtype(dtype)} {kind}"
+                found |= digest(name, loss.kind(), loss.kind(**options[kind]), none, p, t, w, lengths)
     return found
+
+
+def digest(name, total, optional, none, p, t, w, lengths):
+    parts = {part: hashlib.sha256() for part in ("value", "weighted", "elements", "gradient", "hessian", "options")}
+    for n in lengths:
+        value, gradient = total.forward_backward(p[:n], t[:n])
+        parts["value"].update(np.float64(value).tobytes() if n else b"")
+        parts["gradient"].update(gradient.tobytes())
+        if n % 16 < 3:
+            weights = {"sample_weight": w[:n]}
+            value = total.forward(p[:n], t[:n], **weights)
+            parts["weighted"].update(np.float64(value).tobytes() if n else b"")
+            parts["elements"].update(none.forward(p[:n], t[:n], **weights).tobytes())
+            for array in none.gradient_hessian(p[:n], t[:n], **weights):
+                parts["hessian"].update(array.tobytes())
+            value, gradient = optional.forward_backward(p[:n], t[:n], **weights)
+            parts["options"].update(np.float64(value).tobytes() if n else b"")
+            parts["options"].update(gradient.tobytes())
+    return {f"{name} {part}": hashed.hexdigest()[:16] for part, hashed in parts.items()}
 
 
 @pytest.mark.usefixtures("level")

@@ -40,6 +40,9 @@ def arguments(function, dtype, rng, n):
         x = np.concatenate([rng.uniform(-745, 709, n), rng.uniform(-1, 1, n), rng.uniform(-1e-8, 1e-8, n)])
         x = x if dtype == np.float64 else np.clip(x, -103, 88)
         return x.astype(dtype)
+    if function in ("sigmoid", "softplus_rest"):
+        x = np.concatenate([rng.uniform(-708, 708, n), rng.uniform(-40, 40, n), rng.uniform(-3, 3, n), [0.0]])
+        return (x if dtype == np.float64 else np.clip(x, -87, 87)).astype(dtype)
     near_one = one + np.arange(-50, 50).astype(dtype) * info.epsneg
     spread = np.exp(rng.uniform(math.log(float(info.smallest_subnormal)), math.log(float(info.max)), n)).astype(dtype)
     cuts = np.array([0.5, math.sqrt(0.5), math.sqrt(2), 1, 2, float(info.tiny), float(info.smallest_subnormal)], dtype)
@@ -97,6 +100,17 @@ def test_special_values(dtype):
     assert not np.signbit(got[0])
 
 
+def test_power():
+    rng = np.random.default_rng(3)
+    x = np.concatenate([rng.random(300), np.exp(rng.uniform(-140, 0, 300)), [1.0, 0.5, 1 - 2.0**-53, 1e-300]])
+    for exponent in (0.1, 0.5, 1.0, 2.0, 2.5, 5.0):
+        got = apply("power", x, np.full_like(x, exponent))
+        exact = [mpmath.power(mpmath.mpf(float(v)), exponent) for v in x]
+        errors = [ulps(g, e, np.float64) for g, e in zip(got, exact, strict=True) if e > 1e-307]
+        assert max(errors) < 1
+        np.testing.assert_array_equal(apply("power", np.array([0, np.nan]), np.full(2, exponent)), [0, np.nan])
+
+
 def test_the_constants_are_derived(level):
     if level != "baseline":
         pytest.skip("once is enough")
@@ -110,7 +124,14 @@ def test_the_constants_are_derived(level):
 @pytest.mark.parametrize("function", EXACT)
 def test_every_float(function):
     """Against double arithmetic, whose error is below 1e-8 ULP of float."""
-    reference = {"neg_log": lambda x: -np.log(x), "log": np.log, "log1p": np.log1p, "exp": np.exp}[function]
+    reference = {
+        "neg_log": lambda x: -np.log(x),
+        "log": np.log,
+        "log1p": np.log1p,
+        "exp": np.exp,
+        "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x))),
+        "softplus_rest": lambda x: np.log1p(np.exp(-np.abs(x))),
+    }[function]
     largest = 0.0
     for start in range(0, 1 << 32, 1 << 24):
         x = np.arange(start, start + (1 << 24), dtype=np.uint32).view(np.float32)

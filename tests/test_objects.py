@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import inspect
 import os
@@ -28,40 +29,84 @@ def test_objects_are_values(loss):
         assert one == other
         assert hash(one) == hash(other)
         assert eval(repr(one), vars(cecore)) == one
-    assert loss.kind(eps=0) == loss.kind(eps=-0.0) == loss.kind(eps=np.float32(0))
+    name = "focal_gamma" if loss.logits else "eps"
+    assert loss.kind(**{name: 0}) == loss.kind(**{name: -0.0}) == loss.kind(**{name: np.float32(0)})
     assert loss.kind(reduction="sum") != loss.kind()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        loss.kind().eps = 0.1
+        loss.kind().reduction = "sum"
     with pytest.raises(TypeError, match="positional"):
         loss.kind("mean")
 
 
-@each_loss
+BAD_OPTIONS = [
+    ({"reduction": "average"}, ValueError, "reduction = 'average': expected one of 'mean', 'sum', 'none'"),
+    ({"reduction": None}, ValueError, "reduction = None"),
+    ({"gradient_outside": "cut"}, ValueError, "gradient_outside = 'cut': expected one of 'clipped', 'zero'"),
+    ({"eps": 0.5}, ValueError, "eps = 0.5: expected 0 <= eps < 0.5"),
+    ({"eps": -1e-9}, ValueError, "eps = -1e-09"),
+    ({"eps": float("nan")}, ValueError, "eps = nan"),
+    ({"eps": "1e-7"}, TypeError, "eps = '1e-7': expected a real number"),
+    ({"eps": True}, TypeError, "eps = True"),
+    ({"eps": False}, TypeError, "eps = False"),
+    ({"eps": np.array(0.1)}, TypeError, r"eps = array\(0.1\)"),
+    ({"reduction": ["mean"]}, ValueError, r"reduction = \['mean'\]"),
+    ({"epsilon": 1e-7}, TypeError, "epsilon"),
+    ({"mean_over": "rows"}, ValueError, "mean_over = 'rows': expected one of 'weights', 'count'"),
+    ({"label_smoothing": 1.5}, ValueError, "label_smoothing = 1.5: expected a number from 0 to 1"),
+    ({"label_smoothing": -0.1}, ValueError, "label_smoothing = -0.1"),
+    ({"label_smoothing": None}, TypeError, "label_smoothing = None: expected a real number"),
+    ({"focal_gamma": -1}, ValueError, "focal_gamma = -1: expected a finite number >= 0"),
+    ({"focal_gamma": float("inf")}, ValueError, "focal_gamma = inf"),
+    ({"pos_weight": -1}, ValueError, "pos_weight = -1: expected a finite number >= 0"),
+    ({"pos_weight": [1, float("nan")]}, ValueError, r"pos_weight\[1\] = nan is not a weight"),
+    ({"pos_weight": [[1.0]]}, ValueError, r"pos_weight has shape \(1, 1\): expected one dimension"),
+    ({"pos_weight": "2"}, TypeError, "pos_weight = '2': expected a real number"),
+    ({"class_weight": [1, -1]}, ValueError, r"class_weight\[1\] = -1.0 is not a weight: expected a finite number"),
+    ({"class_weight": 2.0}, ValueError, r"class_weight has shape \(\): expected one dimension"),
+    ({"class_weight": []}, ValueError, r"class_weight has shape \(0,\)"),
+    ({"class_weight": ["a"]}, TypeError, "class_weight has dtype <U1"),
+    ({"ignore_index": 1.0}, TypeError, "ignore_index = 1.0: expected an integer"),
+    (
+        {"ignore_index": 1 << 64},
+        ValueError,
+        "ignore_index = 18446744073709551616: expected -9223372036854775808..1",
+    ),
+    ({"axis": None}, TypeError, "axis = None: expected an integer"),
+    ({"axis": True}, TypeError, "axis = True"),
+    ({"axis": 64}, ValueError, "axis = 64: expected -64..63"),
+]
+
+
+def of_loss(loss, options):
+    return set(options) <= {field.name for field in dataclasses.fields(loss.kind)} | {"epsilon"}
+
+
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"reduction": "average"}, ValueError, "reduction = 'average': expected one of 'mean', 'sum', 'none'"),
-        ({"reduction": None}, ValueError, "reduction = None"),
-        ({"gradient_outside": "cut"}, ValueError, "gradient_outside = 'cut': expected one of 'clipped', 'zero'"),
-        ({"eps": 0.5}, ValueError, "eps = 0.5: expected 0 <= eps < 0.5"),
-        ({"eps": -1e-9}, ValueError, "eps = -1e-09"),
-        ({"eps": float("nan")}, ValueError, "eps = nan"),
-        ({"eps": "1e-7"}, TypeError, "eps = '1e-7': expected a real number"),
-        ({"eps": True}, TypeError, "eps = True"),
-        ({"eps": False}, TypeError, "eps = False"),
-        ({"eps": np.array(0.1)}, TypeError, r"eps = array\(0.1\)"),
-        ({"reduction": ["mean"]}, ValueError, r"reduction = \['mean'\]"),
-        ({"epsilon": 1e-7}, TypeError, "epsilon"),
-    ],
+    ("loss", "options", "error", "message"),
+    [(loss, *row) for loss in LOSSES for row in BAD_OPTIONS if of_loss(loss, row[0])],
 )
 def test_bad_options(loss, options, error, message):
     with pytest.raises(error, match=message):
         loss.kind(**options)
-    with contextlib.suppress(ValueError):
-        loss.function(0.5, 1, eps=1)  # True is not this
-    loss.function([0.5], [1] if loss.binary else 0, eps=0)
+    with contextlib.suppress(ValueError, TypeError):
+        loss.function(0.5, 1, **dict.fromkeys(options, 1))  # True is not this
     with pytest.raises(error, match=message):
         loss.function(0.5, 1, **options)
+
+
+def test_weights_are_kept_as_immutable_numbers():
+    for weights in ([1, 2.5], (1, 2.5), np.array([1, 2.5]), np.array([1, 2.5], np.float32)):
+        assert LOSSES[0].kind(pos_weight=weights).pos_weight == (1.0, 2.5)
+        assert LOSSES[1].kind(class_weight=weights) == LOSSES[1].kind(class_weight=[1, 2.5])
+    for weight in (2, 2.0, np.float32(2), np.array(2)):
+        assert LOSSES[2].kind(pos_weight=weight).pos_weight == 2.0
+    loss = LOSSES[3].kind(class_weight=[1, 2], ignore_index=np.int8(-1), axis=0, label_smoothing=0.1, focal_gamma=2)
+    assert pickle.loads(pickle.dumps(loss)) == loss == copy.deepcopy(loss)
+    assert dataclasses.replace(loss, axis=1).axis == 1
+    x = np.random.default_rng(0).normal(size=(2, 3))
+    again = pickle.loads(pickle.dumps(loss))
+    assert again(x, [0, 1, 1]) == loss(x, [0, 1, 1])
+    assert dataclasses.replace(loss, class_weight=None)(x, [0, 1, 1]) != loss(x, [0, 1, 1])
 
 
 @each_loss

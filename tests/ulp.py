@@ -35,10 +35,17 @@ def ulps(got: Any, exact: Any, dtype: Any) -> float:
     return float(abs(mpf(got) - exact) / ulp_of(exact, dtype))
 
 
-def worst(got: Any, exact: Any, dtype: Any) -> float:
+def worst(got: Any, exact: Any, dtype: Any, sizes: Any = None) -> float:
+    """The largest error in ULPs of the exact values, or of the sizes of their terms."""
     got, exact = np.asarray(got).reshape(-1), np.asarray(exact, object).reshape(-1)
-    assert got.shape == exact.shape
-    return max((ulps(g, e, dtype) for g, e in zip(got, exact, strict=True)), default=0.0)
+    sizes = exact if sizes is None else np.asarray(sizes, object).reshape(-1)
+    assert got.shape == exact.shape == sizes.shape
+    errors = [ulps(g, e, dtype) for g, e in zip(got, exact, strict=True)]
+    units = [
+        float(ulp_of(s, dtype) / ulp_of(e, dtype)) if 0 < error < math.inf else 1
+        for error, s, e in zip(errors, sizes, exact, strict=True)
+    ]
+    return max((error / unit for error, unit in zip(errors, units, strict=True)), default=0.0)
 
 
 def bits(*arrays: Any) -> list[bytes]:

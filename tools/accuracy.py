@@ -22,8 +22,22 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from scalars import BOUNDS, EXACT
 from ulp import ulps
 
-WIDE = {"neg_log": lambda x: -np.log(x), "log": np.log, "log1p": np.log1p, "exp": np.exp}
-RANGES = {"neg_log": [(0.3, 1)], "log": [(0.3, 3)], "log1p": [(-0.6, 3)], "exp": [(-1, 1), (-700, 700)]}
+WIDE = {
+    "neg_log": lambda x: -np.log(x),
+    "log": np.log,
+    "log1p": np.log1p,
+    "exp": np.exp,
+    "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x))),
+    "softplus_rest": lambda x: np.log1p(np.exp(-np.abs(x))),
+}
+RANGES = {
+    "neg_log": [(0.3, 1)],
+    "log": [(0.3, 3)],
+    "log1p": [(-0.6, 3)],
+    "exp": [(-1, 1), (-700, 700)],
+    "sigmoid": [(-3, 3), (-40, 40), (-700, -30)],
+    "softplus_rest": [(0, 3), (0, 40), (30, 700)],
+}
 
 
 def apply(function: str, x: np.ndarray) -> np.ndarray:

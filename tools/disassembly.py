@@ -28,10 +28,19 @@ KERNELS = {
     "inspect": (1, 0),  # 2, or one unrolled altogether
     "inspect_terms": (1, 0),
     "hard_value": (1, 1),
-    "soft_value": (2, 1),  # 3, or one unrolled altogether
+    "soft_value": (2, 2),
     "hard_gradient": (2, 2),
     "soft_gradient": (1, 2),  # the scalar copy has a jump back inside
-    "hessian_block": (1, 1),
+    "hessian_block": (1, 2),
+    "logit_value": (1, 4),
+    "logit_gradient": (1, 3),
+    "logit_hessian": (1, 4),
+    "logit_focal": (1, 4),
+    "sigmoid_block": (1, 3),
+    "row_exponentials": (1, 5),  # lengths that are no whole number of registers
+    "row_bend": (1, 3),
+    "classes_of": (1, 4),
+    "focal_classes": (1, 4),
 }
 
 

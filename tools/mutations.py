@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 TESTS = ["tests/test_golden.py", "tests/test_math.py", "tests/test_losses.py", "tests/test_arrays.py"]
+TESTS += ["tests/test_options.py", "tests/test_activations.py", "tests/test_halves.py"]
 
 
 class Mutation(NamedTuple):
@@ -29,25 +30,35 @@ class Mutation(NamedTuple):
 
 
 KERNELS = "src/cecore/kernels/kernels.pxi"
+ARRAYS = "src/cecore/kernels/arrays.pxi"
+PROBABILITIES = "src/cecore/kernels/probabilities.pxi"
+LOGITS = "src/cecore/kernels/logits.pxi"
+SOFTMAX = "src/cecore/kernels/softmax.pxi"
+ROWS = "src/cecore/kernels/rows.pxi"
 MUTATIONS = [
     Mutation("none"),
     Mutation("none, on the baseline", levels="baseline"),
     Mutation("contraction", "setup.py", '"-ffp-contract=off"', '"-ffp-contract=fast"'),
     Mutation(
         "two lanes swapped",
-        KERNELS,
+        PROBABILITIES,
         "            products[group * LANES + j] = product[j]",
         "            products[group * LANES + j] = product[j ^ 1 if j < 2 else j]",
     ),
-    Mutation("tail dropped", KERNELS, "        for j in range(count % LANES):", "        for j in range(0):"),
+    Mutation("tail dropped", PROBABILITIES, "        for j in range(count % LANES):", "        for j in range(0):"),
     Mutation(
-        "tail of the elements dropped", KERNELS, "    for i in range(n, BLOCK):\n        out[i] = padding", "    pass"
+        "tail of the elements dropped",
+        ARRAYS,
+        "    for i in range(n, BLOCK):\n        scratch[i] = padding",
+        "    pass",
     ),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
-    Mutation("one fallback missed", KERNELS, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
-    Mutation("small products kept", KERNELS, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),
-    Mutation("weights not checked", KERNELS, "            code = code if w[i] - w[i] == 0 else 2\n", ""),
-    Mutation("clip moved by an ULP", KERNELS, "value = 0 if b < cut else value", "value = 0 if b <= cut else value"),
+    Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
+    Mutation("small products kept", PROBABILITIES, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),
+    Mutation("weights not checked", PROBABILITIES, "            code = code if w[i] - w[i] == 0 else 2\n", ""),
+    Mutation(
+        "clip moved by an ULP", PROBABILITIES, "value = 0 if b < cut else value", "value = 0 if b <= cut else value"
+    ),
     Mutation("control word of others kept", "src/cecore/kernels/scalar_math.h", "    _mm_setcsr(0x1f80);\n", ""),
     Mutation(
         "last coefficient",
@@ -55,6 +66,23 @@ MUTATIONS = [
         "LOG_6 0x1.2f03baed268bdp-3",
         "LOG_6 0x1.2f03baed268b0p-3",
     ),
+    Mutation("the large share by subtraction", LOGITS, "above = (<real>1 - t[i]) - part", "above = (1 - part) - t[i]"),
+    Mutation("low parts of the logits dropped", SOFTMAX, "low[0] = rest if result > -1000 else 0", "low[0] = 0"),
+    Mutation("the ones among the exponentials", SOFTMAX, "one = 1 if term == 1 else 0", "one = 0"),
+    Mutation("two +inf are one", SOFTMAX, "top > 0 and infinite == 1", "top > 0"),
+    Mutation(
+        "ignored rows count",
+        KERNELS,
+        "if labels[i] == IGNORED:\n                    own[i] = 0",
+        "if False:\n                    own[i] = 0",
+    ),
+    Mutation(
+        "one-hot rows go the general way",
+        ROWS,
+        "if label >= 0:\n                    return NOT_ONE_HOT\n                label",
+        "if label >= -9:\n                    return NOT_ONE_HOT\n                label",
+    ),
+    Mutation("halves truncated", "src/cecore/kernels/scalar_math.h", "+ 0xfff + (magnitude >> 13 & 1)", "+ 0"),
 ]
 
 

@@ -1,15 +1,33 @@
 """Cross-entropy for NumPy: binary and categorical, forward and backward, exact and fast."""
 
 from ._dispatch import show_config
-from .losses import BinaryCrossEntropy, CrossEntropy, binary_cross_entropy, cross_entropy
+from .activations import log_softmax, sigmoid, softmax, softmax_backward
+from .losses import (
+    BinaryCrossEntropy,
+    BinaryCrossEntropyWithLogits,
+    CrossEntropy,
+    CrossEntropyWithLogits,
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    cross_entropy_with_logits,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BinaryCrossEntropy",
+    "BinaryCrossEntropyWithLogits",
     "CrossEntropy",
+    "CrossEntropyWithLogits",
     "__version__",
     "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "cross_entropy_with_logits",
+    "log_softmax",
     "show_config",
+    "sigmoid",
+    "softmax",
+    "softmax_backward",
 ]

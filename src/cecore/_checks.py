@@ -9,26 +9,43 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 REDUCTIONS = {"mean": 0, "sum": 1, "none": 2}  # as the kernels number them
+MEAN_OVER = {"weights": False, "count": True}
 OUTSIDE = {"clipped": False, "zero": True}
 VALUE, GRADIENT, HESSIAN = 1, 2, 4  # what a kernel is to compute
+BFLOAT16_BITS = 8  # added where it gets predictions by their bits
 
 
 class BadBlock(Exception):
     """Raised by the kernels: between start and stop something is outside its domain."""
 
 
-class Call(NamedTuple):
-    """The plain arrays of one call."""
+class Spec(NamedTuple):
+    """What the checks must know of a loss."""
 
-    probs: np.ndarray
+    x: str  # the name of its predictions: probs or logits
+    rows: bool
+    label_smoothing: float
+    axis: int = -1
+    class_weight: tuple[float, ...] | None = None
+    pos_weight: float | tuple[float, ...] | None = None
+    ignore_index: int | None = None
+
+
+class Call(NamedTuple):
+    """The plain arrays of one call, the classes along the last axis."""
+
+    x: np.ndarray  # predictions; those of bfloat16 by their bits
     targets: np.ndarray
     sample_weight: np.ndarray | None
     upstream: float | np.ndarray
+    dtype: np.dtype  # of the predictions and the results
+    axis: int = -1  # where the classes were
 
 
 # ---------------------------------------------------------------- options
@@ -39,13 +56,40 @@ def choice(name: str, value: object, allowed: dict[str, Any]) -> None:
         raise ValueError(f"{name} = {value!r}: expected one of {', '.join(map(repr, allowed))}")
 
 
-def clip(eps: object) -> float:
-    if isinstance(eps, (bool, np.bool_)) or not isinstance(eps, numbers.Real):
-        raise TypeError(f"eps = {eps!r}: expected a real number")
-    number = float(eps)
-    if not 0 <= number < 0.5:
-        raise ValueError(f"eps = {eps!r}: expected 0 <= eps < 0.5")
-    return number + 0.0  # -0.0 becomes 0.0
+def number(name: str, value: object, wanted: str, fine: Callable[[float], bool]) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} = {value!r}: expected a real number")
+    if not fine(float(value)):
+        raise ValueError(f"{name} = {value!r}: expected {wanted}")
+    return float(value) + 0.0  # -0.0 becomes 0.0
+
+
+def integer(name: str, value: object, least: int, most: int) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} = {value!r}: expected an integer")
+    if not least <= int(value) <= most:
+        raise ValueError(f"{name} = {value!r}: expected {least}..{most}")
+    return int(value)
+
+
+def weights(name: str, value: Any) -> tuple[float, ...]:
+    """One weight for each class or element, as an immutable value."""
+    array = real_array(name, value)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"{name} has shape {array.shape}: expected one dimension, and a weight at least")
+    array = array.astype(np.float64)
+    bad = ~((array >= 0) & np.isfinite(array))
+    if bad.any():
+        raise ValueError(f"{_at(name, array, int(bad.argmax()))} is not a weight: expected a finite number >= 0")
+    return tuple(array.tolist())
+
+
+def weight(name: str, value: Any) -> float | tuple[float, ...]:
+    """One weight, or one for each element along the last axis."""
+    if np.ndim(value):
+        return weights(name, value)
+    value = value.item() if isinstance(value, np.ndarray) else value
+    return number(name, value, "a finite number >= 0", lambda w: 0 <= w < math.inf)
 
 
 # ---------------------------------------------------------------- arrays
@@ -83,9 +127,14 @@ def real_array(name: str, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{name} is not an array of numbers: {error}") from None
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
         raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers")
     return array
+
+
+def is_bfloat16(dtype: np.dtype) -> bool:
+    """Whether it is bfloat16 of ml_dtypes, which is not imported for the question."""
+    return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
 def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
@@ -98,38 +147,69 @@ def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
 def _number_type(array: np.ndarray, computing: np.dtype) -> np.dtype:
     """The type in which a kernel reads targets, weights or upstream: its own if it can, else the computing type."""
     native = array.dtype.newbyteorder("=")
-    return native if native.kind in "iub" or native in (np.float32, np.float64) else computing
+    return native if native.kind in "iub" or native in (np.float16, np.float32, np.float64) else computing
 
 
-def prepare(rows: bool, reduction: str, probs: Any, targets: Any, sample_weight: Any, upstream: Any) -> Call:
+def predictions(name: str, value: Any) -> tuple[np.ndarray, np.dtype]:
+    """An array in one of the types that kernels compute with or convert, bfloat16 by its bits, and its dtype."""
+    given = real_array(name, value)
+    if is_bfloat16(given.dtype):
+        return np.require(given, given.dtype.newbyteorder("="), ["C", "A", "E"]).view(np.uint16), given.dtype
+    native = given.dtype.newbyteorder("=")
+    dtype = native if native in (np.float16, np.float32) else np.dtype(np.float64)
+    return plain(given, dtype), dtype
+
+
+def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
+    """The axis of the classes, as a number >= 0."""
+    if not shape:
+        raise ValueError(f"{name} has shape (): expected at least one dimension, the classes")
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"axis = {axis} is out of range: {name} has shape {shape}")
+    axis %= len(shape)
+    if shape[axis] == 0:
+        raise ValueError(f"{name} has shape {shape}: expected at least one class along axis {axis}")
+    return axis
+
+
+def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight: Any, upstream: Any) -> Call:
     """Plain arrays for a kernel, or the error."""
-    given = real_array("probs", probs)
-    if given.dtype.kind == "f" and given.dtype.itemsize < 4:
-        raise TypeError(f"probs has dtype {given.dtype}: expected float64, float32, integers or bool")
-    x = plain(given, np.float32 if given.dtype.newbyteorder("=") == np.float32 else np.float64)
-    shape = x.shape
-    if rows:
-        if x.ndim == 0:
-            raise ValueError("probs has shape (): expected at least one dimension, the classes")
-        if shape[-1] == 0:
-            raise ValueError(f"probs has shape {shape}: expected at least one class along the last axis")
-        shape = shape[:-1]
+    name = spec.x
+    x, dtype = predictions(name, given)
+    computing = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    shape = full = x.shape
     t = real_array("targets", targets)
-    if rows and t.shape not in (shape, x.shape):
+    axis = -1
+    if spec.rows:
+        axis = moved(name, full, spec.axis)
+        shape = full[:axis] + full[axis + 1 :]
+        if t.shape not in (shape, full):
+            raise ValueError(
+                f"targets has shape {t.shape}, {name} has shape {full}: "
+                f"expected {shape} for class labels or {full} for distributions"
+            )
+        if spec.ignore_index is not None and t.ndim == x.ndim:
+            raise ValueError(f"ignore_index = {spec.ignore_index}: targets of shape {t.shape} are not class labels")
+        if spec.class_weight is not None and len(spec.class_weight) != full[axis]:
+            raise ValueError(
+                f"class_weight has length {len(spec.class_weight)}: expected {full[axis]}, the number of classes"
+            )
+        x = np.ascontiguousarray(np.moveaxis(x, axis, -1))
+        t = np.moveaxis(t, axis, -1) if t.ndim == x.ndim else t
+    elif t.shape != shape:
+        raise ValueError(f"targets has shape {t.shape}, {name} has shape {shape}: expected equal shapes")
+    elif isinstance(spec.pos_weight, tuple) and shape[-1:] != (len(spec.pos_weight),):
         raise ValueError(
-            f"targets has shape {t.shape}, probs has shape {x.shape}: "
-            f"expected {shape} for class labels or {x.shape} for distributions"
+            f"pos_weight has length {len(spec.pos_weight)}: expected that of the last axis, {name} has shape {shape}"
         )
-    if not rows and t.shape != shape:
-        raise ValueError(f"targets has shape {t.shape}, probs has shape {shape}: expected equal shapes")
-    t = plain(t, _number_type(t, x.dtype))
+    t = plain(t, _number_type(t, computing))
     w = None
     if sample_weight is not None:
         w = real_array("sample_weight", sample_weight)
         if w.shape != shape:
             raise ValueError(f"sample_weight has shape {w.shape}: expected {shape}, the shape of the losses")
-        w = plain(w, _number_type(w, x.dtype))
-    return Call(x, t, w, _upstream(upstream, reduction, shape, x.dtype))
+        w = plain(w, _number_type(w, computing))
+    return Call(x, t, w, _upstream(upstream, reduction, shape, computing), dtype, axis)
 
 
 def _upstream(upstream: Any, reduction: str, shape: tuple[int, ...], computing: np.dtype) -> float | np.ndarray:
@@ -148,32 +228,41 @@ def no_output(name: str, out: Any, reduction: str) -> None:
         raise ValueError(f"{name} is given, but the loss is a single number with reduction {reduction!r}")
 
 
-def outputs(rows: bool, call: Call, given: tuple[Any, ...], wanted: int, outs: tuple[Any, ...]) -> None:
+def outputs(spec: Spec, call: Call, given: tuple[Any, ...], wanted: int, outs: tuple[Any, ...]) -> None:
     """Check the arrays for the value, the gradient and the Hessian against the call's shapes and each other.
 
     `given` is what the user passed as predictions, targets, weights and upstream.
     """
-    x = call.probs
     names = (
         "loss_out" if wanted & GRADIENT else "out",
         "out" if wanted == GRADIENT else "gradient_out",
         "hessian_out",
     )
-    shapes = (x.shape[:-1] if rows else x.shape, x.shape, x.shape)
-    for name, shape, out in zip(names, shapes, outs, strict=True):
-        if out is None:
-            continue
-        if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-            raise TypeError(f"{name} is a {type(out).__name__}: expected a numpy.ndarray")
-        if out.shape != shape or out.dtype != x.dtype:
-            raise ValueError(f"{name} has shape {out.shape} and dtype {out.dtype}: expected {shape} and {x.dtype}")
-        if not out.flags.writeable:
-            raise ValueError(f"{name} is read-only")
-        others = (*given[1:], *call[1:], *(o for o in outs if o is not out))
-        if any(_overlap(out, other) for other in others) or (_overlap(out, given[0]) and not _same(out, given[0])):
-            raise ValueError(f"{name} overlaps another array of the call: it may only be probs itself")
+    inner = call.x.shape[:-1] if spec.rows else call.x.shape
+    full = inner[: call.axis] + call.x.shape[-1:] + inner[call.axis :] if spec.rows and call.axis >= 0 else call.x.shape
+    for name, shape, out in zip(names, (inner, full, full), outs, strict=True):
+        if out is not None:
+            output(name, out, shape, call.dtype)
+            others = (*given[1:], *call[1:4], *(o for o in outs if o is not out))
+            if any(_overlap(out, other) for other in others) or (_overlap(out, given[0]) and not _same(out, given[0])):
+                raise ValueError(f"{name} overlaps another array of the call: it may only be {spec.x} itself")
     if sum(out is not None for out in outs) > len({id(out) for out in outs if out is not None}):
         raise ValueError("one array is given for two results")
+
+
+def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a {type(out).__name__}: expected a numpy.ndarray")
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"{name} has shape {out.shape} and dtype {out.dtype}: expected {shape} and {dtype}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name} is read-only")
+
+
+def apart(out: np.ndarray, others: tuple[Any, ...], but: str) -> None:
+    """Refuse an output that overlaps an array without being that array."""
+    if any(_overlap(out, other) and not _same(out, other) for other in others):
+        raise ValueError(f"out overlaps another array of the call: {but}")
 
 
 def _overlap(a: np.ndarray, b: Any) -> bool:
@@ -192,32 +281,36 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 # ---------------------------------------------------------------- values
 
 
-def _at(name: str, array: np.ndarray, flat: int) -> str:
-    """``name[i, j] = value`` of an element by its flat index."""
-    index = ", ".join(str(i) for i in np.unravel_index(flat, array.shape))
+def _at(name: str, array: np.ndarray, flat: int, axis: int = -1) -> str:
+    """``name[i, j] = value`` of an element by its flat index; the last axis was at `axis` before."""
+    index = [str(i) for i in np.unravel_index(flat, array.shape)]
     value = array.reshape(-1)[flat].item()
-    return f"{name}[{index}] = {value!r}" if array.ndim else f"{name} = {value!r}"
+    if axis >= 0:
+        index.insert(axis, index.pop())
+    return f"{name}[{', '.join(index)}] = {value!r}" if array.ndim else f"{name} = {value!r}"
 
 
-def _within(name: str, array: np.ndarray, flat: np.ndarray, computing: np.dtype, used: Any = True) -> np.ndarray:
-    """The elements with these flat indices in the computing type, after a look at the used ones."""
-    values: np.ndarray = array.reshape(-1)[flat].astype(computing)
+def _within(name: str, array: np.ndarray, flat: np.ndarray, axis: int, used: Any = True) -> np.ndarray:
+    """The elements with these flat indices, after a look at the used ones."""
+    values: np.ndarray = array.reshape(-1)[flat].astype(np.float64)
     outside = used & ((values < 0) | (values > 1))
     if outside.any():
-        raise ValueError(f"{_at(name, array, flat[outside.argmax()])} is outside [0, 1]")
+        raise ValueError(f"{_at(name, array, flat[outside.argmax()], axis)} is outside [0, 1]")
     return values
 
 
-def explain(rows: bool, call: Call, start: int, stop: int) -> NoReturn:
+def explain(spec: Spec, call: Call, start: int, stop: int) -> NoReturn:
     """Raise the error of the first element or row from start to stop that is outside its domain."""
     with np.errstate(over="ignore", invalid="ignore"):
-        _explain(rows, call, start, stop)
-    raise ValueError("probs, targets or sample_weight changed during the call")
+        _explain(spec, call, start, stop)
+    raise ValueError(f"{spec.x}, targets or sample_weight changed during the call")
 
 
-def _explain(rows: bool, call: Call, start: int, stop: int) -> None:
-    x, targets, w, _ = call
-    weights = np.ones(stop - start) if w is None else w.reshape(-1)[start:stop].astype(x.dtype)
+def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
+    w = call.sample_weight
+    computing = np.float64 if call.dtype == np.float64 else np.float32
+    weights = np.ones(stop - start) if w is None else w.reshape(-1)[start:stop].astype(computing)
+    x = call.x.view(call.dtype) if is_bfloat16(call.dtype) else call.x
     for i in range(start, stop):
         weight = weights[i - start]
         if not (weight >= 0 and math.isfinite(weight)):
@@ -225,21 +318,32 @@ def _explain(rows: bool, call: Call, start: int, stop: int) -> None:
             raise ValueError(f"{_at('sample_weight', w, i)} is not a weight: expected a finite number >= 0")
         if weight == 0:
             continue
-        if rows:
-            _explain_row(x, targets, i)
-        else:
-            _within("targets", targets, np.array([i]), x.dtype)
-            _within("probs", x, np.array([i]), x.dtype)
+        if spec.rows:
+            _explain_row(spec, x, call.targets, i, call.axis)
+            continue
+        t = _within("targets", call.targets, np.array([i]), -1).item()
+        if spec.x == "probs":
+            positive = 1.0 if spec.pos_weight is None else np.ravel(spec.pos_weight)[i % np.size(spec.pos_weight)]
+            used = positive != 0 or t != 1 or spec.label_smoothing != 0
+            _within("probs", x, np.array([i]), -1, used)
 
 
-def _explain_row(x: np.ndarray, targets: np.ndarray, row: int) -> None:
+def _explain_row(spec: Spec, x: np.ndarray, targets: np.ndarray, row: int, axis: int) -> None:
     classes = x.shape[-1]
+    flat = np.arange(row * classes, (row + 1) * classes)
     if targets.ndim == x.ndim:
-        flat = np.arange(row * classes, (row + 1) * classes)
-        t = _within("targets", targets, flat, x.dtype)
-        _within("probs", x, flat, x.dtype, t != 0)
-        return
-    label = targets.reshape(-1)[row]
-    if not (0 <= label < classes and label == math.floor(label)):
-        raise ValueError(f"{_at('targets', targets, row)} is not a class: expected 0..{classes - 1}")
-    _within("probs", x, np.array([row * classes + int(label)]), x.dtype)
+        t = _within("targets", targets, flat, axis)
+    else:
+        label = targets.reshape(-1)[row]
+        ignored = spec.ignore_index
+        if label.item() == ignored:
+            return
+        if not (0 <= label < classes and label == math.floor(label)):
+            wanted = f"0..{classes - 1}" + ("" if ignored is None else f" or ignore_index {ignored}")
+            raise ValueError(f"{_at('targets', targets, row)} is not a class: expected {wanted}")
+        t = (np.arange(classes) == label).astype(np.float64)
+    if spec.x == "probs":
+        used = (t != 0) | (spec.label_smoothing != 0)
+        if spec.class_weight is not None:
+            used &= np.asarray(spec.class_weight) != 0
+        _within("probs", x, flat, axis, used)

@@ -39,6 +39,7 @@ levels = {name: _load(name) for name in LEVELS}
 usable: dict[str, ModuleType] = {name: found for name, found in levels.items() if not isinstance(found, str)}
 chosen = _choose(os.environ.get("CECORE_SIMD"))
 kernels = usable[chosen]
+pack = baseline.pack  # every level reads options as the baseline packs them
 
 
 def show_config() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -10,23 +11,150 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
-from ._checks import GRADIENT, HESSIAN, VALUE
+from ._checks import BFLOAT16_BITS, GRADIENT, HESSIAN, VALUE
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ProbabilityLoss:
-    """The methods of a loss that takes probabilities."""
+class _Loss:
+    """What all losses share: their options, checked once, and the way into the kernels."""
 
     reduction: str = "mean"
-    eps: float = 1e-7
-    gradient_outside: str = "clipped"
+    mean_over: str = "weights"
+    label_smoothing: float = 0.0
 
+    _x: ClassVar[str]  # the name of the predictions
     _rows: ClassVar[bool]
+    _spec: ClassVar[_checks.Spec]  # of each object, like what follows
+    _options: ClassVar[bytes]
+    _options_moved: ClassVar[bytes]  # for arrays whose classes have been moved to the last axis
 
     def __post_init__(self) -> None:
         _checks.choice("reduction", self.reduction, _checks.REDUCTIONS)
+        _checks.choice("mean_over", self.mean_over, _checks.MEAN_OVER)
+        smoothing = _checks.number("label_smoothing", self.label_smoothing, "a number from 0 to 1", _is_fraction)
+        self._set("label_smoothing", smoothing)
+        own = self._check()
+        named = {name: getattr(self, name) for name in _checks.Spec._fields if name in self.__dataclass_fields__}
+        packed = {
+            "smoothing": smoothing,
+            "by_count": _checks.MEAN_OVER[self.mean_over],
+            "logits": self._x == "logits",
+            "ignore_index": named.get("ignore_index"),
+            **own,
+        }
+        self._set("_spec", _checks.Spec(x=self._x, rows=self._rows, **named))
+        self._set("_options", _dispatch.pack(axis=self._spec.axis, **packed))
+        self._set("_options_moved", _dispatch.pack(axis=-1, **packed))
+
+    def _check(self) -> dict[str, Any]:
+        """Check the options of the class; those that the kernels want under another name."""
+        raise NotImplementedError
+
+    def _check_pos_weight(self, pos_weight: Any) -> dict[str, Any]:
+        if pos_weight is None:
+            return {}
+        self._set("pos_weight", _checks.weight("pos_weight", pos_weight))
+        return _packed_weights(self.pos_weight)  # type: ignore[attr-defined]
+
+    def _check_classes(self, class_weight: Any, ignore_index: Any, axis: Any) -> dict[str, Any]:
+        self._set("axis", _checks.integer("axis", axis, -64, 63))
+        if ignore_index is not None:
+            self._set("ignore_index", _checks.integer("ignore_index", ignore_index, -(1 << 63), (1 << 64) - 1))
+        if class_weight is None:
+            return {}
+        self._set("class_weight", _checks.weights("class_weight", class_weight))
+        return _packed_weights(self.class_weight)  # type: ignore[attr-defined]
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def __reduce__(self) -> Any:  # the options alone: what is packed differs between versions
+        return _make, (type(self), *(getattr(self, field.name) for field in fields(self)))
+
+    def _compute(
+        self, reduction: str, x: Any, targets: Any, sample_weight: Any, upstream: Any, wanted: int, *outs: Any
+    ) -> Any:
+        kernel = _dispatch.kernels.rows if self._rows else _dispatch.kernels.elements
+        code = _checks.REDUCTIONS[reduction]
+        given: Any = x, targets, sample_weight, upstream
+        call: _checks.Call | None = None
+        bad: tuple[int, int] | None = None
+        try:
+            result = kernel(self._options, code, *given, wanted, *outs)
+            if result is None:  # an array is not plain
+                call = _checks.prepare(self._spec, reduction, *given)
+                _checks.outputs(self._spec, call, given, wanted, outs)
+                result = self._compute_prepared(kernel, code, call, wanted, outs)
+        except _checks.BadBlock as found:
+            bad = found.args
+        if bad is not None:  # outside the handler: the user's error has no other behind it
+            _checks.explain(self._spec, call or _checks.Call(x, targets, sample_weight, upstream, x.dtype), *bad)
+        return result
+
+    def _compute_prepared(
+        self, kernel: Any, code: int, call: _checks.Call, wanted: int, outs: tuple[Any, ...]
+    ) -> tuple[Any, ...] | Any:
+        """The results in the arrays and the layout that the user wants, copied there if a kernel cannot write them."""
+        bits = BFLOAT16_BITS if call.x.dtype != call.dtype else 0
+        moved = self._rows and call.axis != call.x.ndim - 1
+        result = None
+        if not moved:
+            result = kernel(self._options_moved, code, *call[:4], wanted | bits, *(_by_bits(out, bits) for out in outs))
+        if result is None:
+            result = kernel(self._options_moved, code, *call[:4], wanted | bits, None, None, None)
+        parts = list(result) if isinstance(result, tuple) else [result]
+        kinds = [(kind, out) for kind, out in zip((VALUE, GRADIENT, HESSIAN), outs, strict=True) if wanted & kind]
+        for i, (kind, out) in enumerate(kinds):
+            if isinstance(parts[i], float):
+                continue
+            part = parts[i].view(call.dtype) if bits else parts[i]
+            part = np.moveaxis(part, -1, call.axis) if moved and kind != VALUE else part
+            if out is None:
+                parts[i] = np.ascontiguousarray(part).reshape(part.shape)  # 0 dimensions stay 0
+            else:
+                if not np.may_share_memory(part, out):
+                    out[...] = part
+                parts[i] = out
+        return tuple(parts) if isinstance(result, tuple) else parts[0]
+
+
+def _by_bits(out: Any, bits: int) -> Any:
+    """An output for results that a kernel gives by their bits."""
+    return out.view(np.uint16) if bits and out is not None and out.flags.c_contiguous else out
+
+
+def _packed_weights(weights: float | tuple[float, ...]) -> dict[str, Any]:
+    """Weights for the kernels, which take none where all are 1."""
+    length = len(weights) if isinstance(weights, tuple) else 0
+    each = weights if isinstance(weights, tuple) else (weights,)
+    return {"length": length, "weights": each if any(weight != 1 for weight in each) else ()}
+
+
+def _is_fraction(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+def _is_weight(value: float) -> bool:
+    return 0 <= value < math.inf
+
+
+def _make(kind: Any, *options: Any) -> Any:
+    return kind(**dict(zip((field.name for field in fields(kind)), options, strict=True)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OnProbabilities(_Loss):
+    """The options and methods of a loss that takes probabilities."""
+
+    eps: float = 1e-7
+    gradient_outside: str = "clipped"
+
+    _x: ClassVar[str] = "probs"
+
+    def _check(self) -> dict[str, Any]:
         _checks.choice("gradient_outside", self.gradient_outside, _checks.OUTSIDE)
-        object.__setattr__(self, "eps", _checks.clip(self.eps))
+        self._set("eps", _checks.number("eps", self.eps, "0 <= eps < 0.5", lambda eps: 0 <= eps < 0.5))
+        return {"eps": self.eps, "zero_outside": _checks.OUTSIDE[self.gradient_outside]}
 
     def __call__(
         self, probs: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None, out: Any = None
@@ -151,48 +279,132 @@ class _ProbabilityLoss:
             "sum", probs, targets, sample_weight, 1.0, GRADIENT | HESSIAN, None, gradient_out, hessian_out
         )
 
-    def _compute(
-        self,
-        reduction: str,
-        probs: Any,
-        targets: Any,
-        sample_weight: Any,
-        upstream: Any,
-        wanted: int,
-        *outs: Any,
+
+@dataclass(frozen=True, kw_only=True)
+class _OnLogits(_Loss):
+    """The options and methods of a loss that takes logits."""
+
+    focal_gamma: float = 0.0
+
+    _x: ClassVar[str] = "logits"
+
+    def _check(self) -> dict[str, Any]:
+        self._set("focal_gamma", _checks.number("focal_gamma", self.focal_gamma, "a finite number >= 0", _is_weight))
+        return {"gamma": self.focal_gamma}
+
+    def __call__(
+        self, logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None, out: Any = None
     ) -> Any:
-        kernel = _dispatch.kernels.rows if self._rows else _dispatch.kernels.elements
-        zero_outside = _checks.OUTSIDE[self.gradient_outside]
-        code = _checks.REDUCTIONS[reduction]
-        call: Any = probs, targets, sample_weight, upstream
-        bad: tuple[int, int] | None = None
-        try:
-            result = kernel(self.eps, zero_outside, code, *call, wanted, *outs)
-            if result is None:  # an array is not plain
-                given, call = call, _checks.prepare(self._rows, reduction, *call)
-                _checks.outputs(self._rows, call, given, wanted, outs)
-                result = kernel(self.eps, zero_outside, code, *call, wanted, None, None, None)
-                result = _deliver(result, wanted, outs)
-        except _checks.BadBlock as found:
-            bad = found.args
-        if bad is not None:  # outside the handler: the user's error has no other behind it
-            _checks.explain(self._rows, _checks.Call(*call), *bad)
-        return result
+        """The same as `forward`."""
+        return self.forward(logits, targets, sample_weight=sample_weight, out=out)
 
+    def forward(
+        self, logits: ArrayLike, targets: ArrayLike, *, sample_weight: ArrayLike | None = None, out: Any = None
+    ) -> Any:
+        """The loss. Parameters, results and errors are those of `BinaryCrossEntropy.forward`, with logits.
 
-def _deliver(result: Any, wanted: int, outs: tuple[Any, ...]) -> Any:
-    """Copy the results to the arrays that the user gave for them."""
-    places = [out for kind, out in zip((VALUE, GRADIENT, HESSIAN), outs, strict=True) if wanted & kind]
-    parts = list(result) if isinstance(result, tuple) else [result]
-    for i, out in enumerate(places):
-        if out is not None:
-            out[...] = parts[i]
-            parts[i] = out
-    return tuple(parts) if isinstance(result, tuple) else parts[0]
+        Parameters
+        ----------
+        logits, targets : array_like
+            As the class says.
+        sample_weight : array_like, optional
+            One finite weight >= 0 for each loss; bool is a mask.
+        out : numpy.ndarray, optional
+            Receives the losses of reduction ``"none"``.
+
+        Returns
+        -------
+        float or numpy.ndarray
+        """
+        _checks.no_output("out", out, self.reduction)
+        return self._compute(self.reduction, logits, targets, sample_weight, 1.0, VALUE, out, None, None)
+
+    def backward(
+        self,
+        logits: ArrayLike,
+        targets: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        upstream: ArrayLike = 1.0,
+        out: Any = None,
+    ) -> Any:
+        """The gradient of the reduced loss by the logits; see `BinaryCrossEntropy.backward`.
+
+        Parameters
+        ----------
+        logits, targets, sample_weight
+            As in `forward`.
+        upstream : float or array_like
+            The derivative of what follows by this loss; with reduction ``"none"`` also an array of the losses' shape.
+        out : numpy.ndarray, optional
+            Receives the gradient. It may be the logits array itself.
+
+        Returns
+        -------
+        numpy.ndarray
+        """
+        if isinstance(upstream, (int, np.floating, np.integer)):
+            upstream = float(upstream)
+        return self._compute(self.reduction, logits, targets, sample_weight, upstream, GRADIENT, None, out, None)
+
+    def forward_backward(
+        self,
+        logits: ArrayLike,
+        targets: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        loss_out: Any = None,
+        gradient_out: Any = None,
+    ) -> Any:
+        """The loss and its gradient in one pass over memory.
+
+        Parameters
+        ----------
+        logits, targets, sample_weight
+            As in `forward`.
+        loss_out, gradient_out : numpy.ndarray, optional
+            As `out` of `forward` and of `backward`.
+
+        Returns
+        -------
+        value : float or numpy.ndarray
+        gradient : numpy.ndarray
+        """
+        _checks.no_output("loss_out", loss_out, self.reduction)
+        return self._compute(
+            self.reduction, logits, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out, None
+        )
+
+    def gradient_hessian(
+        self,
+        logits: ArrayLike,
+        targets: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        gradient_out: Any = None,
+        hessian_out: Any = None,
+    ) -> Any:
+        """The first and second derivative of each loss by each logit; see `BinaryCrossEntropy.gradient_hessian`.
+
+        Parameters
+        ----------
+        logits, targets, sample_weight
+            As in `forward`.
+        gradient_out, hessian_out : numpy.ndarray, optional
+            As `out` of `backward`.
+
+        Returns
+        -------
+        gradient, hessian : numpy.ndarray
+            Weighted, and never divided by a count; the Hessian is its diagonal.
+        """
+        return self._compute(
+            "sum", logits, targets, sample_weight, 1.0, GRADIENT | HESSIAN, None, gradient_out, hessian_out
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class BinaryCrossEntropy(_ProbabilityLoss):
+class BinaryCrossEntropy(_OnProbabilities):
     r"""Clipped binary cross-entropy on probabilities (log loss).
 
     .. math:: L = -y \log p - (1 - y) \log(1 - p)
@@ -205,8 +417,12 @@ class BinaryCrossEntropy(_ProbabilityLoss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum of `sample_weight`, or by the number of elements where there is none;
         ``"none"`` gives one loss for each element.
+    mean_over : {"weights", "count"}
+        The mean divides by the sum of `sample_weight` (the number of elements where there is none), or by the number
+        of elements, those of weight 0 included.
+    label_smoothing : float
+        0 <= a <= 1: the target becomes (1 - a) y + a / 2.
     eps : float
         0 <= eps < 0.5. The probability of the true class and its complement are clipped as a pair, to at least `eps`:
         p = 0 with y = 1 and p = 1 with y = 0 give -log(eps), to the same bits, in float32 too. With 0 nothing is
@@ -214,17 +430,21 @@ class BinaryCrossEntropy(_ProbabilityLoss):
     gradient_outside : {"clipped", "zero"}
         The derivatives where p < eps or 1 - p < eps: those at the clipped point, so that a saturated wrong
         prediction still learns, or 0, the derivatives of the clipped loss.
+    pos_weight : float or array_like, optional
+        Finite and >= 0: multiplies the term of y. An array has one weight for each element along the last axis. It is
+        in no divisor.
 
     Notes
     -----
-    `probs` has any shape and holds float64 or float32, in which the arrays of results are; integers and bool give
-    float64. `targets` has the same shape: labels 0 and 1 of any real dtype, or probabilities (soft labels).
+    `probs` has any shape and holds float64, float32, float16 or bfloat16 (of ml_dtypes), of which the arrays of
+    results are too; float16 and bfloat16 are computed in float32; integers and bool give float64. `targets` has the
+    same shape: labels 0 and 1 of any real dtype, or probabilities (soft labels).
 
     The value is within 2 ULP for hard targets and 4 for soft ones, the gradient likewise, the second derivative
-    within 6; weights, `upstream` and the divisor add 1, as long as their product with a target is a normal number of
-    the computing type. Sums are exact sums of blocks of 256 elements: of float64, and
-    of hard targets in either dtype, they are within 6e-15 for any length. One pass over memory, and no temporary
-    arrays where all are C-contiguous.
+    within 6; with `label_smoothing` or `pos_weight` within 4 ULP of the larger term. Weights, `upstream` and the
+    divisor add 1, as long as their product with a target is a normal number of the computing type. Sums are exact
+    sums of blocks of 256 elements: of float64, and of hard targets in either dtype, they are within 6e-15 for any
+    length. One pass over memory, and no temporary arrays where all are C-contiguous.
 
     References
     ----------
@@ -243,12 +463,68 @@ class BinaryCrossEntropy(_ProbabilityLoss):
     >>> value, gradient = loss.forward_backward(probs, targets)
     """
 
+    pos_weight: Any = None
+
     _rows: ClassVar[bool] = False
+
+    def _check(self) -> dict[str, Any]:
+        return {**super()._check(), **self._check_pos_weight(self.pos_weight)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossEntropy(_ProbabilityLoss):
-    r"""Clipped categorical cross-entropy on probabilities along the last axis.
+class BinaryCrossEntropyWithLogits(_OnLogits):
+    r"""Binary cross-entropy on logits: the loss of :math:`p = 1 / (1 + e^{-z})`, without computing p.
+
+    .. math:: L = y \log(1 + e^{-z}) + (1 - y) \log(1 + e^z)
+
+    with the gradient :math:`p - y` and the second derivative :math:`p (1 - p)`.
+
+    *Domain*: any logit, and 0 <= y <= 1. A logit of +-inf gives 0 or inf, and the gradient its limit. NaN is data and
+    gives NaN.
+
+    Parameters
+    ----------
+    reduction, mean_over, label_smoothing, pos_weight
+        As in `BinaryCrossEntropy`.
+    focal_gamma : float
+        Finite and >= 0: each term is multiplied by (1 - q) ** focal_gamma, q the probability of its class.
+
+    Notes
+    -----
+    Shapes, dtypes and memory are those of `BinaryCrossEntropy`.
+
+    With hard targets the value and the gradient are within 2 ULP, the second derivative within 4, also where they are
+    tiny. With soft ones the value is within 4, the gradient within 2 ULP of the larger of p and y; with
+    `label_smoothing` or `pos_weight` within 4 of the larger term, which with `focal_gamma` are 8 + 2 focal_gamma.
+    Weights, `upstream` and the divisor add 1. Sums are exact sums of blocks, as there; those of float32 add terms
+    computed in float32.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin, P. Goyal, R. Girshick, K. He, P. Dollar, "Focal Loss for Dense Object Detection", ICCV 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cecore
+    >>> loss = cecore.BinaryCrossEntropyWithLogits(reduction="none")
+    >>> loss.forward(np.array([40.0, 0.0, -1000.0]), np.array([1, 1, 1]))
+    array([4.24835426e-18, 6.93147181e-01, 1.00000000e+03])
+    >>> loss.backward(np.array([40.0, 0.0, -1000.0]), np.array([1, 1, 1]))
+    array([-4.24835426e-18, -5.00000000e-01, -1.00000000e+00])
+    """
+
+    pos_weight: Any = None
+
+    _rows: ClassVar[bool] = False
+
+    def _check(self) -> dict[str, Any]:
+        return {**super()._check(), **self._check_pos_weight(self.pos_weight)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropy(_OnProbabilities):
+    r"""Clipped categorical cross-entropy on probabilities along an axis.
 
     .. math:: H(t, p) = -\sum_k t_k \log p_k
 
@@ -260,20 +536,31 @@ class CrossEntropy(_ProbabilityLoss):
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        ``"mean"`` divides by the sum of `sample_weight`, or by the number of rows where there is none; ``"none"``
-        gives one loss for each row.
+        ``"none"`` gives one loss for each row.
+    mean_over : {"weights", "count"}
+        The mean divides by the sum over the rows of `sample_weight` times, if there is a `class_weight`, that of the
+        label (the sum of class_weight * t of a distribution); or by the number of rows that are not ignored.
+    label_smoothing : float
+        0 <= a <= 1: the targets become (1 - a) t_k + a / C.
     eps : float
         0 <= eps < 0.5. Each probability is clipped to eps <= p_k <= 1 - eps; see `BinaryCrossEntropy`.
     gradient_outside : {"clipped", "zero"}
         The derivatives where p_k < eps or 1 - p_k < eps: those at the clipped point, or 0.
+    class_weight : array_like, optional
+        One finite weight >= 0 for each class, which multiplies its term. All 1 is the same as None.
+    ignore_index : int, optional
+        Rows with this label have loss and derivatives 0, whatever else they hold, and do not count.
+    axis : int
+        That of the classes.
 
     Notes
     -----
-    `probs` has the shape (..., C). `targets` is either of the shape (...) and holds class labels 0..C-1 (integers,
-    bool, or floats that are whole numbers), or of the shape (..., C) and holds a distribution in each row. A one-hot
-    row gives the same bits as its label. Of a row with a label only the label's probability is read.
+    Let `probs` have the shape (..., C), C along `axis`. `targets` is either of the shape without that axis and holds
+    class labels 0..C-1 (integers, bool, or floats that are whole numbers), or of the full shape and holds
+    distributions. A one-hot row gives the same bits as its label. A probability whose target is 0 is not read.
 
-    Accuracy and memory are those of `BinaryCrossEntropy`.
+    Accuracy, dtypes and memory are those of `BinaryCrossEntropy`; of distributions with tiny targets, the product of
+    weight and target is taken in float64.
 
     References
     ----------
@@ -291,19 +578,83 @@ class CrossEntropy(_ProbabilityLoss):
     array([0.35667494, 1.03972077])
     """
 
+    class_weight: Any = None
+    ignore_index: int | None = None
+    axis: int = -1
+
     _rows: ClassVar[bool] = True
+
+    def _check(self) -> dict[str, Any]:
+        own = self._check_classes(self.class_weight, self.ignore_index, self.axis)
+        return {**super()._check(), **own}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropyWithLogits(_OnLogits):
+    r"""Categorical cross-entropy on logits along an axis: the loss of :math:`p = softmax(z)`, without computing p.
+
+    .. math:: L = \sum_k t_k \left(\log \sum_j e^{z_j} - z_k\right)
+
+    with the gradient :math:`p_k \sum_j t_j - t_k` and the Hessian's diagonal :math:`p_k (1 - p_k) \sum_j t_j`.
+
+    *Domain*: any logits, and 0 <= t_k <= 1, which need not sum to one. -inf masks a class. In a row exactly one +inf
+    is the limit p = 1; two or more, or nothing but -inf, give NaN in that row alone. NaN is data and gives NaN.
+
+    Parameters
+    ----------
+    reduction, mean_over, label_smoothing, class_weight, ignore_index, axis
+        As in `CrossEntropy`. Under smoothing a masked class makes the loss infinite, as its target is a / C.
+    focal_gamma : float
+        Finite and >= 0: the term of class k is multiplied by (1 - p_k) ** focal_gamma.
+
+    Notes
+    -----
+    Shapes and dtypes are those of `CrossEntropy`. Rows are read up to three times while they are in the cache; beside
+    the results no array is made.
+
+    With labels and one-hot rows the value and the gradient are within 3 ULP, the Hessian within 6, also where they are
+    tiny; large common offsets cancel exactly. With distributions or `label_smoothing` they are within 3 ULP of the
+    largest term. With `focal_gamma`, labels give 10 + 4 focal_gamma ULP of the largest term. Weights, `upstream` and
+    the divisor add 1.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press, 2016, section 6.2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cecore
+    >>> loss = cecore.CrossEntropyWithLogits(reduction="none")
+    >>> logits = np.array([[2.0, 1.0, 0.0], [1e8, 1e8, -np.inf]])
+    >>> loss.forward(logits, np.array([0, 1]))
+    array([0.40760596, 0.69314718])
+    >>> loss.backward(logits, np.array([0, 1]))
+    array([[-0.33475904,  0.24472847,  0.09003057],
+           [ 0.5       , -0.5       ,  0.        ]])
+    """
+
+    class_weight: Any = None
+    ignore_index: int | None = None
+    axis: int = -1
+
+    _rows: ClassVar[bool] = True
+
+    def _check(self) -> dict[str, Any]:
+        own = self._check_classes(self.class_weight, self.ignore_index, self.axis)
+        return {**super()._check(), **own}
 
 
 @lru_cache(maxsize=64, typed=True)
-def _cached(kind: Any, reduction: str, eps: float, gradient_outside: str) -> Any:
-    return kind(reduction=reduction, eps=eps, gradient_outside=gradient_outside)
+def _cached(kind: Any, *options: Any) -> Any:
+    return _make(kind, *options)
 
 
 def _loss(kind: Any, *options: Any) -> Any:
     try:
         return _cached(kind, *options)
     except TypeError:  # not hashable, or refused: the class has the better message
-        return _cached.__wrapped__(kind, *options)
+        return _make(kind, *options)
 
 
 def binary_cross_entropy(
@@ -312,8 +663,11 @@ def binary_cross_entropy(
     *,
     sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
+    mean_over: str = "weights",
+    label_smoothing: float = 0.0,
     eps: float = 1e-7,
     gradient_outside: str = "clipped",
+    pos_weight: Any = None,
 ) -> Any:
     """`BinaryCrossEntropy` as a function: the loss, in nats.
 
@@ -321,7 +675,7 @@ def binary_cross_entropy(
     ----------
     probs, targets, sample_weight
         As in `BinaryCrossEntropy.forward`.
-    reduction, eps, gradient_outside
+    reduction, mean_over, label_smoothing, eps, gradient_outside, pos_weight
         As in `BinaryCrossEntropy`; `gradient_outside` does not change the loss.
 
     Returns
@@ -334,9 +688,42 @@ def binary_cross_entropy(
     >>> cecore.binary_cross_entropy([0.9, 0.2, 0.6], [1, 0, 1])
     0.2797765635793423
     """
-    return _loss(BinaryCrossEntropy, reduction, eps, gradient_outside).forward(
-        probs, targets, sample_weight=sample_weight
-    )
+    loss = _loss(BinaryCrossEntropy, reduction, mean_over, label_smoothing, eps, gradient_outside, pos_weight)
+    return loss.forward(probs, targets, sample_weight=sample_weight)
+
+
+def binary_cross_entropy_with_logits(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    mean_over: str = "weights",
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    pos_weight: Any = None,
+) -> Any:
+    """`BinaryCrossEntropyWithLogits` as a function: the loss, in nats.
+
+    Parameters
+    ----------
+    logits, targets, sample_weight
+        As in `BinaryCrossEntropyWithLogits.forward`.
+    reduction, mean_over, label_smoothing, focal_gamma, pos_weight
+        As in `BinaryCrossEntropyWithLogits`.
+
+    Returns
+    -------
+    float or numpy.ndarray
+
+    Examples
+    --------
+    >>> import cecore
+    >>> cecore.binary_cross_entropy_with_logits([2.0, -1.0, 0.5], [1, 0, 1])
+    0.3047555609137673
+    """
+    loss = _loss(BinaryCrossEntropyWithLogits, reduction, mean_over, label_smoothing, focal_gamma, pos_weight)
+    return loss.forward(logits, targets, sample_weight=sample_weight)
 
 
 def cross_entropy(
@@ -345,8 +732,13 @@ def cross_entropy(
     *,
     sample_weight: ArrayLike | None = None,
     reduction: str = "mean",
+    mean_over: str = "weights",
+    label_smoothing: float = 0.0,
     eps: float = 1e-7,
     gradient_outside: str = "clipped",
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+    axis: int = -1,
 ) -> Any:
     """`CrossEntropy` as a function: the loss, in nats.
 
@@ -354,7 +746,7 @@ def cross_entropy(
     ----------
     probs, targets, sample_weight
         As in `CrossEntropy.forward`.
-    reduction, eps, gradient_outside
+    reduction, mean_over, label_smoothing, eps, gradient_outside, class_weight, ignore_index, axis
         As in `CrossEntropy`; `gradient_outside` does not change the loss.
 
     Returns
@@ -367,4 +759,45 @@ def cross_entropy(
     >>> cecore.cross_entropy([[0.7, 0.2, 0.1], [0.25, 0.5, 0.25]], [0, 2])
     0.8714846525293115
     """
-    return _loss(CrossEntropy, reduction, eps, gradient_outside).forward(probs, targets, sample_weight=sample_weight)
+    loss = _loss(
+        CrossEntropy, reduction, mean_over, label_smoothing, eps, gradient_outside, class_weight, ignore_index, axis
+    )
+    return loss.forward(probs, targets, sample_weight=sample_weight)
+
+
+def cross_entropy_with_logits(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    reduction: str = "mean",
+    mean_over: str = "weights",
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
+    axis: int = -1,
+) -> Any:
+    """`CrossEntropyWithLogits` as a function: the loss, in nats.
+
+    Parameters
+    ----------
+    logits, targets, sample_weight
+        As in `CrossEntropyWithLogits.forward`.
+    reduction, mean_over, label_smoothing, focal_gamma, class_weight, ignore_index, axis
+        As in `CrossEntropyWithLogits`.
+
+    Returns
+    -------
+    float or numpy.ndarray
+
+    Examples
+    --------
+    >>> import cecore
+    >>> cecore.cross_entropy_with_logits([[2.0, 1.0, 0.0], [0.5, 0.5, 0.5]], [0, 2])
+    0.7531091265562451
+    """
+    loss = _loss(
+        CrossEntropyWithLogits, reduction, mean_over, label_smoothing, focal_gamma, class_weight, ignore_index, axis
+    )
+    return loss.forward(logits, targets, sample_weight=sample_weight)

@@ -79,3 +79,17 @@ cdef inline double accumulator_round(Accumulator *sum) noexcept nogil:
     if rest > 0x400 or (rest == 0x400 and (tail != 0 or kept & 1)):
         kept += 1
     return ldexp(<double>kept, exponent + 11)
+
+
+cdef inline double accumulator_lost(const Accumulator *sum, double rounded) noexcept nogil:
+    # What rounding to this number took away, after accumulator_round: the limbs' differences, the highest first
+    cdef Accumulator other
+    cdef double lost = 0
+    cdef int i
+    if rounded - rounded != 0:
+        return 0
+    accumulator_clear(&other)
+    accumulator_add(&other, rounded)
+    for i in range(LIMBS - 1, -1, -1):
+        lost += ldexp(<double>(sum.limb[i] - other.limb[i]), 32 * i - 1074)
+    return lost

@@ -7,11 +7,22 @@ flags: str
 has_fma: bool
 
 def cpu_level() -> int: ...
+def pack(
+    eps: float = 0,
+    smoothing: float = 0,
+    gamma: float = 0,
+    ignore_index: int | None = None,
+    axis: int = -1,
+    logits: bool = False,
+    zero_outside: bool = False,
+    by_count: bool = False,
+    length: int = 0,
+    weights: tuple[float, ...] = (),
+) -> bytes: ...
 def elements(
-    eps: float,
-    zero_outside: bool,
+    options: bytes,
     reduction: int,
-    probs: Any,
+    x: Any,
     targets: Any,
     weights: Any,
     upstream: Any,
@@ -21,10 +32,9 @@ def elements(
     hessian_out: Any,
 ) -> Any: ...
 def rows(
-    eps: float,
-    zero_outside: bool,
+    options: bytes,
     reduction: int,
-    probs: Any,
+    x: Any,
     targets: Any,
     weights: Any,
     upstream: Any,
@@ -33,5 +43,6 @@ def rows(
     gradient_out: Any,
     hessian_out: Any,
 ) -> Any: ...
+def activation(function: int, bits: bool, x: Any, upstream: Any, out: Any) -> Any: ...
 def evaluate(function: str, x: ndarray, y: ndarray, out: ndarray) -> None: ...
 def exact_sum(terms: ndarray) -> float: ...

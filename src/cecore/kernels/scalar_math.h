@@ -14,10 +14,16 @@
  *   cecore_neg_logf: below 1 ULP; 0.9229 at 0x1.69b14c0000000p-1
  *   cecore_log: below 1 ULP; 0.8999 at 0x1.69553b3f378efp-1
  *   cecore_logf: below 1 ULP; 0.9229 at 0x1.69b14c0000000p-1
- *   cecore_log1p: below 1.5 ULP; 1.4280 at 0x1.acd56eb2a82f5p-2
- *   cecore_log1pf: below 1.6 ULP; 1.5226 at 0x1.c4e6fa0000000p-2
+ *   cecore_log1p: below 1.1 ULP; 0.9225 at -0x1.2bf39e703638dp-2
+ *   cecore_log1pf: below 1.1 ULP; 0.9857 at -0x1.2cdafa0000000p-2
  *   cecore_exp: below 0.95 ULP; 0.8428 at -0x1.0dfa95eaf2002p+8
  *   cecore_expf: below 0.95 ULP; 0.8763 at -0x1.b582520000000p+4
+ *   cecore_sigmoid: below 1.3 ULP; 1.1466 at -0x1.d73f7260badf8p+4
+ *   cecore_sigmoidf: below 1.3 ULP; 1.1404 at -0x1.03a9900000000p+4
+ *   cecore_softplus_rest: below 1.1 ULP; 0.9218 at 0x1.4732bb4590ca0p+0
+ *   cecore_softplus_restf: below 1.1 ULP; 1.0188 at 0x1.d1f6e80000000p-1
+ *
+ * cecore_power is below 1 ULP too: 0.91 found, for exponents from 0.1 to 5.
  */
 #ifndef CECORE_SCALAR_MATH_H
 #define CECORE_SCALAR_MATH_H
@@ -124,6 +130,38 @@ CECORE_INLINE double cecore_double(uint64_t u) { double x; memcpy(&x, &u, sizeof
 CECORE_INLINE uint32_t cecore_bitsf(float x) { uint32_t u; memcpy(&u, &x, sizeof u); return u; }
 CECORE_INLINE float cecore_float(uint32_t u) { float x; memcpy(&x, &u, sizeof x); return x; }
 
+/* IEEE half precision, by its bits. Below 2^-14 a half has the spacing 2^-24 of floats in [1/2, 1): multiplying by
+ * 2^112 and adding 1/2 do what else would need branches. Rounding is to nearest even, NaN stays. */
+CECORE_INLINE float cecore_from_half(uint16_t x)
+{
+    uint32_t magnitude = (uint32_t)(x & 0x7fff) << 13;
+    uint32_t bits = cecore_bitsf(cecore_float(magnitude) * 0x1p112f);
+    bits = magnitude >= UINT32_C(0x0f800000) ? magnitude | UINT32_C(0x7f800000) : bits;
+    return cecore_float(bits | (uint32_t)(x & 0x8000) << 16);
+}
+
+CECORE_INLINE uint16_t cecore_to_half(float x)
+{
+    uint32_t bits = cecore_bitsf(x);
+    uint32_t magnitude = bits & UINT32_C(0x7fffffff);
+    uint32_t small = cecore_bitsf(cecore_float(magnitude) + 0.5f) - UINT32_C(0x3f000000);
+    uint32_t result = (magnitude - UINT32_C(0x38000000) + 0xfff + (magnitude >> 13 & 1)) >> 13;
+    result = magnitude < UINT32_C(0x38800000) ? small : result;
+    result = magnitude >= UINT32_C(0x477ff000) ? 0x7c00 : result;
+    result = magnitude > UINT32_C(0x7f800000) ? 0x7e00 : result;
+    return (uint16_t)(result | (bits >> 16 & 0x8000));
+}
+
+/* bfloat16: the upper half of a float. */
+CECORE_INLINE float cecore_from_bfloat16(uint16_t x) { return cecore_float((uint32_t)x << 16); }
+
+CECORE_INLINE uint16_t cecore_to_bfloat16(float x)
+{
+    uint32_t bits = cecore_bitsf(x);
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)((bits & UINT32_C(0x7fffffff)) > UINT32_C(0x7f800000) ? bits >> 16 | 0x40 : rounded);
+}
+
 /* x = 2^exponent * significand for x > 0, the significand in [sqrt(1/2), sqrt(2)). The exponent becomes a
  * floating-point number by the low bits of 2^52: AVX2 has no conversion from 64-bit integers. */
 CECORE_INLINE void cecore_split(double x, double *exponent, double *significand)
@@ -148,14 +186,15 @@ CECORE_INLINE void cecore_splitf(float x, float *exponent, float *significand)
  *
  * With s = f / (2 + f) and z = s^2, log(1 + f) = log((1 + s) / (1 - s)) = 2s + s z P(z), P from the series
  * 2/3 + 2z/5 + ...; and since 2s = f - s f = f - f^2/2 + s f^2/2, log(1 + f) = f - (h - s (h + z P)), h = f^2/2.
- * The two large terms are added with their rounding error kept (the first is exact, and larger or zero). */
-CECORE_INLINE double cecore_neg_log_reduced(double f, double exponent)
+ * The two large terms are added with their rounding error kept (the first is exact, and larger or zero): the result
+ * is the head and the rest that is returned. */
+CECORE_INLINE double cecore_neg_log_parts(double f, double exponent, double *head)
 {
     double s = f / (2 + f);
     double z = s * s;
     double half_square = 0.5 * f * f;
     double p = CECORE_FMA(z, CECORE_LOG_6, CECORE_LOG_5);
-    double large, head, rest;
+    double large, rest;
     p = CECORE_FMA(z, p, CECORE_LOG_4);
     p = CECORE_FMA(z, p, CECORE_LOG_3);
     p = CECORE_FMA(z, p, CECORE_LOG_2);
@@ -163,19 +202,26 @@ CECORE_INLINE double cecore_neg_log_reduced(double f, double exponent)
     p = CECORE_FMA(z, p, CECORE_LOG_0);
     rest = CECORE_FMA(-s, CECORE_FMA(z, p, half_square), half_square);
     large = -exponent * CECORE_LN2_HEAD;
-    head = large - f;
-    rest += (large - head) - f;
+    *head = large - f;
+    rest += (large - *head) - f;
     rest += -exponent * CECORE_LN2_TAIL;
+    return rest;
+}
+
+CECORE_INLINE double cecore_neg_log_reduced(double f, double exponent)
+{
+    double head;
+    double rest = cecore_neg_log_parts(f, exponent, &head);
     return head + rest;
 }
 
 /* The same in float, by the Taylor form log(1 + f) = f - f^2/2 + f^3 P(f): a division costs more than its
  * two further terms. */
-CECORE_INLINE float cecore_neg_log_reducedf(float f, float exponent)
+CECORE_INLINE float cecore_neg_log_partsf(float f, float exponent, float *head)
 {
     float square = f * f;
     float p = CECORE_FMAF(f, CECORE_LOGF_7, CECORE_LOGF_6);
-    float large, head, rest;
+    float large, rest;
     p = CECORE_FMAF(f, p, CECORE_LOGF_5);
     p = CECORE_FMAF(f, p, CECORE_LOGF_4);
     p = CECORE_FMAF(f, p, CECORE_LOGF_3);
@@ -184,9 +230,16 @@ CECORE_INLINE float cecore_neg_log_reducedf(float f, float exponent)
     p = CECORE_FMAF(f, p, CECORE_LOGF_0);
     rest = square * CECORE_FMAF(-f, p, 0.5f);
     large = -exponent * CECORE_LN2F_HEAD;
-    head = large - f;
-    rest += (large - head) - f;
+    *head = large - f;
+    rest += (large - *head) - f;
     rest += -exponent * CECORE_LN2F_TAIL;
+    return rest;
+}
+
+CECORE_INLINE float cecore_neg_log_reducedf(float f, float exponent)
+{
+    float head;
+    float rest = cecore_neg_log_partsf(f, exponent, &head);
     return head + rest;
 }
 
@@ -236,55 +289,65 @@ CECORE_INLINE float cecore_logf(float x)
     return x == 0 ? -(float)INFINITY : result;
 }
 
-/* log(1 + x). u = 1 + x is rounded; what it lost joins the reduced argument, scaled by u's exponent. Where the
- * exponent is 0, x is the reduced argument. log1p(-1) is -inf, x < -1 gives NaN, -0 stays -0. */
-CECORE_INLINE double cecore_log1p(double x)
+/* log(1 + x + low) for |low| of at most some rounding errors of x. u = 1 + x is rounded; what it lost, and low, are a
+ * correction c of the reduced argument f, scaled by u's exponent: log(1 + f + c) = log(1 + f) + c / (1 + f), where
+ * 1 - f + f^2 is division enough. Where the exponent is 0, x is the reduced argument. log1p(-1) is -inf, x < -1 gives
+ * NaN, -0 stays -0. */
+CECORE_INLINE double cecore_log1p_sum(double x, double low)
 {
     double u = 1 + x;
     double back = u - 1;
     double lost = (1 - (u - back)) + (x - back);
-    double exponent, significand, scale, f, result;
+    double exponent, significand, scale, f, c, head, rest, result;
     cecore_split(u, &exponent, &significand);
     scale = exponent > 64 ? 0 : cecore_double(cecore_bits(0x1p52 + 1023 - exponent) << 52);
-    f = exponent == 0 ? x : (significand - 1) + lost * scale;
-    result = -cecore_neg_log_reduced(f, exponent);
+    f = exponent == 0 ? x : significand - 1;
+    c = exponent == 0 ? low : (lost + low) * scale;
+    rest = cecore_neg_log_parts(f, exponent, &head);
+    result = -(head + (rest - c * (1 - f + f * f)));
     result = x > 0x1.fffffffffffffp1023 ? x : result;
     result = x == 0 ? x : result;
     result = x >= -1 ? result : (double)NAN;
     return x == -1 ? -(double)INFINITY : result;
 }
 
-CECORE_INLINE float cecore_log1pf(float x)
+CECORE_INLINE float cecore_log1p_sumf(float x, float low)
 {
     float u = 1 + x;
     float back = u - 1;
     float lost = (1 - (u - back)) + (x - back);
-    float exponent, significand, scale, f, result;
+    float exponent, significand, scale, f, c, head, rest, result;
     cecore_splitf(u, &exponent, &significand);
     scale = exponent > 32 ? 0 : cecore_float(cecore_bitsf(0x1p23f + 127 - exponent) << 23);
-    f = exponent == 0 ? x : (significand - 1) + lost * scale;
-    result = -cecore_neg_log_reducedf(f, exponent);
+    f = exponent == 0 ? x : significand - 1;
+    c = exponent == 0 ? low : (lost + low) * scale;
+    rest = cecore_neg_log_partsf(f, exponent, &head);
+    result = -(head + (rest - c * (1 - f + f * f)));
     result = x > 0x1.fffffep127f ? x : result;
     result = x == 0 ? x : result;
     result = x >= -1 ? result : (float)NAN;
     return x == -1 ? -(float)INFINITY : result;
 }
 
-/* exp(x) = 2^k exp(r), k the integer nearest x / ln 2, exp(r) = 1 + r + r^2 Q(r).
+CECORE_INLINE double cecore_log1p(double x) { return cecore_log1p_sum(x, 0); }
+CECORE_INLINE float cecore_log1pf(float x) { return cecore_log1p_sumf(x, 0); }
+
+/* exp(x + low) for |low| of at most some rounding errors of x, as a number and what its rounding lost:
+ * 2^k exp(r), k the integer nearest x / ln 2, exp(r) = 1 + r + r^2 Q(r).
  *
  * Adding 3 * 2^51 rounds to an integer and leaves it in the low bits. k ln2_head is exact; what rounding takes from
  * r goes back into the sum. 2^k is applied in two halves, each a normal number, so that overflow and gradual
  * underflow come from the last multiplication alone. */
-CECORE_INLINE double cecore_exp(double x)
+CECORE_INLINE double cecore_exp_parts(double x, double low, double *lost)
 {
-    double clamped, k, half, r, head, low, p;
+    double clamped, k, half, r, head, p, q, tail, scale, last;
     clamped = x > 720 ? 720 : x;
     clamped = clamped < -760 ? -760 : clamped;
     k = (clamped * CECORE_LOG2E + 0x1.8p52) - 0x1.8p52;
     head = clamped - k * CECORE_LN2_HEAD;
-    low = k * CECORE_LN2_TAIL;
-    r = head - low;
-    low = (head - r) - low;
+    tail = k * CECORE_LN2_TAIL - low;
+    r = head - tail;
+    low = (head - r) - tail;
     p = CECORE_FMA(r, CECORE_EXP_10, CECORE_EXP_9);
     p = CECORE_FMA(r, p, CECORE_EXP_8);
     p = CECORE_FMA(r, p, CECORE_EXP_7);
@@ -295,32 +358,146 @@ CECORE_INLINE double cecore_exp(double x)
     p = CECORE_FMA(r, p, CECORE_EXP_2);
     p = CECORE_FMA(r, p, CECORE_EXP_1);
     p = CECORE_FMA(r, p, CECORE_EXP_0);
-    p = 1 + (r + CECORE_FMA(r * r, p, low));
+    p = CECORE_FMA(r * r, p, low);
+    q = r + p;
+    head = 1 + q;
+    tail = ((1 - head) + q) + ((r - q) + p);
     half = (k * 0.5 + 0x1.8p52) - 0x1.8p52;
-    p *= cecore_double(cecore_bits(half + (0x1p52 + 1023)) << 52);
-    p *= cecore_double(cecore_bits((k - half) + (0x1p52 + 1023)) << 52);
-    return p;
+    scale = cecore_double(cecore_bits(half + (0x1p52 + 1023)) << 52);
+    last = cecore_double(cecore_bits((k - half) + (0x1p52 + 1023)) << 52);
+    *lost = tail * scale * last;
+    return head * scale * last;
 }
 
-CECORE_INLINE float cecore_expf(float x)
+CECORE_INLINE float cecore_exp_partsf(float x, float low, float *lost)
 {
-    float clamped, k, half, r, head, low, p;
+    float clamped, k, half, r, head, p, q, tail, scale, last;
     clamped = x > 100 ? 100 : x;
     clamped = clamped < -120 ? -120 : clamped;
     k = (clamped * CECORE_LOG2EF + 0x1.8p23f) - 0x1.8p23f;
     head = clamped - k * CECORE_LN2F_HEAD;
-    low = k * CECORE_LN2F_TAIL;
-    r = head - low;
-    low = (head - r) - low;
+    tail = k * CECORE_LN2F_TAIL - low;
+    r = head - tail;
+    low = (head - r) - tail;
     p = CECORE_FMAF(r, CECORE_EXPF_4, CECORE_EXPF_3);
     p = CECORE_FMAF(r, p, CECORE_EXPF_2);
     p = CECORE_FMAF(r, p, CECORE_EXPF_1);
     p = CECORE_FMAF(r, p, CECORE_EXPF_0);
-    p = 1 + (r + CECORE_FMAF(r * r, p, low));
+    p = CECORE_FMAF(r * r, p, low);
+    q = r + p;
+    head = 1 + q;
+    tail = ((1 - head) + q) + ((r - q) + p);
     half = (k * 0.5f + 0x1.8p23f) - 0x1.8p23f;
-    p *= cecore_float(cecore_bitsf(half + (0x1p23f + 127)) << 23);
-    p *= cecore_float(cecore_bitsf((k - half) + (0x1p23f + 127)) << 23);
-    return p;
+    scale = cecore_float(cecore_bitsf(half + (0x1p23f + 127)) << 23);
+    last = cecore_float(cecore_bitsf((k - half) + (0x1p23f + 127)) << 23);
+    *lost = tail * scale * last;
+    return head * scale * last;
+}
+
+CECORE_INLINE double cecore_exp(double x) { double lost; return cecore_exp_parts(x, 0, &lost); }
+CECORE_INLINE float cecore_expf(float x) { float lost; return cecore_exp_partsf(x, 0, &lost); }
+
+/* x^y for 0 <= x <= 1 and y > 0: exp(y log x), with the logarithm in two parts and its product with y too (both are
+ * cut after 26 bits, so that the product of the upper parts is exact). 0^y is 0. */
+CECORE_INLINE double cecore_power(double x, double y)
+{
+    double exponent, significand, head, rest, high, log_top, log_rest, y_top, product, low, lost, result;
+    cecore_split(x, &exponent, &significand);
+    rest = -cecore_neg_log_parts(significand - 1, exponent, &head);
+    high = rest - head;
+    rest = (-head - high) + rest;
+    log_top = cecore_double(cecore_bits(high) & UINT64_C(0xfffffffff8000000));
+    log_rest = (high - log_top) + rest;
+    y_top = cecore_double(cecore_bits(y) & UINT64_C(0xfffffffff8000000));
+    product = y_top * log_top;
+    low = y_top * log_rest + (y - y_top) * high;
+    high = product + low;
+    low = (product - high) + low;
+    result = cecore_exp_parts(high, high < -760 ? 0 : low, &lost);
+    result = x == 0 ? 0 : result;
+    return x - x == 0 ? result : x;
+}
+
+/* 1 / (1 + e) or e / (1 + e) for e + low in [0, 1]: a share of the logistic function. The quotient is corrected for
+ * low and for what 1 + e lost. */
+CECORE_INLINE double cecore_share(int larger, double e, double low)
+{
+    double sum = 1 + e;
+    double sum_low = ((1 - sum) + e) + low;
+    double quotient = (larger ? 1 : e) / sum;
+    double inverse = larger ? quotient : 1 - quotient;
+    return quotient + ((larger ? 0 : low) - quotient * sum_low) * inverse;
+}
+
+CECORE_INLINE float cecore_sharef(int larger, float e, float low)
+{
+    float sum = 1 + e;
+    float sum_low = ((1 - sum) + e) + low;
+    float quotient = (larger ? 1 : e) / sum;
+    float inverse = larger ? quotient : 1 - quotient;
+    return quotient + ((larger ? 0 : low) - quotient * sum_low) * inverse;
+}
+
+/* 1 / (1 + exp(-x)) */
+CECORE_INLINE double cecore_sigmoid(double x)
+{
+    double low;
+    double e = cecore_exp_parts(x > 0 ? -x : x, 0, &low);
+    return cecore_share(x > 0, e, low);
+}
+
+CECORE_INLINE float cecore_sigmoidf(float x)
+{
+    float low;
+    float e = cecore_exp_partsf(x > 0 ? -x : x, 0, &low);
+    return cecore_sharef(x > 0, e, low);
+}
+
+/* log(1 + exp(-|x|)), the curved part of softplus(x) = max(x, 0) + log(1 + exp(-|x|)) */
+CECORE_INLINE double cecore_softplus_rest(double x)
+{
+    double low;
+    double e = cecore_exp_parts(x > 0 ? -x : x, 0, &low);
+    return cecore_log1p_sum(e, low);
+}
+
+CECORE_INLINE float cecore_softplus_restf(float x)
+{
+    float low;
+    float e = cecore_exp_partsf(x > 0 ? -x : x, 0, &low);
+    return cecore_log1p_sumf(e, low);
+}
+
+/* What rounding x * y lost. */
+CECORE_INLINE double cecore_product_lost(double x, double y, double product)
+{
+#if CECORE_HAS_FMA
+    return CECORE_FMA(x, y, -product);
+#else
+    double x_top = cecore_double(cecore_bits(x) & UINT64_C(0xfffffffff8000000));
+    double y_top = cecore_double(cecore_bits(y) & UINT64_C(0xfffffffff8000000));
+    double x_rest = x - x_top;
+    double y_rest = y - y_top;
+    return ((x_top * y_top - product) + x_top * y_rest + x_rest * y_top) + x_rest * y_rest;
+#endif
+}
+
+/* x * (y + low), rounded about once; where something overflows, x * y. */
+CECORE_INLINE double cecore_product(double x, double y, double low)
+{
+    double product = x * y;
+    double lost = cecore_product_lost(x, y, product) + x * low;
+    return lost - lost == 0 ? product + lost : product;
+}
+
+/* x / (d + low) as a number and what it lost; where something overflows, x / d and 0. */
+CECORE_INLINE double cecore_quotient(double x, double d, double low, double *lost)
+{
+    double quotient = x / d;
+    double product = quotient * d;
+    double rest = (((x - product) - cecore_product_lost(quotient, d, product)) - quotient * low) / d;
+    *lost = rest - rest == 0 ? rest : 0;
+    return quotient;
 }
 
 /* Round to nearest, gradual underflow, no traps while a kernel runs; the caller's mode and flags come back. */

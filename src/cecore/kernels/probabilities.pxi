@@ -1,0 +1,378 @@
+# Blocks of probabilities: the product method, and the formulas for any element.
+
+cdef struct Clip:  # eps and what follows from it, rounded to the computing type
+    double eps
+    double floor  # the least number of the computing type that is not below eps
+    double below  # the one before it, or 0
+    double head  # eps = head + tail
+    double tail
+    double top  # 1 - eps = top + top_tail
+    double top_tail
+    double low_value  # -log(eps)
+    double high_value  # -log(1 - eps)
+    bint zero_outside
+
+cdef struct Pending:  # products whose logarithms are taken together: one block's alone would wait for each other
+    double products[PENDING_BLOCKS * PAIRS]
+    double complements[PENDING_BLOCKS * PAIRS]
+    Py_ssize_t blocks
+
+
+cdef inline real neighbour(real x, int step) noexcept nogil:
+    # the next number after (step 1) or before (-1) a positive one
+    if real is double:
+        return cecore_double(cecore_bits(x) + step)
+    else:
+        return cecore_float(cecore_bitsf(x) + step)
+
+
+cdef void make_clip(Clip *clip, double eps, bint zero_outside, real unused) noexcept nogil:
+    cdef real head = <real>eps
+    clip.eps = eps
+    clip.head = head
+    clip.tail = eps - head
+    clip.floor = head
+    if head < eps:  # in float only
+        clip.floor = neighbour(head, 1)
+    clip.below = neighbour(<real>clip.floor, -1) if eps > 0 else 0
+    clip.top = <real>(1 - eps)
+    clip.top_tail = (1 - clip.top) - eps
+    clip.low_value = <real>cecore_neg_log(eps, 1 - eps)
+    clip.high_value = <real>cecore_neg_log(1 - eps, eps)
+    clip.zero_outside = zero_outside
+
+
+# ---------------------------------------------------------------- the product method
+
+cdef inline void hard_factor(
+    double p, double y, double eps, double top,
+    double *product, double *complement, double *least, double *odd
+) noexcept nogil:
+    cdef double q = 1 - p
+    cdef double a = p if y == 1 else q  # the probability of the true class
+    cdef double b = q if y == 1 else p
+    cdef double exact = 1 if y == 1 else 0
+    cdef double smaller = a if a < b else b
+    least[0] = smaller if smaller < least[0] else least[0]
+    odd[0] += fabs(y - exact)
+    a = eps if a < eps else a  # these keep NaN
+    a = top if a > top else a
+    b = eps if b < eps else b
+    complement[0] += b * product[0]
+    product[0] *= a
+
+
+cdef bint hard_sum(
+    const double *p, const double *y, Py_ssize_t n, const Clip *clip, Pending *pending
+) noexcept nogil:
+    # The sum of -log(a) over a block of hard targets: with P the product of a lane's probabilities a, and S the sum of
+    # their complements b, each times the product before it, S = 1 - P. Both come from positive terms alone, so that
+    # both keep their relative accuracy, and one logarithm serves FACTORS elements:
+    # (2 * FACTORS - 1) / ln 2 = 44.7 half-ULPs at most, with 2 of the logarithm, 4 of the joined lanes, and one each of
+    # the sum's rounding and the division 52.7, or 5.9e-15. The pairs wait for take_logarithms. False, and nothing left
+    # there, if a target is soft, something is outside its domain or NaN, or a product may have left the normal numbers.
+    cdef double product[LANES]
+    cdef double complement[LANES]
+    cdef double least[LANES]
+    cdef double odd[LANES]
+    cdef double *products = pending.products + pending.blocks * PAIRS
+    cdef double *complements = pending.complements + pending.blocks * PAIRS
+    cdef double eps = clip.eps
+    cdef double top = clip.top
+    cdef Py_ssize_t group, i, j, first, count
+    cdef bint fine = True
+    for j in range(LANES):
+        least[j] = 0
+        odd[j] = 0
+    for group in range(PAIRS // LANES):
+        first = group * LANES * FACTORS
+        count = max(min(n - first, <Py_ssize_t>(LANES * FACTORS)), <Py_ssize_t>0)
+        for j in range(LANES):
+            product[j] = 1
+            complement[j] = 0
+        for i in range(count // LANES):
+            for j in range(LANES):
+                hard_factor(
+                    p[first + i * LANES + j], y[first + i * LANES + j], eps, top,
+                    &product[j], &complement[j], &least[j], &odd[j],
+                )
+        first += count // LANES * LANES
+        for j in range(count % LANES):
+            hard_factor(p[first + j], y[first + j], eps, top, &product[j], &complement[j], &least[j], &odd[j])
+        for j in range(LANES):
+            products[group * LANES + j] = product[j]
+            complements[group * LANES + j] = complement[j]
+    for j in range(LANES):
+        fine &= (least[j] >= 0) & (odd[j] == 0)
+    for j in range(PAIRS):
+        fine &= products[j] >= CECORE_LEAST_PRODUCT
+    if fine:
+        pending.blocks += 1
+    return fine
+
+
+cdef void take_logarithms(Pending *pending, Accumulator *sum) noexcept nogil:
+    cdef double logs[PENDING_BLOCKS * PAIRS]
+    cdef double *block
+    cdef Py_ssize_t i, j
+    for i in range(pending.blocks * PAIRS):
+        logs[i] = cecore_neg_log(pending.products[i], pending.complements[i])
+    for i in range(pending.blocks):
+        block = &logs[i * PAIRS]
+        for j in range(8):
+            block[j] += block[j + 8]
+        accumulator_add(sum, join_lanes(block))
+    pending.blocks = 0
+
+
+# ---------------------------------------------------------------- any element
+
+cdef inline real neg_log(real a, real b, real floor, real low_value, real high_value) noexcept nogil:
+    # -log of the clipped probability a, b its complement
+    cdef real value
+    if real is double:
+        value = cecore_neg_log(a, b)
+    else:
+        value = cecore_neg_logf(a, b)
+    value = low_value if a < floor else value
+    return high_value if b < floor else value
+
+
+cdef inline real clipped(real a, real b, real below, real head, real top) noexcept nogil:
+    # the probability a, b its complement; NaN stays, -0 becomes 0
+    cdef real value = head if a <= below else a
+    return top if b <= below else value
+
+
+cdef int verdict(const real *codes) noexcept nogil:
+    # The codes are 0 (hard), 1 (soft) and 2 (bad), whose floating-point bits have nothing in common.
+    cdef uint64_t wide = 0
+    cdef uint32_t narrow = 0
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        if real is double:
+            wide |= cecore_bits(codes[i])
+        else:
+            narrow |= cecore_bitsf(codes[i])
+    if real is float:
+        wide = <uint64_t>narrow << 32
+    if wide >> 62:
+        return BAD
+    return SOFT if wide else HARD
+
+
+cdef inline void encode(const real *p, const real *t, const real *w, bint weighted, real *codes) noexcept nogil:
+    cdef real q, u, outside, between, code
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q = <real>1 - p[i]
+        u = <real>1 - t[i]
+        outside = p[i] if p[i] < q else q
+        between = t[i] if t[i] < u else u
+        code = 0 if between == 0 else 1
+        code = 2 if between < 0 else code
+        code = 2 if outside < 0 else code
+        if weighted:
+            code = code if w[i] > 0 else 2
+            code = code if w[i] - w[i] == 0 else 2
+            code = 0 if w[i] == 0 else code
+        codes[i] = code
+
+
+cdef int inspect(const real *p, const real *t, const real *w) noexcept nogil:
+    # NaN is in no domain's way, but in a weight's. What has weight 0 is not looked at. w may be NULL, for all 1.
+    cdef real codes[BLOCK]
+    if w == NULL:
+        encode(p, t, w, False, &codes[0])
+    else:
+        encode(p, t, w, True, &codes[0])
+    return verdict(&codes[0])
+
+
+cdef void hard_value(const real *p, const real *y, const real *w, const Clip *clip, real *out) noexcept nogil:
+    cdef real q, a, b, value
+    cdef real floor = <real>clip.floor
+    cdef real low_value = <real>clip.low_value
+    cdef real high_value = <real>clip.high_value
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q = <real>1 - p[i]
+        a = p[i] if y[i] == 1 else q
+        b = q if y[i] == 1 else p[i]
+        value = w[i] * neg_log(a, b, floor, low_value, high_value)
+        out[i] = 0 if w[i] == 0 else value
+
+
+cdef inline void mix(
+    const real *one, const real *zero, const real *t, const real *u, bint complement, const real *w, real *out
+) noexcept nogil:
+    # w (t one + u zero) with 0 * inf = 0; u is 1 - t, or given
+    cdef real first, second, value_one, value_zero
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        second = <real>1 - t[i] if complement else u[i]
+        first = w[i] * t[i]
+        first = 0 if w[i] == 0 else first
+        second = w[i] * second
+        second = 0 if w[i] == 0 else second
+        value_one = first * one[i]
+        value_one = 0 if first == 0 else value_one
+        value_zero = second * zero[i]
+        value_zero = 0 if second == 0 else value_zero
+        out[i] = value_one + value_zero
+
+
+cdef void soft_value(
+    const real *p, const real *t, const real *u, const real *w, const Clip *clip, real *out
+) noexcept nogil:
+    # w (t L1 + u L0), u NULL for 1 - t; a loop for each logarithm, since both together have too many constants for
+    # the registers
+    cdef real log_one[BLOCK]
+    cdef real log_zero[BLOCK]
+    cdef real floor = <real>clip.floor
+    cdef real low_value = <real>clip.low_value
+    cdef real high_value = <real>clip.high_value
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        log_one[i] = neg_log(p[i], <real>1 - p[i], floor, low_value, high_value)
+    for i in range(BLOCK):
+        log_zero[i] = neg_log(<real>1 - p[i], p[i], floor, low_value, high_value)
+    if u == NULL:
+        mix(&log_one[0], &log_zero[0], t, u, True, w, out)
+    else:
+        mix(&log_one[0], &log_zero[0], t, u, False, w, out)
+
+
+cdef inline void quotients(
+    const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip, real *out
+) noexcept nogil:
+    cdef real q, a, b, value
+    cdef real floor = <real>clip.floor
+    cdef real below = <real>clip.below
+    cdef real head = <real>clip.head
+    cdef real top = <real>clip.top
+    cdef real cut = floor if clip.zero_outside else -1
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q = <real>1 - p[i]
+        a = p[i] if y[i] == 1 else q
+        b = q if y[i] == 1 else p[i]
+        value = factor[i] / clipped(a, b, below, head, top)
+        value = -value if y[i] == 1 else value
+        b = a if a < b else b
+        value = 0 if b < cut else value
+        if weighted:
+            value = 0 if w[i] == 0 else value
+        out[i] = value
+
+
+cdef void hard_gradient(
+    const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+) noexcept nogil:
+    # -1/a or 1/a; see soft_gradient. w may be NULL, for all 1.
+    if w == NULL:
+        quotients(p, y, w, False, factor, clip, out)
+    else:
+        quotients(p, y, w, True, factor, clip, out)
+
+
+cdef void soft_gradient(
+    const real *p, const real *t, const real *w, const real *factor, const Clip *clip, real *out
+) noexcept nogil:
+    # (p - t) / (p q), which is -1/p for t = 1 and 1/q for t = 0. Where p is clipped, p - t is eps - t or
+    # 1 - eps - t, from the exact eps.
+    cdef real q, a, b, at_low, at_high, numerator, denominator, value
+    cdef real tail = <real>clip.tail
+    cdef real top_tail = <real>clip.top_tail
+    cdef real floor = <real>clip.floor
+    cdef real below = <real>clip.below
+    cdef real head = <real>clip.head
+    cdef real top = <real>clip.top
+    cdef real cut = floor if clip.zero_outside else -1
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q = <real>1 - p[i]
+        a = clipped(p[i], q, below, head, top)
+        b = clipped(q, p[i], below, head, top)
+        at_low = (head - t[i]) + tail
+        at_high = (top - t[i]) + top_tail
+        numerator = p[i] - t[i]
+        numerator = at_low if p[i] < floor else numerator
+        numerator = at_high if q < floor else numerator
+        numerator = -1 if t[i] == 1 else numerator
+        numerator = 1 if t[i] == 0 else numerator
+        denominator = a * b
+        denominator = a if t[i] == 1 else denominator
+        denominator = b if t[i] == 0 else denominator
+        value = factor[i] * numerator / denominator
+        b = q if q < p[i] else p[i]
+        value = 0 if b < cut else value
+        out[i] = 0 if w[i] == 0 else value
+
+
+cdef void weighted_gradient(
+    const double *p, const double *t, const double *u, const double *w, const double *factor, const Clip *clip,
+    double *out
+) noexcept nogil:
+    # u / q - t / p, for targets whose sum is not 1; see soft_gradient
+    cdef double q, a, b, one, zero, value
+    cdef double below = clip.below
+    cdef double head = clip.head
+    cdef double top = clip.top
+    cdef double cut = clip.floor if clip.zero_outside else -1
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q = 1 - p[i]
+        a = clipped(p[i], q, below, head, top)
+        b = clipped(q, p[i], below, head, top)
+        one = factor[i] * t[i]
+        one = 0 if t[i] == 0 else one
+        zero = factor[i] * u[i]
+        zero = 0 if u[i] == 0 else zero
+        value = one / a
+        one = 0 if t[i] == 0 else value
+        value = zero / b
+        zero = 0 if u[i] == 0 else value
+        value = zero - one
+        b = q if q < p[i] else p[i]
+        value = 0 if b < cut else value
+        out[i] = 0 if w[i] == 0 else value
+
+
+cdef inline void curvatures(
+    const real *p, const real *t, const real *u, bint complement, const real *w, const Clip *clip, real *out
+) noexcept nogil:
+    cdef real q, a, b, one, zero, value, other
+    cdef real floor = <real>clip.floor
+    cdef real below = <real>clip.below
+    cdef real head = <real>clip.head
+    cdef real top = <real>clip.top
+    cdef real cut = floor if clip.zero_outside else -1
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q = <real>1 - p[i]
+        a = clipped(p[i], q, below, head, top)
+        b = clipped(q, p[i], below, head, top)
+        one = w[i] * t[i]
+        one = 0 if w[i] == 0 else one
+        zero = <real>1 - t[i] if complement else u[i]
+        zero = w[i] * zero
+        zero = 0 if w[i] == 0 else zero
+        value = one / a / a
+        value = 0 if one == 0 else value
+        other = zero / b / b
+        other = 0 if zero == 0 else other
+        value += other
+        b = q if q < p[i] else p[i]
+        value = 0 if b < cut else value
+        out[i] = value
+
+
+cdef void hessian_block(
+    const real *p, const real *t, const real *u, const real *w, const Clip *clip, real *out
+) noexcept nogil:
+    # t / p^2 + u / q^2, u NULL for 1 - t; divided twice, since p^2 may underflow
+    if u == NULL:
+        curvatures(p, t, u, True, w, clip, out)
+    else:
+        curvatures(p, t, u, False, w, clip, out)

@@ -1,0 +1,333 @@
+# Rows of logits, in panels: of few classes WIDTH rows side by side, a piece of the panel for each class; of many
+# classes one row, in pieces of BLOCK classes. In either the loops run over lanes of a piece, and what belongs to a row
+# is a number for each lane, or one number (one_row).
+
+cdef struct Softmax:  # what the exponentials of a row sum up to
+    double rest[WIDTH]  # without one of the largest, which is 1
+    double rest_lost[WIDTH]  # by rounding
+    double total[WIDTH]
+    double lost[WIDTH]
+    double log_total[WIDTH]
+
+
+cdef inline real difference(real z, real top, real *low) noexcept nogil:
+    # z - top = the result + low; 0 also where both are infinite. Far below the exponentials' range, low may be NaN or
+    # large, and is dropped.
+    cdef real result = z - top
+    cdef real back = result - z
+    cdef real rest = (z - (result - back)) - (top + back)
+    low[0] = rest if result > -1000 else 0
+    return 0 if z == top else result
+
+
+cdef inline void exponentials(const real *z, const real *top, bint one_row, Py_ssize_t n, real *e) noexcept nogil:
+    cdef real m, d, low, lost
+    cdef real single = top[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        m = single if one_row else top[i]
+        d = difference(z[i], m, &low)
+        e[i] = exp_parts(d, low, &lost)
+
+
+cdef void rows_exponentials(const real *z, const real *top, real *e) noexcept nogil:
+    exponentials(z, top, False, WIDTH, e)
+
+
+cdef void row_exponentials(const real *z, const real *top, Py_ssize_t n, real *e) noexcept nogil:
+    exponentials(z, top, True, n, e)
+
+
+cdef inline void parts_all(
+    const double *z, const double *top, bint one_row, Py_ssize_t n, double *e, double *lost
+) noexcept nogil:
+    cdef double m, d, low, rest
+    cdef double single = top[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        m = single if one_row else top[i]
+        d = difference(z[i], m, &low)
+        e[i] = exp_parts(d, low, &rest)
+        lost[i] = rest
+
+
+cdef void exponential_parts(
+    const double *z, const double *top, bint one_row, Py_ssize_t n, double *e, double *lost
+) noexcept nogil:
+    # The exponentials and what their rounding lost
+    if one_row:
+        parts_all(z, top, True, n, e, lost)
+    else:
+        parts_all(z, top, False, WIDTH, e, lost)
+
+
+cdef void maxima(const real *z, Py_ssize_t n, real *best) noexcept nogil:
+    # of WIDTH lanes; NaN is passed over
+    cdef Py_ssize_t i, j
+    for i in range(n // WIDTH):
+        for j in range(WIDTH):
+            best[j] = z[i * WIDTH + j] if z[i * WIDTH + j] > best[j] else best[j]
+    i = n // WIDTH * WIDTH
+    for j in range(n - i):
+        best[j] = z[i + j] if z[i + j] > best[j] else best[j]
+
+
+cdef real join_maxima(real *best) noexcept nogil:
+    cdef Py_ssize_t half = WIDTH // 2
+    cdef Py_ssize_t j
+    while half > 0:
+        for j in range(half):
+            best[j] = best[j + half] if best[j + half] > best[j] else best[j]
+        half >>= 1
+    return best[0]
+
+
+cdef real settled(const Array *x, Py_ssize_t start, Py_ssize_t classes, real top) noexcept nogil:
+    # The largest logit of a row; NaN unless exactly one is infinite or some are finite
+    cdef real scratch[BLOCK]
+    cdef Py_ssize_t piece, n, i
+    cdef Py_ssize_t infinite = 0
+    if top - top == 0:
+        return top
+    for piece in range(blocks(classes)):
+        n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK)
+        load(x, start + piece * BLOCK, 1, n, scratch)
+        for i in range(n):
+            infinite += scratch[i] == top
+    return top if top > 0 and infinite == 1 else <real>NAN
+
+
+cdef struct Exponentials:  # the sums of a panel's rows: those below 1, and how many are 1
+    Sums small
+    double ones[WIDTH]
+
+
+cdef void exponentials_add(Exponentials *sums, const real *e, Py_ssize_t n) noexcept nogil:
+    # The ones apart: beside them the sum of small ones would be rounded away
+    cdef double one, term
+    cdef Py_ssize_t i, j
+    for i in range((n + WIDTH - 1) // WIDTH):
+        for j in range(min(n - i * WIDTH, <Py_ssize_t>WIDTH)):
+            term = e[i * WIDTH + j]
+            one = 1 if term == 1 else 0
+            term = 0 if term == 1 else term
+            sums.ones[j] += one
+            add_exactly(&sums.small.total[j], &sums.small.lost[j], term)
+
+
+cdef void exponentials_join(Exponentials *sums) noexcept nogil:
+    cdef double ones = 0
+    cdef Py_ssize_t j
+    for j in range(WIDTH):
+        ones += sums.ones[j]
+    sums.ones[0] = ones
+    sums_join(&sums.small)
+
+
+cdef void softmax_finish(const Exponentials *sums, Py_ssize_t n, Softmax *softmax) noexcept nogil:
+    cdef double rest, total, lost
+    cdef Py_ssize_t i
+    for i in range(n):
+        lost = sums.small.lost[i]
+        rest = sums.ones[i] - 1
+        add_exactly(&rest, &lost, sums.small.total[i])
+        softmax.rest[i] = rest + lost
+        lost = (rest - softmax.rest[i]) + lost
+        softmax.rest_lost[i] = lost
+        softmax.log_total[i] = cecore_log1p_sum(softmax.rest[i], lost)
+        total = 1
+        add_exactly(&total, &lost, softmax.rest[i])
+        softmax.total[i] = total
+        softmax.lost[i] = lost
+
+
+cdef inline double over_total(double x, const Softmax *softmax, Py_ssize_t lane) noexcept nogil:
+    cdef double lost
+    cdef double result = cecore_quotient(x, softmax.total[lane], softmax.lost[lane], &lost)
+    return result + lost
+
+
+cdef inline double others(double e, double total, double lost, double rest) noexcept nogil:
+    # the sum of the exponentials but this one: nothing cancels, since but for a largest e it is 1 at least
+    cdef double difference = total - e
+    difference += ((total - difference) - e) + lost
+    return rest if e == 1 else difference
+
+
+cdef inline void scale_all(const real *e, const real *scale, bint one_row, Py_ssize_t n, real *out) noexcept nogil:
+    cdef real single = scale[0]
+    cdef real factor
+    cdef Py_ssize_t i
+    for i in range(n):
+        factor = single if one_row else scale[i]
+        out[i] = e[i] * factor
+
+
+cdef void rows_scale(const real *e, const real *scale, real *out) noexcept nogil:
+    scale_all(e, scale, False, WIDTH, out)
+
+
+cdef void row_scale(const real *e, const real *scale, Py_ssize_t n, real *out) noexcept nogil:
+    scale_all(e, scale, True, n, out)
+
+
+cdef inline void bend_all(
+    const real *e, const real *scale, const real *inverse, const Softmax *softmax, bint one_row, Py_ssize_t n, real *out
+) noexcept nogil:
+    # w p (1 - p), from scale = w / total
+    cdef real factor, divisor, product
+    cdef double total, lost, rest
+    cdef real single = scale[0]
+    cdef real single_inverse = inverse[0]
+    cdef double single_total = softmax.total[0]
+    cdef double single_lost = softmax.lost[0]
+    cdef double single_rest = softmax.rest[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        factor = single if one_row else scale[i]
+        divisor = single_inverse if one_row else inverse[i]
+        total = single_total if one_row else softmax.total[i]
+        lost = single_lost if one_row else softmax.lost[i]
+        rest = single_rest if one_row else softmax.rest[i]
+        product = e[i] * factor
+        out[i] = product * (<real>others(e[i], total, lost, rest) * divisor)
+
+
+cdef void rows_bend(
+    const real *e, const real *scale, const real *inverse, const Softmax *softmax, real *out
+) noexcept nogil:
+    bend_all(e, scale, inverse, softmax, False, WIDTH, out)
+
+
+cdef void row_bend(
+    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t n, real *out
+) noexcept nogil:
+    bend_all(e, scale, inverse, softmax, True, n, out)
+
+
+cdef inline void log_all(
+    const real *z, const real *top, const real *log_total, bint one_row, Py_ssize_t n, real *out
+) noexcept nogil:
+    cdef real single = top[0]
+    cdef real single_log = log_total[0]
+    cdef real m, log_of_total, d, low
+    cdef Py_ssize_t i
+    for i in range(n):
+        m = single if one_row else top[i]
+        log_of_total = single_log if one_row else log_total[i]
+        d = difference(z[i], m, &low)
+        out[i] = d - (log_of_total - low)
+
+
+cdef void rows_log(const real *z, const real *top, const real *log_total, real *out) noexcept nogil:
+    log_all(z, top, log_total, False, WIDTH, out)
+
+
+cdef void row_log(const real *z, const real *top, const real *log_total, Py_ssize_t n, real *out) noexcept nogil:
+    log_all(z, top, log_total, True, n, out)
+
+
+cdef void store_tile(
+    char *data, int type, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *mine
+) noexcept nogil:
+    # A panel of few classes back to rows; mine NULL for all of them
+    cdef real flat[FEW * WIDTH]
+    cdef Py_ssize_t r, k
+    cdef bint all = True
+    if data == NULL:
+        return
+    for r in range(rows):
+        for k in range(classes):
+            flat[r * classes + k] = tile[k * WIDTH + r]
+        all = all and (mine == NULL or mine[r])
+    if all:
+        store(data, type, first * classes, rows * classes, &flat[0])
+        return
+    for r in range(rows):
+        if mine[r]:
+            store(data, type, (first + r) * classes, classes, &flat[r * classes])
+
+
+# ---------------------------------------------------------------- any target
+
+cdef inline double accurate_quotient(
+    double x, double x_low, double total, double lost, double inverse
+) noexcept nogil:
+    # (x + x_low) / (total + lost), nearly rounded once
+    cdef double result = x * inverse
+    cdef double product = result * total
+    cdef double rest = ((x - product) - cecore_product_lost(result, total, product)) + (x_low - result * lost)
+    return result + rest * inverse
+
+
+cdef inline void classes_all(
+    const double *z, const double *top, const Softmax *softmax, bint one_row, Py_ssize_t n,
+    double *p, double *r, double *minus_log
+) noexcept nogil:
+    cdef double m, total, total_lost, rest, rest_lost, inverse, log_total, low, lost, d, e, other, other_low, exact
+    cdef double ps[BLOCK]  # local: with so many arguments the compiler would not ask which of them overlap
+    cdef double rs[BLOCK]
+    cdef double logs[BLOCK]
+    cdef double single = top[0]
+    cdef double single_total = softmax.total[0]
+    cdef double single_lost = softmax.lost[0]
+    cdef double single_rest = softmax.rest[0]
+    cdef double single_rest_lost = softmax.rest_lost[0]
+    cdef double single_inverse = 1 / softmax.total[0]
+    cdef double single_log = softmax.log_total[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        m = single if one_row else top[i]
+        total = single_total if one_row else softmax.total[i]
+        total_lost = single_lost if one_row else softmax.lost[i]
+        rest = single_rest if one_row else softmax.rest[i]
+        rest_lost = single_rest_lost if one_row else softmax.rest_lost[i]
+        inverse = single_inverse if one_row else 1 / softmax.total[i]
+        log_total = single_log if one_row else softmax.log_total[i]
+        d = difference(z[i], m, &low)
+        e = exp_parts(d, low, &lost)
+        exact = total - e
+        other_low = ((total - exact) - e) + (total_lost - lost)
+        other_low = rest_lost if e == 1 else other_low
+        other = rest if e == 1 else exact
+        ps[i] = accurate_quotient(e, lost, total, total_lost, inverse)
+        rs[i] = accurate_quotient(other, other_low, total, total_lost, inverse)
+        logs[i] = (log_total - low) - d
+    memcpy(p, ps, n * sizeof(double))
+    memcpy(r, rs, n * sizeof(double))
+    memcpy(minus_log, logs, n * sizeof(double))
+
+
+cdef void classes_of(
+    const double *z, const double *top, const Softmax *softmax, bint one_row, Py_ssize_t n,
+    double *p, double *r, double *minus_log
+) noexcept nogil:
+    # The probabilities p, 1 - p, and -log p, each nearly rounded once
+    if one_row:
+        classes_all(z, top, softmax, True, n, p, r, minus_log)
+    else:
+        classes_all(z, top, softmax, False, WIDTH, p, r, minus_log)
+
+
+cdef void focal_classes(
+    const double *p, const double *r, const double *minus_log, double gamma, Py_ssize_t n,
+    double *focus, double *slope, double *bend
+) noexcept nogil:
+    # With psi = r^g l as a function of log p: r^g, -psi' = r^g (1 + g p l / r) and r^2 psi''
+    cdef double focuses[BLOCK]
+    cdef double slopes[BLOCK]
+    cdef double bends[BLOCK]
+    cdef double power, product, ratio
+    cdef Py_ssize_t i
+    for i in range(n):
+        power = cecore_power(r[i], gamma)
+        product = p[i] * minus_log[i]
+        product = 0 if p[i] == 0 else product
+        ratio = product / r[i]
+        ratio = 0 if r[i] == 0 else ratio
+        focuses[i] = power
+        slopes[i] = power * (1 + gamma * ratio)
+        bends[i] = gamma * power * (r[i] * (2 * p[i] - product) + (gamma - 1) * p[i] * product)
+    memcpy(focus, focuses, n * sizeof(double))
+    memcpy(slope, slopes, n * sizeof(double))
+    memcpy(bend, bends, n * sizeof(double))

@@ -1,0 +1,76 @@
+# Sums of a block, and of the rows of a block.
+
+cdef inline double join_lanes(double *lanes) noexcept nogil:
+    # the one tree in which eight lanes are added
+    cdef Py_ssize_t j
+    for j in range(4):
+        lanes[j] += lanes[j + 4]
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
+
+
+cdef double lane_sum(const real *terms) noexcept nogil:
+    cdef double lanes[SUM_LANES]
+    cdef Py_ssize_t i, j
+    for j in range(SUM_LANES):
+        lanes[j] = terms[j]
+    for i in range(1, BLOCK // SUM_LANES):
+        for j in range(SUM_LANES):
+            lanes[j] += terms[i * SUM_LANES + j]
+    for j in range(8):
+        lanes[j] += lanes[j + 8]
+    return join_lanes(&lanes[0])
+
+
+cdef struct Sums:  # of rows side by side, or of the lanes of one row; each keeps what its additions lose
+    double total[WIDTH]
+    double lost[WIDTH]
+
+
+cdef inline void sums_clear(Sums *sums) noexcept nogil:
+    memset(sums, 0, sizeof(Sums))
+
+
+cdef inline void add_exactly(double *total, double *lost, double term) noexcept nogil:
+    cdef double before = total[0]
+    cdef double after = before + term
+    cdef double part = after - before
+    total[0] = after
+    lost[0] += (before - (after - part)) + (term - part)
+
+
+cdef void sums_add(Sums *sums, const real *terms, Py_ssize_t n) noexcept nogil:
+    # Term i goes to lane i mod WIDTH.
+    cdef Py_ssize_t i, j
+    for i in range(n // WIDTH):
+        for j in range(WIDTH):
+            add_exactly(&sums.total[j], &sums.lost[j], terms[i * WIDTH + j])
+    i = n // WIDTH * WIDTH
+    for j in range(n - i):
+        add_exactly(&sums.total[j], &sums.lost[j], terms[i + j])
+
+
+cdef void sums_join(Sums *sums) noexcept nogil:
+    # The sum of all lanes in lane 0, by one tree
+    cdef Py_ssize_t half = WIDTH // 2
+    cdef Py_ssize_t j
+    while half > 0:
+        for j in range(half):
+            sums.lost[j] += sums.lost[j + half]
+            add_exactly(&sums.total[j], &sums.lost[j], sums.total[j + half])
+        half >>= 1
+
+
+cdef inline double sums_round(const Sums *sums, Py_ssize_t lane) noexcept nogil:
+    # Beside an infinite total, what was lost is NaN and means nothing.
+    cdef double total = sums.total[lane]
+    return total + sums.lost[lane] if total - total == 0 else total
+
+
+cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
+    # The sum of a short row, one term after another
+    cdef double total = 0
+    cdef double lost = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        add_exactly(&total, &lost, terms[i])
+    return total + lost if total - total == 0 else total

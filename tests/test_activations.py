@@ -1,0 +1,177 @@
+"""Sigmoid, softmax, log_softmax and softmax_backward."""
+
+from __future__ import annotations
+
+import math
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from mpmath import inf, mp, mpf
+from reference import real
+from reference import softmax as exact_softmax
+from ulp import bits, ulp_of, worst
+
+import cecore
+
+pytestmark = pytest.mark.usefixtures("level")
+each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
+EDGES = [0.0, -0.0, 1e-10, 1.0, 40.0, -40.0, 87.0, -87.0, 700.0, -708.0, 1e8, -1e20, math.inf, -math.inf, math.nan]
+
+
+def rows_of(width):
+    numbers = st.one_of(st.sampled_from(EDGES), st.floats(-80, 80, width=width))
+    return hnp.arrays(
+        np.float64 if width == 64 else np.float32,
+        st.tuples(st.integers(0, 5), st.sampled_from([1, 2, 3, 7, 32, 33, 70])),
+        elements=numbers,
+    )
+
+
+@each_dtype
+@settings(max_examples=60)
+@given(data=st.data())
+def test_softmax_is_the_definition(dtype, data):
+    x = data.draw(rows_of(64 if dtype == np.float64 else 32))
+    classes = [exact_softmax([real(v) for v in row]) for row in x]
+    probs, logs = cecore.softmax(x), cecore.log_softmax(x)
+    normal = np.array([[not p < float(np.finfo(dtype).tiny) for p, _, _ in row] for row in classes], bool).reshape(
+        x.shape
+    )
+    want = np.array([[p for p, _, _ in row] for row in classes], object).reshape(x.shape)
+    assert worst(probs[normal], want[normal], dtype) <= 3
+    assert np.abs(probs[~normal] - want[~normal].astype(float)).max(initial=0) <= 3 * float(
+        np.finfo(dtype).smallest_subnormal
+    )
+    want = np.array([[log for _, _, log in row] for row in classes], object).reshape(x.shape)
+    large = np.array([[not abs(v) < float(np.finfo(dtype).tiny) for v in row] for row in want], bool).reshape(x.shape)
+    assert worst(logs[large], want[large], dtype) <= 3
+    losses = cecore.CrossEntropyWithLogits(reduction="none").forward(x, np.zeros(len(x), int))
+    if dtype == np.float64:
+        np.testing.assert_array_equal(losses, -logs[:, 0])
+
+
+@each_dtype
+def test_sigmoid_is_the_definition(dtype):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([EDGES, rng.uniform(-80, 80, 500), rng.normal(size=500)]).astype(dtype)
+    want = np.array([mpf(0) if v == -inf else 1 / (1 + mp.exp(-real(v))) for v in x], object)
+    got = cecore.sigmoid(x)
+    normal = np.array([not w < float(np.finfo(dtype).tiny) for w in want])
+    assert worst(got[normal], want[normal], dtype) <= 2
+    np.testing.assert_array_equal(cecore.sigmoid([-math.inf, math.inf, 0]), [0, 1, 0.5])
+    np.testing.assert_allclose(cecore.sigmoid(-x) + got, np.where(np.isnan(x), np.nan, 1), rtol=2 * np.finfo(dtype).eps)
+
+
+@each_dtype
+@pytest.mark.parametrize("classes", [1, 3, 32, 33, 300])
+def test_softmax_backward_is_the_product_with_the_jacobian(dtype, classes):
+    rng = np.random.default_rng(classes)
+    s, u = cecore.softmax(rng.normal(size=(9, classes)).astype(dtype)), rng.normal(size=(9, classes)).astype(dtype)
+    got = cecore.softmax_backward(u, s)
+    for row, (p, g) in enumerate(zip(s, u, strict=True)):
+        p, g = [real(v) for v in p], [real(v) for v in g]
+        center = sum((a * b for a, b in zip(p, g, strict=True)), mpf(0))
+        largest = max(abs(v) for v in g)
+        for k in range(classes):
+            assert abs(real(got[row, k]) - p[k] * (g[k] - center)) <= 2 * ulp_of(p[k] * largest, dtype)
+    u[0, 0], s[0] = math.inf, 1
+    s[0, 0] = 0
+    assert np.isfinite(cecore.softmax_backward(u, s)[0]).all()
+    assert cecore.softmax_backward(u, s)[0, 0] == 0
+
+
+@pytest.mark.parametrize("function", [cecore.softmax, cecore.log_softmax, cecore.sigmoid], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("classes", [3, 40])
+def test_layouts_outputs_and_axes(function, classes):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(70, 5, classes))
+    want = function(x)
+    assert want.dtype == np.float64
+    out = np.full_like(x, math.nan)
+    assert function(x, out=out) is out
+    assert bits(out) == bits(want)
+    in_place = x.copy()
+    assert function(in_place, out=in_place) is in_place
+    assert bits(in_place) == bits(want)
+    spread = np.full((140, 5, classes), math.nan)[::2]
+    assert function(x, out=spread) is spread
+    np.testing.assert_array_equal(spread, want)
+    for other in (np.asfortranarray(x), x[::-1][::-1], x.astype(">f8"), x.tolist()):
+        np.testing.assert_array_equal(function(other), want)
+    for row in (0, 69):
+        np.testing.assert_array_equal(function(x[row, 0]), want[row, 0])
+    if function is not cecore.sigmoid:
+        for axis in (0, 1, -2):
+            moved = np.moveaxis(x, -1, axis)
+            np.testing.assert_array_equal(function(moved, axis=axis), np.moveaxis(want, -1, axis))
+            out = np.ascontiguousarray(moved)
+            assert function(out, axis=axis, out=out) is out
+            np.testing.assert_array_equal(out, np.moveaxis(want, -1, axis))
+    assert function(np.empty((0, 3))).shape == (0, 3)
+    np.testing.assert_array_equal(function(np.array([[1, 2, 3]])), function(np.array([[1.0, 2, 3]])))
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_outputs_of_softmax_backward(classes):
+    rng = np.random.default_rng(0)
+    s, u = cecore.softmax(rng.normal(size=(70, classes))), rng.normal(size=(70, classes))
+    want = cecore.softmax_backward(u, s)
+    for index in (0, 1):
+        arrays = [u.copy(), s.copy()]
+        assert cecore.softmax_backward(*arrays, out=arrays[index]) is arrays[index]
+        assert bits(arrays[index]) == bits(want)
+    np.testing.assert_array_equal(cecore.softmax_backward(u.T, s.T, axis=0), want.T)
+    np.testing.assert_allclose(cecore.softmax_backward(u.astype(np.float32), s), want, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(cecore.softmax_backward(u.tolist(), s), want)
+
+
+def test_both_ways_give_the_same_gradient():
+    rng = np.random.default_rng(1)
+    z, labels = rng.normal(size=(300, 7)), rng.integers(0, 7, 300)
+    probs = cecore.softmax(z)
+    chained = cecore.softmax_backward(cecore.CrossEntropy(eps=0).backward(probs, labels), probs)
+    np.testing.assert_allclose(chained, cecore.CrossEntropyWithLogits().backward(z, labels), rtol=1e-12, atol=1e-17)
+    z, y = rng.normal(size=300), rng.integers(0, 2, 300)
+    p = cecore.sigmoid(z)
+    chained = cecore.BinaryCrossEntropy(eps=0).backward(p, y) * p * (1 - p)
+    np.testing.assert_allclose(chained, cecore.BinaryCrossEntropyWithLogits().backward(z, y), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: cecore.softmax(1.0), ValueError, r"x has shape \(\): expected at least one dimension"),
+        (lambda: cecore.softmax(np.empty((2, 0))), ValueError, "expected at least one class along axis 1"),
+        (lambda: cecore.log_softmax([[1.0]], axis=2), ValueError, r"axis = 2 is out of range: x has shape \(1, 1\)"),
+        (lambda: cecore.softmax([1.0], axis=None), TypeError, "axis = None: expected an integer"),
+        (lambda: cecore.sigmoid(1j), TypeError, "x has dtype complex128: expected real numbers"),
+        (lambda: cecore.sigmoid(np.ones(2), out=np.ones(3)), ValueError, r"out has shape \(3,\)"),
+        (lambda: cecore.sigmoid(np.ones(2), out=[1, 2]), TypeError, "out is a list"),
+        (lambda: cecore.softmax_backward([1.0], [0.5, 0.5]), ValueError, r"upstream has shape \(1,\): expected \(2,\)"),
+    ],
+)
+def test_bad_calls(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_overlapping_outputs():
+    memory = np.ones(5)
+    for function in (cecore.sigmoid, cecore.softmax, cecore.log_softmax):
+        with pytest.raises(ValueError, match="out overlaps another array"):
+            function(memory[:4], out=memory[1:])
+
+
+def test_calls_from_many_threads():
+    x = np.random.default_rng(0).normal(size=(4000, 20))
+    want, found = bits(cecore.softmax(x)), []
+    threads = [threading.Thread(target=lambda: found.append(bits(cecore.softmax(x)) == want)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 8
