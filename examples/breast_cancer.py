@@ -1,4 +1,4 @@
-"""Logistic regression on the breast-cancer data in plain NumPy, trained with cecore.BinaryCrossEntropy.
+"""Logistic regression on the breast-cancer data in plain NumPy, trained with cecore.BinaryCrossEntropyWithLogits.
 
 Run `python examples/breast_cancer.py`; it needs `pip install 'cecore[examples]'`.
 """
@@ -18,7 +18,8 @@ try:
 except ModuleNotFoundError as missing:
     raise SystemExit(f"{missing.name} is missing: pip install 'cecore[examples]'") from None
 
-LOSS = cecore.BinaryCrossEntropy()
+LOSS = cecore.BinaryCrossEntropyWithLogits()
+PROBS_LOSS = cecore.BinaryCrossEntropy(eps=0)  # unclipped: the same function, as long as no p rounds to 0 or 1
 RATE = 0.1
 BATCH = 32
 
@@ -30,22 +31,27 @@ class Model(NamedTuple):
     bias: float
 
 
-def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-z)), written with tanh because that cannot overflow."""
-    return 0.5 + 0.5 * np.tanh(0.5 * z)
-
-
 def predict(model: Model, x: np.ndarray) -> np.ndarray:
-    """The probability p = sigmoid(x w + b) that a tumour is benign, for each row."""
-    return sigmoid(x @ model.weights + model.bias)
+    """The logit z = x w + b of each row: a tumour is benign with the probability p = sigmoid(z)."""
+    return x @ model.weights + model.bias
+
+
+def backward(x: np.ndarray, by_logits: np.ndarray) -> Model:
+    """The gradient dL/dw = x^T dL/dz, and dL/db = sum(dL/dz)."""
+    return Model(x.T @ by_logits, by_logits.sum())
 
 
 def loss_and_gradient(model: Model, x: np.ndarray, y: np.ndarray) -> tuple[float, Model]:
-    """The mean loss L, and dL/dw = x^T dL/dz with dL/dz = dL/dp dp/dz and dp/dz = p (1 - p)."""
-    probs = predict(model, x)
-    value, by_probs = LOSS.forward_backward(probs, y)
-    by_z = by_probs * probs * (1 - probs)
-    return value, Model(x.T @ by_z, by_z.sum())
+    """The mean loss L, and its gradient from the dL/dz that the loss on logits gives."""
+    value, by_logits = LOSS.forward_backward(predict(model, x), y)
+    return value, backward(x, by_logits)
+
+
+def loss_and_gradient_by_probs(model: Model, x: np.ndarray, y: np.ndarray) -> tuple[float, Model]:
+    """The same from the loss on probabilities: dL/dz = dL/dp dp/dz, and dp/dz = p (1 - p)."""
+    probs = cecore.sigmoid(predict(model, x))
+    value, by_probs = PROBS_LOSS.forward_backward(probs, y)
+    return value, backward(x, by_probs * probs * (1 - probs))
 
 
 def descend(model: Model, gradient: Model) -> Model:
@@ -54,11 +60,11 @@ def descend(model: Model, gradient: Model) -> Model:
 
 
 def evaluate(model: Model, data: common.Split) -> common.Epoch:
-    """The losses, and how often p > 1/2 is right on the held-out rows."""
-    probs = predict(model, data.held_out_x)
-    accuracy = float(np.mean((probs > 0.5) == data.held_out_y))
+    """The losses, and how often z > 0, which is p > 1/2, is right on the held-out rows."""
+    logits = predict(model, data.held_out_x)
+    accuracy = float(np.mean((logits > 0) == data.held_out_y))
     train_loss = LOSS(predict(model, data.train_x), data.train_y)
-    return common.Epoch(train_loss, LOSS(probs, data.held_out_y), accuracy)
+    return common.Epoch(train_loss, LOSS(logits, data.held_out_y), accuracy)
 
 
 def train(model: Model, data: common.Split, epochs: int, rng: np.random.Generator) -> Iterator[common.Epoch]:
@@ -82,7 +88,7 @@ def load(rng: np.random.Generator) -> common.Split:
 
 
 def main() -> None:
-    """Check the gradient, train, report."""
+    """Check the gradient in two ways, train, report."""
     options = common.arguments(__doc__, epochs=60, picture="breast_cancer.png")
     rng = np.random.default_rng(options.seed)
     data = load(rng)
@@ -91,8 +97,9 @@ def main() -> None:
     def loss_of(weights: np.ndarray) -> float:
         return LOSS(predict(model._replace(weights=weights), data.train_x), data.train_y)
 
-    _, gradient = loss_and_gradient(model, data.train_x, data.train_y)
+    value, gradient = loss_and_gradient(model, data.train_x, data.train_y)
     common.check_gradient("weights", loss_of, model.weights, gradient.weights)
+    common.check_both_ways((value, gradient), loss_and_gradient_by_probs(model, data.train_x, data.train_y))
 
     start = time.perf_counter()
     history = common.follow(train(model, data, options.epochs, rng), options.epochs)

@@ -1,9 +1,9 @@
-"""What both examples share: the split, the gradient check, the progress bar, the summary and the picture."""
+"""What both examples share: the split, the checks, the progress bar, the summary and the picture."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +72,22 @@ def check_gradient(name: str, loss: Callable[[Array], float], weights: Array, gr
     print(f"  relative difference     {difference:.1e}")
     if not difference < 1e-6:
         raise SystemExit("the gradient is wrong: the relative difference is not below 1e-6")
+
+
+def check_both_ways(
+    on_logits: tuple[float, Sequence[Array | float]], on_probs: tuple[float, Sequence[Array | float]]
+) -> None:
+    """Compare the loss and all its derivatives from logits and from probabilities; exit with code 1 if they differ."""
+    losses = np.array([on_logits[0], on_probs[0]])
+    gradients = np.array([np.concatenate([np.ravel(part) for part in way[1]]) for way in (on_logits, on_probs)])
+    of_loss, of_gradient = (np.abs(a - b).max() / np.abs(a).max() for a, b in (losses, gradients))
+    print("train loss and gradient before training, both ways")
+    print(f"  loss on logits          {losses[0]:.12f} nats")
+    print(f"  loss on probabilities   {losses[1]:.12f} nats")
+    print(f"  relative difference     {of_loss:.1e}")
+    print(f"  between the gradients   {of_gradient:.1e} of the largest entry")
+    if not (of_loss < 1e-10 and of_gradient < 1e-10):
+        raise SystemExit("logits and probabilities disagree: a relative difference is not below 1e-10")
 
 
 def follow(epochs: Iterator[Epoch], total: int) -> list[Epoch]:

@@ -1,4 +1,4 @@
-"""A two-layer network on handwritten digits in plain NumPy, trained with cecore.CrossEntropy.
+"""A two-layer network on handwritten digits in plain NumPy, trained with cecore.CrossEntropyWithLogits.
 
 Run `python examples/digits.py`; it needs `pip install 'cecore[examples]'`.
 """
@@ -18,7 +18,8 @@ try:
 except ModuleNotFoundError as missing:
     raise SystemExit(f"{missing.name} is missing: pip install 'cecore[examples]'") from None
 
-LOSS = cecore.CrossEntropy()
+LOSS = cecore.CrossEntropyWithLogits()
+PROBS_LOSS = cecore.CrossEntropy(eps=0)  # unclipped: the same function, as long as no p rounds to 0 or 1
 RATE = 0.2
 BATCH = 16
 HIDDEN = 64
@@ -43,30 +44,31 @@ def initial(inputs: int, classes: int, rng: np.random.Generator) -> Network:
     )
 
 
-def softmax(z: np.ndarray) -> np.ndarray:
-    """exp(z_k) / sum_j exp(z_j) in each row; subtracting the maximum cancels out, and prevents overflow."""
-    exponentials = np.exp(z - z.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def softmax_backward(probs: np.ndarray, by_probs: np.ndarray) -> np.ndarray:
-    """The vector-Jacobian product of the softmax: g_z = p * (g - sum(g * p)) in each row."""
-    return probs * (by_probs - (by_probs * probs).sum(axis=1, keepdims=True))
-
-
 def predict(network: Network, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The hidden layer h = tanh(x V + a), and the probabilities p = softmax(h W + b)."""
+    """The hidden layer h = tanh(x V + a), and the logits z = h W + b: the probabilities are p = softmax(z)."""
     hidden = np.tanh(x @ network.hidden_weights + network.hidden_bias)
-    return hidden, softmax(hidden @ network.output_weights + network.output_bias)
+    return hidden, hidden @ network.output_weights + network.output_bias
+
+
+def backward(network: Network, x: np.ndarray, hidden: np.ndarray, by_logits: np.ndarray) -> Network:
+    """The gradient from dL/dz by the chain rule: tanh' = 1 - tanh^2, and dL/dW = input^T dL/doutput."""
+    by_hidden = (by_logits @ network.output_weights.T) * (1 - hidden**2)
+    return Network(x.T @ by_hidden, by_hidden.sum(axis=0), hidden.T @ by_logits, by_logits.sum(axis=0))
 
 
 def loss_and_gradient(network: Network, x: np.ndarray, y: np.ndarray) -> tuple[float, Network]:
-    """The mean loss, and by the chain rule its gradient: tanh' = 1 - tanh^2, and dL/dW = input^T dL/doutput."""
-    hidden, probs = predict(network, x)
-    value, by_probs = LOSS.forward_backward(probs, y)
-    by_output = softmax_backward(probs, by_probs)
-    by_hidden = (by_output @ network.output_weights.T) * (1 - hidden**2)
-    return value, Network(x.T @ by_hidden, by_hidden.sum(axis=0), hidden.T @ by_output, by_output.sum(axis=0))
+    """The mean loss L, and its gradient from the dL/dz that the loss on logits gives."""
+    hidden, logits = predict(network, x)
+    value, by_logits = LOSS.forward_backward(logits, y)
+    return value, backward(network, x, hidden, by_logits)
+
+
+def loss_and_gradient_by_probs(network: Network, x: np.ndarray, y: np.ndarray) -> tuple[float, Network]:
+    """The same from the loss on probabilities: dL/dz = p * (g - sum(g * p)) in each row, with g = dL/dp."""
+    hidden, logits = predict(network, x)
+    probs = cecore.softmax(logits)
+    value, by_probs = PROBS_LOSS.forward_backward(probs, y)
+    return value, backward(network, x, hidden, cecore.softmax_backward(by_probs, probs))
 
 
 def descend(network: Network, gradient: Network, rate: float) -> Network:
@@ -76,10 +78,10 @@ def descend(network: Network, gradient: Network, rate: float) -> Network:
 
 def evaluate(network: Network, data: common.Split) -> common.Epoch:
     """The losses, and how often the most probable class is right on the held-out rows."""
-    _, train_probs = predict(network, data.train_x)
-    _, probs = predict(network, data.held_out_x)
-    accuracy = float(np.mean(probs.argmax(axis=1) == data.held_out_y))
-    return common.Epoch(LOSS(train_probs, data.train_y), LOSS(probs, data.held_out_y), accuracy)
+    _, train_logits = predict(network, data.train_x)
+    _, logits = predict(network, data.held_out_x)
+    accuracy = float(np.mean(logits.argmax(axis=1) == data.held_out_y))
+    return common.Epoch(LOSS(train_logits, data.train_y), LOSS(logits, data.held_out_y), accuracy)
 
 
 def train(network: Network, data: common.Split, epochs: int, rng: np.random.Generator) -> Iterator[common.Epoch]:
@@ -93,7 +95,7 @@ def train(network: Network, data: common.Split, epochs: int, rng: np.random.Gene
 
 
 def main() -> None:
-    """Check the gradient, train, report."""
+    """Check the gradient in two ways, train, report."""
     options = common.arguments(__doc__, epochs=50, picture="digits.png")
     rng = np.random.default_rng(options.seed)
     pixels, labels = load_digits(return_X_y=True)  # 1797 images of 8 x 8 pixels from 0 to 16
@@ -101,11 +103,12 @@ def main() -> None:
     network = initial(pixels.shape[1], 10, rng)
 
     def loss_of(hidden_weights: np.ndarray) -> float:
-        _, probs = predict(network._replace(hidden_weights=hidden_weights), data.train_x)
-        return LOSS(probs, data.train_y)
+        _, logits = predict(network._replace(hidden_weights=hidden_weights), data.train_x)
+        return LOSS(logits, data.train_y)
 
-    _, gradient = loss_and_gradient(network, data.train_x, data.train_y)
+    value, gradient = loss_and_gradient(network, data.train_x, data.train_y)
     common.check_gradient("hidden_weights", loss_of, network.hidden_weights, gradient.hidden_weights)
+    common.check_both_ways((value, gradient), loss_and_gradient_by_probs(network, data.train_x, data.train_y))
 
     start = time.perf_counter()
     history = common.follow(train(network, data, options.epochs, rng), options.epochs)
