@@ -14,7 +14,7 @@ from . import formulas
 CLASSES = 10
 DTYPES = ("float64", "float32")
 SIZE = 10_000_000
-BINARY, CATEGORICAL = (next(loss for loss in LOSSES if loss.name == name) for name in ("bce", "ce"))
+BINARY, CATEGORICAL, BINARY_LOGITS, ROW_LOGITS = LOSSES
 
 
 @dataclass(frozen=True)
@@ -33,27 +33,27 @@ class Problem:
         return Problem(self.probs[:rows], self.targets[:rows], weights, outputs)
 
 
-Targets = Callable[[Loss, np.random.Generator, int, Any], np.ndarray]
+Targets = Callable[[Loss, np.random.Generator, int, Any, int], np.ndarray]
 
 
-def hard_floats(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any) -> np.ndarray:
-    return loss.hard(rng, rows, CLASSES).astype(dtype)
+def hard_floats(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
+    return loss.hard(rng, rows, classes).astype(dtype)
 
 
-def int8_labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any) -> np.ndarray:
-    return loss.hard(rng, rows, CLASSES).astype(np.int8)
+def int8_labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
+    return loss.hard(rng, rows, classes).astype(np.int8)
 
 
-def labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any) -> np.ndarray:
-    return loss.hard(rng, rows, CLASSES)
+def labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
+    return loss.hard(rng, rows, classes)
 
 
-def soft(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any) -> np.ndarray:
-    return loss.soft(rng, rows, dtype, CLASSES)
+def soft(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
+    return loss.soft(rng, rows, dtype, classes)
 
 
-def one_hot(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any) -> np.ndarray:
-    return np.eye(CLASSES, dtype=dtype)[loss.hard(rng, rows, CLASSES)]
+def one_hot(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
+    return np.eye(classes, dtype=dtype)[loss.hard(rng, rows, classes)]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,17 @@ class Cell:
     weighted: bool = False
     floor: bool = True  # whether a plain pass over memory moves the same bytes
     size: int | None = None  # in place of the run's: a fixed number of elements, reported per call
+    classes: int = CLASSES
+
+    def rows(self, size: int) -> int:
+        return size if self.loss.binary else max(size // self.classes, 1)
 
     def problem(self, size: int, dtype: Any) -> Problem:
         """Random data of a number of elements."""
         rng = np.random.default_rng(0)
-        rows = size if self.loss.binary else size // CLASSES
-        probs = self.loss.predictions(rng, rows, dtype, CLASSES)
-        targets = self.targets(self.loss, rng, rows, dtype)
+        rows = self.rows(size)
+        probs = self.loss.predictions(rng, rows, dtype, self.classes)
+        targets = self.targets(self.loss, rng, rows, dtype, self.classes)
         weights = rng.random(rows).astype(dtype) if self.weighted else None
         return Problem(probs, targets, weights, {name: np.full_like(probs, 1) for name in self.outputs})
 
@@ -116,6 +120,44 @@ CELLS = [
         "forward_backward",
         one_hot,
         formulas.one_hot_both,
+        ("gradient_out",),
+    ),
+    Cell("bce logits forward, hard", BINARY_LOGITS, "forward", hard_floats, formulas.binary_logits_mean),
+    Cell(
+        "bce logits forward_backward, hard",
+        BINARY_LOGITS,
+        "forward_backward",
+        hard_floats,
+        formulas.binary_logits_both,
+        ("gradient_out",),
+    ),
+    Cell(
+        "bce logits gradient_hessian, hard",
+        BINARY_LOGITS,
+        "gradient_hessian",
+        hard_floats,
+        formulas.binary_logits_derivatives,
+        ("gradient_out", "hessian_out"),
+    ),
+    *(
+        Cell(
+            f"ce logits forward_backward, {classes} classes",
+            ROW_LOGITS,
+            "forward_backward",
+            labels,
+            formulas.row_logits_both,
+            ("gradient_out",),
+            floor=False,
+            classes=classes,
+        )
+        for classes in (2, 10, 32, 100, 1000, 50_257)
+    ),
+    Cell(
+        "ce logits forward_backward, soft, 10 classes",
+        ROW_LOGITS,
+        "forward_backward",
+        soft,
+        formulas.soft_row_logits_both,
         ("gradient_out",),
     ),
     Cell("bce object, 16 elements", BINARY, "forward", hard_floats, formulas.binary_mean, floor=False, size=16),

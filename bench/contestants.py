@@ -22,6 +22,7 @@ class Contestant:
     bind: Callable[[Cell, Problem], Callable[[], Any] | None]  # None: does not take part in the cell
     tolerance: Callable[[Any, np.dtype], float] | None = None  # relative, of a part of the result; None: no check
     select: Callable[[], None] = lambda: None  # called before the timed calls
+    relative: bool = False  # right for small gradients too
 
 
 def bind_cecore(cell: Cell, problem: Problem) -> Callable[[], Any]:
@@ -71,7 +72,7 @@ def loose(part: Any, dtype: np.dtype) -> float:
 def cecore_at(level: str) -> Contestant:
     """Cecore, at one instruction-set level."""
     select = partial(setattr, _dispatch, "kernels", _dispatch.usable[level])
-    return Contestant(f"cecore/{level}", bind_cecore, tight, select)
+    return Contestant(f"cecore/{level}", bind_cecore, tight, select, relative=True)
 
 
 def contestants(levels: Sequence[str]) -> list[Contestant]:

@@ -70,3 +70,45 @@ def one_hot_mean(problem: Problem) -> float:
 def one_hot_both(problem: Problem) -> tuple[float, np.ndarray]:
     q, t = _clipped(problem.probs), problem.targets
     return -(t * np.log(q)).sum(axis=-1).mean(), -t / q / len(q)
+
+
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))
+
+
+def _softplus_losses(z: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
+
+
+def binary_logits_mean(problem: Problem) -> float:
+    return _softplus_losses(problem.probs, problem.targets).mean()
+
+
+def binary_logits_both(problem: Problem) -> tuple[float, np.ndarray]:
+    z, y = problem.probs, problem.targets
+    return _softplus_losses(z, y).mean(), (_sigmoid(z) - y) / len(z)
+
+
+def binary_logits_derivatives(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    p = _sigmoid(problem.probs)
+    return p - problem.targets, p * (1 - p)
+
+
+def _softmax(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    shifted = z - z.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=-1, keepdims=True)
+    return exponentials / total, shifted - np.log(total)
+
+
+def row_logits_both(problem: Problem) -> tuple[float, np.ndarray]:
+    gradient, logs = _softmax(problem.probs)
+    at = np.arange(len(logs)), problem.targets
+    gradient[at] -= 1
+    return -logs[at].mean(), gradient / len(logs)
+
+
+def soft_row_logits_both(problem: Problem) -> tuple[float, np.ndarray]:
+    p, logs = _softmax(problem.probs)
+    t = problem.targets
+    return -(t * logs).sum(axis=-1).mean(), (p * t.sum(axis=-1, keepdims=True) - t) / len(logs)

@@ -221,22 +221,31 @@ cdef int element_block(
 
 
 cdef int logit_block(
-    Job *job, const real *z, const real *t, const real *w, const real *factors,
+    Job *job, Py_ssize_t n, const real *z, const real *t, const real *w, const real *factors,
     real *value, real *gradient, real *hessian
 ) noexcept nogil:
     # As element_block, for logits
     cdef real terms[BLOCK]
     cdef const real *none = NULL
-    if inspect(t, t, w if job.weights.data != NULL else none) == BAD:
+    cdef bint weighted = job.weights.data != NULL
+    cdef bint summed = False
+    cdef int state = inspect(t, t, w if weighted else none)
+    if state == BAD:
         return BAD
-    if job.wanted_sum and job.value == NULL:
-        logit_value(z, t, none, w, &terms[0])
-        accumulator_add(&job.sum, lane_sum(&terms[0]))
+    if job.wanted_sum:
+        summed = state == HARD and n == BLOCK and (not weighted or all_ones(w, n))
+        if summed:
+            accumulator_add(&job.sum, hard_logit_sum(z, t, factors, gradient if job.gradient != NULL else <real *>NULL))
+        else:
+            logit_value(z, t, none, w, &terms[0])
+            accumulator_add(&job.sum, lane_sum(&terms[0]))
     if job.value != NULL:
         logit_value(z, t, none, w, value)
-    if job.gradient != NULL:
+    if job.gradient != NULL and job.hessian != NULL:
+        logit_derivatives(z, t, w, factors, gradient, hessian)
+    elif job.gradient != NULL and not summed:
         logit_gradient(z, t, w, factors, gradient)
-    if job.hessian != NULL:
+    elif job.hessian != NULL:
         logit_hessian(z, t, none, w, hessian)
     return SOFT
 
@@ -402,7 +411,7 @@ cdef void run_elements(Job *job, real unused) noexcept nogil:
         gradient_place = destination(job.gradient, job, start, n, &gradient[0])
         hessian_place = destination(job.hessian, job, start, n, &hessian[0])
         if job.options.logits:
-            state = logit_block(job, p, t, w, &factors[0], value_place, gradient_place, hessian_place)
+            state = logit_block(job, n, p, t, w, &factors[0], value_place, gradient_place, hessian_place)
         else:
             state = element_block(
                 job, n, p, t, job.weights.data != NULL, w, &factors[0], value_place, gradient_place, hessian_place

@@ -47,21 +47,86 @@ cdef void logit_value(const real *z, const real *t, const real *u, const real *w
         logit_values(z, t, u, False, w, out)
 
 
+cdef inline real logit_slope(real z, real t, real e, real low) noexcept nogil:
+    # p - t; above t = 1/2 as (1 - t) - q, where 1 - t is exact, and q is small when p is rounded to 1
+    cdef bint upper = t > 0.5
+    cdef real part = share((z > 0) ^ upper, e, low)
+    cdef real below = part - t
+    cdef real above = (<real>1 - t) - part
+    return above if upper else below
+
+
+cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
+    # p q; NaN where t is
+    cdef real smaller = share(False, e, low)
+    cdef real value = smaller * (1 - smaller)
+    return value if t - t == 0 else t
+
+
 cdef void logit_gradient(
     const real *z, const real *t, const real *w, const real *factor, real *out
 ) noexcept nogil:
-    # p - t; above t = 1/2 as (1 - t) - q, where 1 - t is exact, and q is small when p is rounded to 1
-    cdef real e, low, part, below, above, value
-    cdef bint upper
+    cdef real e, low, value
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        upper = t[i] > 0.5
         e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
-        part = share((z[i] > 0) ^ upper, e, low)
-        below = part - t[i]
-        above = (<real>1 - t[i]) - part
-        value = factor[i] * (above if upper else below)
+        value = factor[i] * logit_slope(z[i], t[i], e, low)
         out[i] = 0 if w[i] == 0 else value
+
+
+cdef void logit_derivatives(
+    const real *z, const real *t, const real *w, const real *factor, real *gradient, real *hessian
+) noexcept nogil:
+    cdef real e, low, value, bend
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
+        value = factor[i] * logit_slope(z[i], t[i], e, low)
+        bend = w[i] * logit_bend(t[i], e, low)
+        gradient[i] = 0 if w[i] == 0 else value
+        hessian[i] = 0 if w[i] == 0 else bend
+
+
+cdef inline void hard_logits(
+    const real *z, const real *y, const real *factor, bint with_gradient, real *gradient,
+    double *curved, double *straight
+) noexcept nogil:
+    # With S the product of a lane's 1 + e less 1, S = S + e + S e from positive terms alone: one logarithm of 1 + S
+    # serves all of them
+    cdef real e, low, negative, positive, own
+    cdef double wide
+    cdef Py_ssize_t i, j, k
+    for j in range(SUM_LANES):
+        curved[j] = 0
+        straight[j] = 0
+    for i in range(BLOCK // SUM_LANES):
+        for j in range(SUM_LANES):
+            k = i * SUM_LANES + j
+            e = exp_parts(-z[k] if z[k] > 0 else z[k], 0, &low)
+            negative = -z[k] if z[k] < 0 else 0
+            positive = z[k] if z[k] > 0 else 0
+            own = negative if y[k] == 1 else positive
+            wide = e
+            curved[j] += wide + curved[j] * wide
+            straight[j] += own
+            if with_gradient:
+                gradient[k] = factor[k] * logit_slope(z[k], y[k], e, low)
+
+
+cdef double hard_logit_sum(const real *z, const real *y, const real *factor, real *gradient) noexcept nogil:
+    # The sum of the losses of a whole block of hard targets without weights, and with it the gradient, if it is wanted
+    cdef double curved[SUM_LANES]
+    cdef double straight[SUM_LANES]
+    cdef Py_ssize_t j
+    if gradient == NULL:
+        hard_logits(z, y, factor, False, gradient, &curved[0], &straight[0])
+    else:
+        hard_logits(z, y, factor, True, gradient, &curved[0], &straight[0])
+    for j in range(SUM_LANES):
+        curved[j] = cecore_log1p(curved[j]) + straight[j]
+    for j in range(8):
+        curved[j] += curved[j + 8]
+    return join_lanes(&curved[0])
 
 
 cdef void logit_weighted_gradient(
@@ -79,16 +144,13 @@ cdef void logit_weighted_gradient(
 cdef inline void logit_curvatures(
     const real *z, const real *t, const real *u, bint complement, const real *w, real *out
 ) noexcept nogil:
-    cdef real e, low, smaller, value
+    cdef real e, low, value
     cdef Py_ssize_t i
     for i in range(BLOCK):
         e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
-        smaller = share(False, e, low)
-        value = w[i] * (smaller * (1 - smaller))
+        value = w[i] * logit_bend(t[i], e, low)
         if not complement:
             value = value * (t[i] + u[i])
-        else:
-            value = value if t[i] - t[i] == 0 else t[i]
         out[i] = 0 if w[i] == 0 else value
 
 
