@@ -381,6 +381,22 @@ def test_tiny_losses_are_relative():
     assert rows.forward([0.0, -700.0, -700.0], 0) == pytest.approx(2 * math.exp(-700), rel=1e-15)
 
 
+@pytest.mark.parametrize("classes", [3, 32, 33, 70])
+def test_many_small_exponentials_beside_a_large_one(classes):
+    """Their sum must not be what rounding lost beside 1."""
+    for distance in (37.5, 40.17189885821536, 59.3, 600.0):
+        logits = np.full((1, classes), -distance)
+        logits[0, 0] = 0
+        for options in ({}, {"label_smoothing": 1e-30}, {"focal_gamma": 1.0}):
+            made = LOSSES[3].kind(reduction="none", **options)
+            want = evaluate(logits, [0], binary=False, logits=True, reduction="none", **options)
+            value_bound, gradient_bound, _ = LOSSES[3].bounds(True, options)
+            value, gradient = made.forward_backward(logits, [0])
+            if not options.get("focal_gamma") or distance < 300:  # else the square of the rest is subnormal
+                assert worst(value, want.value, np.float64) <= value_bound
+                assert worst(gradient, want.gradient, np.float64, want.sizes[0]) <= gradient_bound
+
+
 @pytest.mark.parametrize("classes", [2, 40])
 def test_large_offsets_cancel(classes):
     made = LOSSES[3].kind(reduction="none")
