@@ -336,6 +336,24 @@ def test_an_output_in_the_memory_of_an_input_of_another_kind():
         bce.kind().backward(P, memoryview(y), out=y)
 
 
+def test_an_output_in_the_memory_of_the_predictions():
+    memory = np.full(6, 0.5)
+    for given in (memory[:5], memoryview(memory)[:5]):
+        with pytest.raises(ValueError, match="out overlaps another array"):
+            bce.kind(reduction="none").forward(given, np.ones(5), out=memory[1:])
+
+
+def test_numbers_beyond_float64():
+    for call in (
+        lambda: bce.kind().backward(P, Y, upstream=10**400),
+        lambda: bce.kind(eps=10**400),
+        lambda: bce_logits.kind(focal_gamma=10**400),
+        lambda: bce.kind(pos_weight=10**400),
+    ):
+        with pytest.raises(ValueError, match="is an integer beyond the range of float64"):
+            call()
+
+
 def test_an_error_has_no_other_behind_it():
     with pytest.raises(ValueError, match="outside") as caught:
         cecore.binary_cross_entropy([2.0], [1])

@@ -1,4 +1,4 @@
-"""float16, and bfloat16 of ml_dtypes: computed in float32, rounded once."""
+"""float16, and bfloat16 of ml_dtypes: computed in float32, or with options in double."""
 
 from __future__ import annotations
 

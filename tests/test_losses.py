@@ -87,6 +87,13 @@ def test_a_tiny_soft_target_is_not_a_hard_one():
         assert ulps(made.forward(p, targets), want.value, np.float64) <= SOFT
 
 
+@pytest.mark.parametrize("probability", [1e-30, 1e-100, 1e-290, 1e-310])
+def test_sums_of_tiny_probabilities(probability):
+    """Their product leaves the normal numbers."""
+    p = np.full(3 * BLOCK, probability)
+    assert LOSSES[0].kind(eps=0).forward(p, np.ones(p.size)) == pytest.approx(-math.log(probability), rel=6e-15)
+
+
 @each_loss
 def test_weights_of_any_size_cancel_in_the_mean(loss):
     rng = np.random.default_rng(0)

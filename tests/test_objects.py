@@ -55,11 +55,12 @@ BAD_OPTIONS = [
     ({"label_smoothing": 1.5}, ValueError, "label_smoothing = 1.5: expected a number from 0 to 1"),
     ({"label_smoothing": -0.1}, ValueError, "label_smoothing = -0.1"),
     ({"label_smoothing": None}, TypeError, "label_smoothing = None: expected a real number"),
-    ({"focal_gamma": -1}, ValueError, "focal_gamma = -1: expected a finite number >= 0"),
+    ({"focal_gamma": -1}, ValueError, "focal_gamma = -1: expected a number from 0 to 1e6"),
     ({"focal_gamma": float("inf")}, ValueError, "focal_gamma = inf"),
     ({"pos_weight": -1}, ValueError, "pos_weight = -1: expected a finite number >= 0"),
     ({"pos_weight": [1, float("nan")]}, ValueError, r"pos_weight\[1\] = nan is not a weight"),
     ({"pos_weight": [[1.0]]}, ValueError, r"pos_weight has shape \(1, 1\): expected one dimension"),
+    ({"pos_weight": [[1, 2], [1]]}, ValueError, "pos_weight is not an array of numbers"),
     ({"pos_weight": "2"}, TypeError, "pos_weight = '2': expected a real number"),
     ({"class_weight": [1, -1]}, ValueError, r"class_weight\[1\] = -1.0 is not a weight: expected a finite number"),
     ({"class_weight": 2.0}, ValueError, r"class_weight has shape \(\): expected one dimension"),
@@ -116,6 +117,23 @@ def test_the_function_has_the_options_of_the_class(loss):
     assert options == set(parameters) - {"probs", "logits", "targets", "sample_weight"}
     for name in options:
         assert parameters[name].default == inspect.signature(loss.kind).parameters[name].default
+
+
+def test_the_functions_see_a_change_of_their_options():
+    class Weights:
+        """Hashable, and mutable: as a tensor."""
+
+        def __init__(self):
+            self.array = np.ones(2)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array(self.array, dtype)
+
+    weights, p = Weights(), [[0.9, 0.1], [0.4, 0.6]]
+    before = cecore.cross_entropy(p, [0, 1], class_weight=weights)
+    weights.array[:] = [100, 1]
+    after = cecore.cross_entropy(p, [0, 1], class_weight=weights)
+    assert after == cecore.CrossEntropy(class_weight=[100, 1]).forward(p, [0, 1]) != before
 
 
 def test_every_public_name_is_documented():

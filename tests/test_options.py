@@ -119,7 +119,7 @@ def test_any_call_is_the_definition(loss, data):
     elif math.isfinite(value):
         exact_terms = x.dtype == np.float64 or (hard and not loss.logits)
         limit = 6e-15 * (value_bound if options.get("focal_gamma") else 1) if exact_terms else 2.0**-20
-        least = 2.0**-1074 if exact_terms else float(np.finfo(np.float32).tiny)
+        least = 2.0**-1042 if exact_terms else float(np.finfo(np.float32).tiny)  # what subnormal terms have lost
         assert abs(value - want.value) <= limit * abs(want.value) + least
     else:
         assert ulps(value, want.value, np.float64) == 0
@@ -264,10 +264,11 @@ def test_the_axis(loss, classes):
 
 
 @each_row_loss
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("kind", "bhilqBHILQfd")
-def test_the_ignored_label(loss, kind):
+def test_the_ignored_label(loss, kind, dtype):
     rng = np.random.default_rng(5)
-    x = loss.predictions(rng, 9, classes=4)
+    x = loss.predictions(rng, 9, dtype, classes=4)
     labels = loss.hard(rng, 9, 4).astype(kind)
     ignored = int(np.iinfo(kind).max) if kind.isupper() else -100
     keep = np.array([1, 1, 0, 1, 0, 0, 1, 1, 0], bool)
@@ -277,7 +278,7 @@ def test_the_ignored_label(loss, kind):
         made = loss.kind(ignore_index=ignored, **options)
         value, gradient = made.forward_backward(x, labels)
         want, slopes = loss.kind(**options).forward_backward(x[keep], labels[keep])
-        assert math.isclose(value, want, rel_tol=1e-14)
+        assert math.isclose(value, want, rel_tol=1e-14 if dtype == np.float64 else 1e-7)
         np.testing.assert_array_equal(gradient[keep], slopes)
         first, second = made.gradient_hessian(x, labels)
         for array in (gradient, first, second):
@@ -292,15 +293,88 @@ def test_the_ignored_label(loss, kind):
 
 
 @each_row_loss
-def test_large_labels_are_not_the_ignored_one(loss):
-    x = loss.predictions(np.random.default_rng(0), 1, classes=3)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_large_labels_are_not_the_ignored_one(loss, dtype):
+    x = loss.predictions(np.random.default_rng(0), 1, dtype, classes=3)
     for labels, ignored in (
         (np.array([2**64 - 100], np.uint64), -100),
         (np.array([-1], np.int64), 2**64 - 1),
         (np.array([2.0**60]), 2**60 + 1),
+        (np.array([2**24 + 1], np.int32), 2**24),
+        (np.array([2.0**63]), 2**63 + 1),
     ):
         with pytest.raises(ValueError, match=r"targets\[0\] = .* is not a class: expected 0..2 or ignore_index"):
             loss.kind(ignore_index=ignored).forward(x, labels)
+    for labels, ignored in (
+        (np.array([2**31 - 1], np.int32), 2**31 - 1),
+        (np.array([-(2.0**63)]), -(2**63)),
+        (np.array([2.0**63]), 2**63),
+        (np.array([2**63], np.uint64), 2**63),
+        (np.array([2**24 + 1], np.longdouble), 2**24 + 1),
+    ):
+        assert loss.kind(ignore_index=ignored, reduction="none").forward(x, labels)[0] == 0
+    with pytest.raises(ValueError, match=r"targets\[0\] = 1.00000001 is not a class"):
+        loss.kind().forward(x, [1.00000001])
+
+
+@each_row_loss
+def test_labels_are_not_rounded_to_the_computing_type(loss):
+    classes = 2**24 + 6
+    x = np.zeros((1, classes), np.float32)
+    x[0, 2**24 + 1] = 1
+    made = loss.kind(reduction="none", **({} if loss.logits else {"eps": 0}))
+    found = {made.forward(x, np.array([2**24 + 1], kind))[0] for kind in (np.int64, np.int32, np.uint32, np.float64)}
+    assert len(found) == 1
+    assert found.pop() == pytest.approx(math.log(classes - 1 + math.e) - 1 if loss.logits else 0, rel=1e-6)
+
+
+@each_row_loss
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_class_weights_of_any_size(loss, dtype):
+    rng = np.random.default_rng(0)
+    x, labels = loss.predictions(rng, 5, dtype), np.array([0, 1, 2, 0, 1])
+    soft = loss.soft(rng, 5, dtype)
+    for t in (labels, soft):
+        made = loss.kind(class_weight=[1, 2, 3])
+        want, slopes = made.forward_backward(x, t)
+        for size in (1e307, 1e250, 1e-200, 1e-300):
+            value, gradient = loss.kind(class_weight=[size, 2 * size, 3 * size]).forward_backward(x, t)
+            assert value == pytest.approx(want, rel=1e-6)
+            np.testing.assert_allclose(gradient, slopes, rtol=1e-5)
+    value, _ = loss.kind(class_weight=[1e-200, 2e-200, 3e-200]).forward_backward(
+        x.astype(float), labels, sample_weight=np.full(5, 1e-200)
+    )
+    assert value == pytest.approx(loss.kind(class_weight=[1, 2, 3]).forward(x.astype(float), labels), rel=1e-12)
+    huge = loss.kind(reduction="sum", class_weight=[1e39] * 3)
+    one = loss.kind(reduction="sum")
+    for t in (labels, soft):
+        assert huge.forward(x, t) == pytest.approx(1e39 * one.forward(x, t), rel=1e-6)
+
+
+@each_row_loss
+def test_a_divisor_of_zero_beside_terms_that_are_not(loss):
+    made = loss.kind(label_smoothing=0.1, class_weight=[0, 1], **({} if loss.logits else {"eps": 0}))
+    for row in ([1.0, 0.0], [0.5, math.nan]):
+        for labels in ([0], np.array([[1.0, 0.0]])):
+            value, gradient = made.forward_backward(np.array([row]), labels)
+            assert math.isnan(value)
+            np.testing.assert_array_equal(gradient, [[0, 0]])
+            assert not np.signbit(gradient).any()
+    with pytest.raises(ValueError, match="is not a class"):
+        made.forward([[0.5, 0.5]], [7])
+
+
+@pytest.mark.parametrize("gamma", [1e3, 1e6])
+def test_large_focal_factors(gamma):
+    z = np.array([-1000.0, -50, 0, 50, 1000, math.inf, -math.inf])
+    for y in (0, 1):
+        made = LOSSES[2].kind(focal_gamma=gamma, reduction="none")
+        parts = *made.forward_backward(z, np.full(7, y)), *made.gradient_hessian(z, np.full(7, y))
+        assert not any(np.isnan(part).any() for part in parts)
+        made = LOSSES[3].kind(focal_gamma=gamma, reduction="none")
+        rows = np.stack([z, np.zeros(7)], -1)
+        parts = *made.forward_backward(rows, np.full(7, y)), *made.gradient_hessian(rows, np.full(7, y))
+        assert not any(np.isnan(part).any() for part in parts)
 
 
 @each_row_loss

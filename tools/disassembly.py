@@ -35,7 +35,10 @@ KERNELS = {
     "logit_value": (1, 4),
     "logit_gradient": (1, 3),
     "logit_hessian": (1, 4),
+    "logit_derivatives": (1, 4),
+    "hard_logit_sum": (1, 4),
     "logit_focal": (1, 4),
+    "weighted_gradient": (1, 2),
     "sigmoid_block": (1, 3),
     "row_exponentials": (1, 5),  # lengths that are no whole number of registers
     "row_bend": (1, 6),  # float beside double

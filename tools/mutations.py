@@ -1,6 +1,7 @@
 """Build cecore with defects that the tests must notice, and fail if one goes unnoticed.
 
-    python tools/mutations.py
+    python tools/mutations.py            (half an hour)
+    python tools/mutations.py --check    whether each defect can still be made
 
 Every mutation is made in a copy of the checkout, compiled there, and judged by a part of the suite that imports the
 copy. The first run is without a defect and must pass.
@@ -35,6 +36,7 @@ PROBABILITIES = "src/cecore/kernels/probabilities.pxi"
 LOGITS = "src/cecore/kernels/logits.pxi"
 SOFTMAX = "src/cecore/kernels/softmax.pxi"
 ROWS = "src/cecore/kernels/rows.pxi"
+CUT = "value = 0 if b < cut else value\n        if weighted:"
 MUTATIONS = [
     Mutation("none"),
     Mutation("none, on the baseline", levels="baseline"),
@@ -56,9 +58,7 @@ MUTATIONS = [
     Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
     Mutation("small products kept", PROBABILITIES, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),
     Mutation("weights not checked", PROBABILITIES, "            code = code if w[i] - w[i] == 0 else 2\n", ""),
-    Mutation(
-        "clip moved by an ULP", PROBABILITIES, "value = 0 if b < cut else value", "value = 0 if b <= cut else value"
-    ),
+    Mutation("clip moved by an ULP", PROBABILITIES, CUT, CUT.replace("<", "<=")),
     Mutation("control word of others kept", "src/cecore/kernels/scalar_math.h", "    _mm_setcsr(0x1f80);\n", ""),
     Mutation(
         "last coefficient",
@@ -66,7 +66,7 @@ MUTATIONS = [
         "LOG_6 0x1.2f03baed268bdp-3",
         "LOG_6 0x1.2f03baed268b0p-3",
     ),
-    Mutation("the large share by subtraction", LOGITS, "above = (<real>1 - t[i]) - part", "above = (1 - part) - t[i]"),
+    Mutation("the large share by subtraction", LOGITS, "above = (<real>1 - t) - part", "above = (1 - part) - t"),
     Mutation("low parts of the logits dropped", SOFTMAX, "low[0] = rest if result > -1000 else 0", "low[0] = 0"),
     Mutation("the ones among the exponentials", SOFTMAX, "one = 1 if term == 1 else 0", "one = 0"),
     Mutation("two +inf are one", SOFTMAX, "top > 0 and infinite == 1", "top > 0"),
@@ -82,6 +82,8 @@ MUTATIONS = [
         "if label >= 0:\n                    return NOT_ONE_HOT\n                label",
         "if label >= -9:\n                    return NOT_ONE_HOT\n                label",
     ),
+    Mutation("products of logits without their cross term", LOGITS, "wide + curved[j] * wide", "wide"),
+    Mutation("labels rounded to float", KERNELS, "in_float and not job.labels", "in_float"),
     Mutation("halves truncated", "src/cecore/kernels/scalar_math.h", "+ 0xfff + (magnitude >> 13 & 1)", "+ 0"),
 ]
 
@@ -94,8 +96,9 @@ def noticed(mutation: Mutation, folder: Path) -> bool:
     if mutation.file:
         path = copy / mutation.file
         text = path.read_text()
-        if mutation.before not in text:
-            raise SystemExit(f"{mutation.name}: {mutation.file} no longer holds {mutation.before!r}")
+        assert text.count(mutation.before) == 1, (
+            f"{mutation.name}: {mutation.file} has to hold {mutation.before!r} once"
+        )
         path.write_text(text.replace(mutation.before, mutation.after))
     build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run(build, cwd=copy, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -106,6 +109,13 @@ def noticed(mutation: Mutation, folder: Path) -> bool:
 
 def main() -> int:
     failed = False
+    for mutation in MUTATIONS:  # before an hour is spent
+        count = (ROOT / mutation.file).read_text().count(mutation.before) if mutation.file else 1
+        if count != 1:
+            print(f"{mutation.name}: {mutation.file} holds {mutation.before!r} {count} times, not once")
+            failed = True
+    if failed or "--check" in sys.argv:
+        return int(failed)
     with tempfile.TemporaryDirectory() as folder:
         for mutation in MUTATIONS:
             found = noticed(mutation, Path(folder))

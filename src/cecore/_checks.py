@@ -59,9 +59,17 @@ def choice(name: str, value: object, allowed: dict[str, Any]) -> None:
 def number(name: str, value: object, wanted: str, fine: Callable[[float], bool]) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} = {value!r}: expected a real number")
-    if not fine(float(value)):
+    result = as_float(name, value)
+    if not fine(result):
         raise ValueError(f"{name} = {value!r}: expected {wanted}")
-    return float(value) + 0.0  # -0.0 becomes 0.0
+    return result + 0.0  # -0.0 becomes 0.0
+
+
+def as_float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is an integer beyond the range of float64") from None
 
 
 def integer(name: str, value: object, least: int, most: int) -> int:
@@ -86,10 +94,16 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
 
 def weight(name: str, value: Any) -> float | tuple[float, ...]:
     """One weight, or one for each element along the last axis."""
-    if np.ndim(value):
-        return weights(name, value)
-    value = value.item() if isinstance(value, np.ndarray) else value
-    return number(name, value, "a finite number >= 0", lambda w: 0 <= w < math.inf)
+    if not isinstance(value, (numbers.Real, str, bytes)):
+        array = real_array(name, value)
+        if array.ndim:
+            return weights(name, array)
+        value = float(array)
+    return number(name, value, "a finite number >= 0", is_weight)
+
+
+def is_weight(value: float) -> bool:
+    return 0 <= value < math.inf
 
 
 # ---------------------------------------------------------------- arrays
@@ -120,7 +134,7 @@ def _refuse_missing(name: str, value: Any) -> None:
 def real_array(name: str, value: Any) -> np.ndarray:
     """An array of real numbers in the machine's byte order; anything that ``np.asarray`` takes."""
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array: pass its data, and the mask as sample_weight")
+        raise TypeError(f"{name} is a masked array: pass its data; a loss takes the mask as sample_weight")
     if not isinstance(value, (np.ndarray, list, tuple, float, int)):
         _refuse_missing(name, value)
     try:
@@ -202,7 +216,8 @@ def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight:
         raise ValueError(
             f"pos_weight has length {len(spec.pos_weight)}: expected that of the last axis, {name} has shape {shape}"
         )
-    t = plain(t, _number_type(t, computing))
+    labels = t.ndim < x.ndim  # these are never rounded to the computing type
+    t = plain(t, _number_type(t, np.dtype(np.float64) if labels else computing))
     w = None
     if sample_weight is not None:
         w = real_array("sample_weight", sample_weight)
@@ -244,7 +259,8 @@ def outputs(spec: Spec, call: Call, given: tuple[Any, ...], wanted: int, outs: t
         if out is not None:
             output(name, out, shape, call.dtype)
             others = (*given[1:], *call[1:4], *(o for o in outs if o is not out))
-            if any(_overlap(out, other) for other in others) or (_overlap(out, given[0]) and not _same(out, given[0])):
+            x = given[0] if isinstance(given[0], np.ndarray) else call.x
+            if any(_overlap(out, other) for other in others) or (_overlap(out, x) and not _same(out, x)):
                 raise ValueError(f"{name} overlaps another array of the call: it may only be {spec.x} itself")
     if sum(out is not None for out in outs) > len({id(out) for out in outs if out is not None}):
         raise ValueError("one array is given for two results")

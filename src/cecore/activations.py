@@ -32,6 +32,11 @@ def sigmoid(x: ArrayLike, *, out: Any = None) -> Any:
         Of the dtype of `x`: float64, float32, float16 or bfloat16; integers and bool give float64. Within 2 ULP, also
         where it is tiny.
 
+    Raises
+    ------
+    ValueError, TypeError
+        No numbers, or an unfit `out`.
+
     Examples
     --------
     >>> import cecore
@@ -61,7 +66,17 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Any = None) -> Any:
     Returns
     -------
     numpy.ndarray
-        Of the shape and dtype of `x`, as in `sigmoid`. Within 3 ULP; large common offsets cancel exactly.
+        Of the shape and dtype of `x`, as in `sigmoid`. Within 3 ULP where it is a normal number; large common offsets
+        cancel exactly.
+
+    Raises
+    ------
+    ValueError, TypeError
+        No numbers, an `axis` out of range, an unfit `out`.
+
+    References
+    ----------
+    .. [1] I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press, 2016, section 6.2.2.
 
     Examples
     --------
@@ -92,7 +107,13 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Any = None) -> Any:
     Returns
     -------
     numpy.ndarray
-        Of the shape and dtype of `x`. Within 3 ULP, also where it is tiny.
+        Of the shape and dtype of `x`. Within 3 ULP, also where it is tiny, as long as the exponentials that make it are
+        normal numbers.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `softmax`.
 
     Examples
     --------
@@ -124,8 +145,12 @@ def softmax_backward(upstream: ArrayLike, softmax_output: ArrayLike, *, axis: in
     Returns
     -------
     numpy.ndarray
-        Of the shape and dtype of `softmax_output`, as in `sigmoid`. The sum is taken in float64, with its rounding
-        errors added back.
+        Of the shape and dtype of `softmax_output`, as in `sigmoid`. Within 2 ULP of s_k times the largest |u_j|.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `softmax`, and where the shapes differ.
 
     Examples
     --------
@@ -139,6 +164,7 @@ def softmax_backward(upstream: ArrayLike, softmax_output: ArrayLike, *, axis: in
 
 def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int = -1) -> Any:
     kernel = _dispatch.kernels.activation
+    axis = _checks.integer("axis", axis, -64, 63)
     if function == _SIGMOID or axis in (-1, getattr(x, "ndim", 0) - 1):
         result = kernel(function, False, x, upstream, out)
         if result is not None:
@@ -146,10 +172,10 @@ def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int 
     given, (x, dtype) = x, _checks.predictions(name, x)
     shape = x.shape
     if function != _SIGMOID:
-        axis = _checks.moved(name, shape, _checks.integer("axis", axis, -64, 63))
+        axis = _checks.moved(name, shape, axis)
         x = np.ascontiguousarray(np.moveaxis(x, axis, -1))
     given_upstream = upstream
-    if upstream is not None:
+    if function == _SOFTMAX_BACKWARD:
         upstream = _checks.real_array("upstream", upstream)
         if upstream.shape != shape:
             raise ValueError(f"upstream has shape {upstream.shape}: expected {shape}, the shape of {name}")
@@ -157,7 +183,7 @@ def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int 
         upstream = _checks.plain(np.moveaxis(upstream, axis, -1), np.float32 if wide == np.float32 else np.float64)
     if out is not None:
         _checks.output("out", out, shape, dtype)
-        _checks.apart(out, (given, given_upstream), f"it may only be {name} itself")
+        _checks.apart(out, (given, given_upstream), "it may only be one of them itself")
     result = kernel(function, x.dtype != dtype, x, upstream, None).view(dtype)
     if function != _SIGMOID:
         result = np.moveaxis(result, -1, axis)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -69,7 +68,7 @@ class _Loss:
         object.__setattr__(self, name, value)
 
     def __reduce__(self) -> Any:  # the options alone: what is packed differs between versions
-        return _make, (type(self), *(getattr(self, field.name) for field in fields(self)))
+        return _make, (type(self), {field.name: getattr(self, field.name) for field in fields(self)})
 
     def _compute(
         self, reduction: str, x: Any, targets: Any, sample_weight: Any, upstream: Any, wanted: int, *outs: Any
@@ -134,12 +133,12 @@ def _is_fraction(value: float) -> bool:
     return 0 <= value <= 1
 
 
-def _is_weight(value: float) -> bool:
-    return 0 <= value < math.inf
+def _is_gamma(value: float) -> bool:
+    return 0 <= value <= 1e6
 
 
-def _make(kind: Any, *options: Any) -> Any:
-    return kind(**dict(zip((field.name for field in fields(kind)), options, strict=True)))
+def _make(kind: Any, options: dict[str, Any]) -> Any:
+    return kind(**options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +218,7 @@ class _OnProbabilities(_Loss):
             The gradient, or `out`. All zeros where the mean's divisor is 0.
         """
         if isinstance(upstream, (int, np.floating, np.integer)):
-            upstream = float(upstream)
+            upstream = _checks.as_float("upstream", upstream)
         return self._compute(self.reduction, probs, targets, sample_weight, upstream, GRADIENT, None, out, None)
 
     def forward_backward(
@@ -289,7 +288,8 @@ class _OnLogits(_Loss):
     _x: ClassVar[str] = "logits"
 
     def _check(self) -> dict[str, Any]:
-        self._set("focal_gamma", _checks.number("focal_gamma", self.focal_gamma, "a finite number >= 0", _is_weight))
+        gamma = _checks.number("focal_gamma", self.focal_gamma, "a number from 0 to 1e6", _is_gamma)
+        self._set("focal_gamma", gamma)
         return {"gamma": self.focal_gamma}
 
     def __call__(
@@ -344,7 +344,7 @@ class _OnLogits(_Loss):
         numpy.ndarray
         """
         if isinstance(upstream, (int, np.floating, np.integer)):
-            upstream = float(upstream)
+            upstream = _checks.as_float("upstream", upstream)
         return self._compute(self.reduction, logits, targets, sample_weight, upstream, GRADIENT, None, out, None)
 
     def forward_backward(
@@ -487,7 +487,7 @@ class BinaryCrossEntropyWithLogits(_OnLogits):
     reduction, mean_over, label_smoothing, pos_weight
         As in `BinaryCrossEntropy`.
     focal_gamma : float
-        Finite and >= 0: each term is multiplied by (1 - q) ** focal_gamma, q the probability of its class.
+        0 <= focal_gamma <= 1e6: each term is multiplied by (1 - q) ** focal_gamma, q the probability of its class.
 
     Notes
     -----
@@ -605,7 +605,7 @@ class CrossEntropyWithLogits(_OnLogits):
     reduction, mean_over, label_smoothing, class_weight, ignore_index, axis
         As in `CrossEntropy`. Under smoothing a masked class makes the loss infinite, as its target is a / C.
     focal_gamma : float
-        Finite and >= 0: the term of class k is multiplied by (1 - p_k) ** focal_gamma.
+        0 <= focal_gamma <= 1e6: the term of class k is multiplied by (1 - p_k) ** focal_gamma.
 
     Notes
     -----
@@ -649,14 +649,16 @@ class CrossEntropyWithLogits(_OnLogits):
 
 @lru_cache(maxsize=64, typed=True)
 def _cached(kind: Any, *options: Any) -> Any:
-    return _make(kind, *options)
+    return kind(**dict(zip((field.name for field in fields(kind)), options, strict=True)))
+
+
+_IMMUTABLE = {type(None), str, int, float}
 
 
 def _loss(kind: Any, *options: Any) -> Any:
-    try:
+    if _IMMUTABLE.issuperset(map(type, options)):
         return _cached(kind, *options)
-    except TypeError:  # not hashable, or refused: the class has the better message
-        return _make(kind, *options)
+    return _cached.__wrapped__(kind, *options)
 
 
 def binary_cross_entropy(

@@ -157,7 +157,16 @@ cdef void load_labels(
                     out[i] = INVALID
             return
     load(array, start, 1, n, number)
-    ignores = ignores and -9e18 < ignored_number < 9e18 and <int64_t>ignored_number == options.ignore_index
+    # as a number, if it is one exactly
+    if options.ignores == UNSIGNED:
+        ignored_number = <double><uint64_t>options.ignore_index
+        ignores = ignored_number < 18446744073709551616.0 and (
+            <uint64_t>ignored_number == <uint64_t>options.ignore_index
+        )
+    else:
+        ignores = ignores and ignored_number < 9223372036854775808.0 and (
+            <int64_t>ignored_number == options.ignore_index
+        )
     for i in range(n):
         if ignores and number[i] == ignored_number:
             out[i] = IGNORED

@@ -4,9 +4,9 @@
 # runs its driver; the driver walks blocks of BLOCK elements or rows at fixed positions; for each block the functions
 # below compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
 #
-# Every function works on a whole block: a tail is copied to a local one, whose padding is dropped. The order of every
-# sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES, WIDTH and FEW are part of the bits that a
-# release promises.
+# Functions of elements work on a whole block: a tail is copied to a local one, whose padding is dropped. Those of rows
+# take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES, WIDTH
+# and FEW are part of the bits that a release promises.
 #
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
 # its arms would be a branch), and constants come from local variables.
@@ -112,6 +112,7 @@ cdef struct Options:  # of a loss; behind it lie its pos_weight or class_weight
     bint logits
     bint zero_outside
     bint by_count
+    bint awkward  # a weight that float does not hold
     Py_ssize_t length  # that the last axis or the classes must have, or 0
     Py_ssize_t weights  # how many follow; 0: all are 1
 
@@ -319,6 +320,7 @@ cdef const real *weight_block(
     cdef real scale = <real>job.scale
     cdef double wide_scale = job.scale
     cdef double scale_low = job.scale_low
+    cdef real unit = <real>job.weight_scale
     cdef real zero = 0
     cdef real factor
     cdef Py_ssize_t i
@@ -330,7 +332,7 @@ cdef const real *weight_block(
             w = scratch
     elif start == 0 or n != BLOCK:
         for i in range(BLOCK):
-            scratch[i] = 1 if i < n else 0
+            scratch[i] = unit if i < n else 0
     if job.upstream.data != NULL:
         load(&job.upstream, start, 1, n, factors)
         for i in range(n, BLOCK):
@@ -563,6 +565,7 @@ cdef double run_checked(Job *job, bint rows, int reduction, int wanted, double u
     cdef double lost = 0
     cdef double total = 0
     cdef double total_low = 0
+    cdef bint nothing = False  # to average
     cdef bint in_float = job.x.type != cnp.NPY_DOUBLE
     cdef uint64_t saved = cecore_enter()
     cdef char *value = job.value
@@ -571,19 +574,22 @@ cdef double run_checked(Job *job, bint rows, int reduction, int wanted, double u
     job.weight_scale = 1
     job.scale = upstream
     job.scale_low = 0
-    job.targets.narrow = job.weights.narrow = job.upstream.narrow = in_float
+    job.targets.narrow = in_float and not job.labels
+    job.weights.narrow = job.upstream.narrow = in_float
     if reduction == MEAN:
         if in_float:
             divisor = divisor_of(job, rows, &lost, <float>0)
         else:
             divisor = divisor_of(job, rows, &lost, <double>0)
-        if job.weights.data != NULL and not job.options.by_count and divisor != 0 and not 1e-200 < divisor < 1e200:
-            job.weight_scale = ldexp(1, -600 if divisor > 1 else 600)  # in double only: float weights are in between
+        if not 1e-200 < divisor < 1e200 and not job.options.by_count and job.n > 0:
+            # weights and class weights of any size cancel
+            job.weight_scale = ldexp(1, -600 if divisor > 1 else 600)
             divisor = divisor_of(job, rows, &lost, <double>0)
-        job.scale = 0
-        if divisor != 0:
+            in_float = False
+        nothing = divisor == 0
+        if not nothing:
             job.scale = cecore_quotient(upstream, divisor, lost, &job.scale_low)
-    if is_awkward(job.options.eps) or is_awkward(job.scale):
+    if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
         in_float = False
     if rows and job.class_weights != NULL and not job.options.logits:
         in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
@@ -592,7 +598,7 @@ cdef double run_checked(Job *job, bint rows, int reduction, int wanted, double u
     if in_float:
         make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
     job.bad = -1
-    if job.in_place:
+    if job.in_place or nothing:  # a pass that only checks
         job.value = job.gradient = job.hessian = NULL
         job.wanted_sum = False
         if in_float:
@@ -602,6 +608,12 @@ cdef double run_checked(Job *job, bint rows, int reduction, int wanted, double u
         job.value = value
         job.gradient = gradient
         job.hessian = hessian
+    if nothing:
+        total = NAN
+        if gradient != NULL and job.bad < 0:
+            memset(gradient, 0, job.n * job.classes * job.size)
+        cecore_leave(saved)
+        return total
     if job.bad < 0:
         job.wanted_sum = wanted & VALUE and reduction != NONE
         if job.wanted_sum:
@@ -615,7 +627,7 @@ cdef double run_checked(Job *job, bint rows, int reduction, int wanted, double u
             take_logarithms(&job.pending, &job.sum)
             total = accumulator_round(&job.sum)
             if reduction == MEAN:
-                total = cecore_quotient(total, divisor, lost, &total_low) + total_low if divisor != 0 else NAN
+                total = cecore_quotient(total, divisor, lost, &total_low) + total_low
     cecore_leave(saved)
     return total
 
@@ -701,6 +713,7 @@ def pack(
 ):
     """The options of a loss as `elements` and `rows` take them."""
     cdef Options options
+    cdef double weight
     memset(&options, 0, sizeof(Options))
     options.eps = eps
     options.smoothing = smoothing
@@ -714,6 +727,8 @@ def pack(
     options.by_count = by_count
     options.length = length
     options.weights = len(weights)
+    for weight in weights:
+        options.awkward |= is_awkward(weight)
     return (<const char *>&options)[:sizeof(Options)] + array("d", weights).tobytes()
 
 
@@ -783,6 +798,8 @@ def activation(int function, bint bits, x, upstream, out):
     cdef int ndim
     cdef cnp.npy_intp *shape
     memset(&job, 0, sizeof(Job))
+    if (upstream is None) == (function == SOFTMAX_BACKWARD):
+        return None
     if not is_computing(x, bits) or not (upstream is None or is_real(upstream)):
         return None
     ndim = cnp.PyArray_NDIM(x)

@@ -385,7 +385,7 @@ cdef void label_tile(
         for r in range(rows):
             k = labels[r] * WIDTH + r
             own = over_total(factors[r], &softmax, r)
-            z[k] = <real>(-others(e[k], softmax.total[r], softmax.lost[r], softmax.rest[r]) * own)
+            z[k] = <real>(0 - others(e[k], softmax.total[r], softmax.lost[r], softmax.rest[r]) * own)
     for r in range(rows):
         if w[r] == 0:  # also where a row is NaN
             for k in range(classes):
@@ -410,6 +410,7 @@ cdef void label_row(
     cdef real out[BLOCK]
     cdef real best[WIDTH]
     cdef real top, scale, bend_scale, inverse, own_z, own_e, lost, own_low
+    cdef double own
     cdef const real *z
     cdef Exponentials sums
     cdef Softmax softmax
@@ -467,9 +468,8 @@ cdef void label_row(
             if w == 0:
                 memset(out, 0, n * sizeof(real))
             elif job.activation == NOT_ACTIVATION and first <= label < first + n:
-                out[label - first] = <real>(
-                    -others(own_e, softmax.total[0], softmax.lost[0], softmax.rest[0]) * over_total(factor, &softmax, 0)
-                )
+                own = over_total(factor, &softmax, 0)
+                out[label - first] = <real>(0 - others(own_e, softmax.total[0], softmax.lost[0], softmax.rest[0]) * own)
             store(job.gradient, job.x.type, start + first, n, &out[0])
 
 
