@@ -5,8 +5,8 @@
 # below compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
 #
 # Functions of elements work on a whole block: a tail is copied to a local one, whose padding is dropped. Those of rows
-# take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES, WIDTH
-# and FEW are part of the bits that a release promises.
+# take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
+# WIDTH and FEW are part of the bits that a release promises.
 #
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
 # its arms would be a branch), and constants come from local variables.
