@@ -37,25 +37,29 @@ cdef inline void convert(const source *data, real *out, Py_ssize_t n) noexcept n
         out[i] = <real>data[i]
 
 
-cdef inline void pick(const source *data, Py_ssize_t stride, real *out, Py_ssize_t n) noexcept nogil:
+cdef inline void pick(const real *data, Py_ssize_t stride, real *out, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    if stride == 1:
-        convert(data, out, n)
-        return
     for i in range(n):
-        out[i] = <real>data[i * stride]
+        out[i] = data[i * stride]
 
 
 cdef void convert_half(
-    const unsigned short *data, int type, Py_ssize_t stride, real *out, Py_ssize_t n
+    const unsigned short *data, int type, real *out, Py_ssize_t n
 ) noexcept nogil:
     cdef Py_ssize_t i
     if type == BFLOAT16:
         for i in range(n):
-            out[i] = <real>cecore_from_bfloat16(data[i * stride])
+            out[i] = <real>cecore_from_bfloat16(data[i])
     else:
         for i in range(n):
-            out[i] = <real>cecore_from_half(data[i * stride])
+            out[i] = <real>cecore_from_half(data[i])
+
+
+cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
+    if real is double:
+        return array.type == cnp.NPY_DOUBLE and not array.narrow
+    else:
+        return array.type == cnp.NPY_FLOAT
 
 
 cdef void load(
@@ -65,42 +69,42 @@ cdef void load(
     cdef Py_ssize_t i
     cdef int type = array.type
     cdef const char *data = array.data
+    if stride != 1:
+        if of_computing_type(array, <real>0):
+            pick(<const real *>data + start, stride, out, n)
+        else:
+            for i in range(n):  # rare, and not worth a loop for every type
+                load(array, start + i * stride, 1, 1, out + i)
+        return
     if type == cnp.NPY_DOUBLE:
-        pick(<const double *>data + start, stride, out, n)
+        convert(<const double *>data + start, out, n)
     elif type == cnp.NPY_FLOAT:
-        pick(<const float *>data + start, stride, out, n)
+        convert(<const float *>data + start, out, n)
     elif type == NPY_HALF or type == BFLOAT16:
-        convert_half(<const unsigned short *>data + start, type, stride, out, n)
+        convert_half(<const unsigned short *>data + start, type, out, n)
     elif type == cnp.NPY_BOOL or type == cnp.NPY_UBYTE:
-        pick(<const cnp.npy_bool *>data + start, stride, out, n)
+        convert(<const cnp.npy_bool *>data + start, out, n)
     elif type == cnp.NPY_BYTE:
-        pick(<const signed char *>data + start, stride, out, n)
+        convert(<const signed char *>data + start, out, n)
     elif type == cnp.NPY_SHORT:
-        pick(<const short *>data + start, stride, out, n)
+        convert(<const short *>data + start, out, n)
     elif type == cnp.NPY_USHORT:
-        pick(<const unsigned short *>data + start, stride, out, n)
+        convert(<const unsigned short *>data + start, out, n)
     elif type == cnp.NPY_INT:
-        pick(<const int *>data + start, stride, out, n)
+        convert(<const int *>data + start, out, n)
     elif type == cnp.NPY_UINT:
-        pick(<const unsigned int *>data + start, stride, out, n)
+        convert(<const unsigned int *>data + start, out, n)
     elif type == cnp.NPY_LONG:
-        pick(<const long *>data + start, stride, out, n)
+        convert(<const long *>data + start, out, n)
     elif type == cnp.NPY_ULONG:
-        pick(<const unsigned long *>data + start, stride, out, n)
+        convert(<const unsigned long *>data + start, out, n)
     elif type == cnp.NPY_LONGLONG:
-        pick(<const long long *>data + start, stride, out, n)
+        convert(<const long long *>data + start, out, n)
     else:
-        pick(<const unsigned long long *>data + start, stride, out, n)
+        convert(<const unsigned long long *>data + start, out, n)
     if array.narrow:
         for i in range(n):
             out[i] = <real><float>out[i]
-
-
-cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
-    if real is double:
-        return array.type == cnp.NPY_DOUBLE and not array.narrow
-    else:
-        return array.type == cnp.NPY_FLOAT
 
 
 cdef const real *block_of(

@@ -1,4 +1,6 @@
 # cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, freethreading_compatible=True
+from array import array
+
 include "kernels.pxi"
 
 cdef extern from "cpu.h" nogil:
@@ -8,3 +10,28 @@ cdef extern from "cpu.h" nogil:
 def cpu_level():
     """The highest x86-64 level that this CPU and its operating system support: 4, 3, or 0 for the baseline."""
     return cecore_cpu_level()
+
+
+def pack(
+    double eps=0, double smoothing=0, double gamma=0, ignore_index=None, int axis=-1, bint logits=False,
+    bint zero_outside=False, bint by_count=False, Py_ssize_t length=0, weights=(),
+):
+    """The options of a loss as `elements` and `rows` take them."""
+    cdef Options options
+    cdef double weight
+    memset(&options, 0, sizeof(Options))
+    options.eps = eps
+    options.smoothing = smoothing
+    options.gamma = gamma
+    if ignore_index is not None:
+        options.ignores = SIGNED if ignore_index < 1 << 63 else UNSIGNED
+        options.ignore_index = <int64_t><uint64_t>(ignore_index & 0xffffffffffffffff)
+    options.axis = axis
+    options.logits = logits
+    options.zero_outside = zero_outside
+    options.by_count = by_count
+    options.length = length
+    options.weights = len(weights)
+    for weight in weights:
+        options.awkward |= is_awkward(weight)
+    return (<const char *>&options)[:sizeof(Options)] + array("d", weights).tobytes()

@@ -16,8 +16,6 @@ from libc.math cimport INFINITY, NAN, fabs, ldexp
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from array import array
-
 from cecore._checks import BadBlock
 
 cnp.import_array()
@@ -468,11 +466,11 @@ cdef double divisor_of(const Job *job, bint rows, double *lost, real unused) noe
     return divisor
 
 
-cdef inline bint is_plain(object array) noexcept:
+cdef bint is_plain(object array) noexcept:
     return cnp.PyArray_CheckExact(array) and cnp.PyArray_ISCARRAY_RO(array)
 
 
-cdef inline bint is_computing(object array, bint bits) noexcept:
+cdef bint is_computing(object array, bint bits) noexcept:
     # what predictions may be
     cdef int type
     if not is_plain(array):
@@ -483,13 +481,13 @@ cdef inline bint is_computing(object array, bint bits) noexcept:
     return type == cnp.NPY_DOUBLE or type == cnp.NPY_FLOAT or type == NPY_HALF
 
 
-cdef inline bint is_real(object array) noexcept:
+cdef bint is_real(object array) noexcept:
     return is_plain(array) and (  # bool and the integers come before the floats
         cnp.PyArray_TYPE(array) <= cnp.NPY_DOUBLE or cnp.PyArray_TYPE(array) == NPY_HALF
     )
 
 
-cdef inline bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
+cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
     cdef int i
     if cnp.PyArray_NDIM(array) != ndim:
         return False
@@ -499,7 +497,7 @@ cdef inline bint has_shape(object array, int ndim, const cnp.npy_intp *shape) no
     return True
 
 
-cdef inline bint overlap(object a, object b) noexcept:
+cdef bint overlap(object a, object b) noexcept:
     if a is None or b is None:
         return False
     cdef char *start = cnp.PyArray_BYTES(a)
@@ -507,7 +505,7 @@ cdef inline bint overlap(object a, object b) noexcept:
     return start < other + cnp.PyArray_NBYTES(b) and other < start + cnp.PyArray_NBYTES(a)
 
 
-cdef inline bint same(object a, object b) noexcept:
+cdef bint same(object a, object b) noexcept:
     return cnp.PyArray_BYTES(a) == cnp.PyArray_BYTES(b) and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b)
 
 
@@ -526,7 +524,7 @@ cdef bint is_output(object out, object x, object targets, object weights, object
     return not (overlap(out, targets) or overlap(out, weights) or overlap(out, upstream))
 
 
-cdef inline void set_array(Array *array, object source_array) noexcept:
+cdef void set_array(Array *array, object source_array) noexcept:
     array.data = NULL if source_array is None else cnp.PyArray_BYTES(source_array)
     array.type = cnp.NPY_DOUBLE if source_array is None else cnp.PyArray_TYPE(source_array)
     array.narrow = False
@@ -707,31 +705,6 @@ cdef object compute(
     return gradient_out
 
 
-def pack(
-    double eps=0, double smoothing=0, double gamma=0, ignore_index=None, int axis=-1, bint logits=False,
-    bint zero_outside=False, bint by_count=False, Py_ssize_t length=0, weights=(),
-):
-    """The options of a loss as `elements` and `rows` take them."""
-    cdef Options options
-    cdef double weight
-    memset(&options, 0, sizeof(Options))
-    options.eps = eps
-    options.smoothing = smoothing
-    options.gamma = gamma
-    if ignore_index is not None:
-        options.ignores = SIGNED if ignore_index < 1 << 63 else UNSIGNED
-        options.ignore_index = <int64_t><uint64_t>(ignore_index & 0xffffffffffffffff)
-    options.axis = axis
-    options.logits = logits
-    options.zero_outside = zero_outside
-    options.by_count = by_count
-    options.length = length
-    options.weights = len(weights)
-    for weight in weights:
-        options.awkward |= is_awkward(weight)
-    return (<const char *>&options)[:sizeof(Options)] + array("d", weights).tobytes()
-
-
 def elements(
     bytes options, int reduction, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out,
 ):
@@ -834,29 +807,53 @@ compiler = CECORE_COMPILER.decode()
 flags = CECORE_FLAGS.decode()
 
 
-cdef void evaluate_loop(int function, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
+cdef void evaluate_lanes(int function, const real *given_x, const real *given_y, real *given_out) noexcept nogil:
+    # Vector code as in the kernels; local arrays and one length keep it short
+    cdef real x[SUM_LANES]
+    cdef real y[SUM_LANES]
+    cdef real out[SUM_LANES]
     cdef Py_ssize_t i
+    memcpy(x, given_x, sizeof(x))
+    memcpy(y, given_y, sizeof(y))
     if function == 0:
-        for i in range(n):
+        for i in range(SUM_LANES):
             out[i] = cecore_neg_log(x[i], y[i]) if real is double else cecore_neg_logf(x[i], y[i])
     elif function == 1:
-        for i in range(n):
+        for i in range(SUM_LANES):
             out[i] = cecore_log(x[i]) if real is double else cecore_logf(x[i])
     elif function == 2:
-        for i in range(n):
+        for i in range(SUM_LANES):
             out[i] = cecore_log1p(x[i]) if real is double else cecore_log1pf(x[i])
     elif function == 3:
-        for i in range(n):
+        for i in range(SUM_LANES):
             out[i] = cecore_exp(x[i]) if real is double else cecore_expf(x[i])
     elif function == 4:
-        for i in range(n):
+        for i in range(SUM_LANES):
             out[i] = cecore_sigmoid(x[i]) if real is double else cecore_sigmoidf(x[i])
     elif function == 5:
-        for i in range(n):
+        for i in range(SUM_LANES):
             out[i] = cecore_softplus_rest(x[i]) if real is double else cecore_softplus_restf(x[i])
     else:
-        for i in range(n):
+        for i in range(SUM_LANES):
             out[i] = <real>cecore_power(x[i], y[i])
+    memcpy(given_out, out, sizeof(out))
+
+
+cdef void evaluate_loop(int function, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
+    cdef real x_tail[SUM_LANES]
+    cdef real y_tail[SUM_LANES]
+    cdef real out_tail[SUM_LANES]
+    cdef Py_ssize_t whole = n // SUM_LANES * SUM_LANES
+    cdef Py_ssize_t i
+    for i in range(n // SUM_LANES):
+        evaluate_lanes(function, x + i * SUM_LANES, y + i * SUM_LANES, out + i * SUM_LANES)
+    if whole < n:
+        memset(x_tail, 0, sizeof(x_tail))
+        memset(y_tail, 0, sizeof(y_tail))
+        memcpy(x_tail, x + whole, (n - whole) * sizeof(real))
+        memcpy(y_tail, y + whole, (n - whole) * sizeof(real))
+        evaluate_lanes(function, x_tail, y_tail, out_tail)
+        memcpy(out + whole, out_tail, (n - whole) * sizeof(real))
 
 
 def evaluate(str function, cnp.ndarray x, cnp.ndarray y, cnp.ndarray out):
