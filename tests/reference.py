@@ -113,7 +113,7 @@ def evaluate(
     aligned = np.moveaxis(targets, axis, -1) if not binary and targets.ndim == x.ndim else targets
     shape = rows.shape if binary else rows.shape[:-1]
     weights = np.ones(shape) if sample_weight is None else np.broadcast_to(sample_weight, shape)
-    losses, divisor = np.empty(shape, object), mpf(0)
+    losses, divisor, count = np.empty(shape, object), mpf(0), 2 if binary else rows.shape[-1]
     first, second, first_size, second_size = (np.empty(rows.shape, object) for _ in range(4))
     for i in np.ndindex(shape):
         w, ignored = real(weights[i]), ignore_index is not None and aligned[i] == ignore_index
@@ -121,14 +121,13 @@ def evaluate(
             losses[i] = first[i] = second[i] = first_size[i] = second_size[i] = mpf(0)
             divisor += not ignored and mean_over == "count"
             continue
-        count = 2 if binary else rows.shape[-1]
         t = distribution(aligned[i], count, binary)
         v = [real(v_k) for v_k in (np.ones(count) if class_weight is None else class_weight)]
         v = [mpf(1), v[1] if pos_weight is None else real(np.broadcast_to(pos_weight, shape)[i])] if binary else v
         smoothed = [(1 - mpf(label_smoothing)) * t_k + mpf(label_smoothing) / count for t_k in t]
         tau = [times(w * v_k, s_k) for v_k, s_k in zip(v, smoothed, strict=True)]
-        total = sum(map(times, v, t)) if class_weight is not None and any(v_k != 1 for v_k in v) else 1
-        divisor += 1 if mean_over == "count" else w * total
+        weighted = class_weight is not None and any(v_k != 1 for v_k in v)
+        divisor += 1 if mean_over == "count" else w * (sum(map(times, v, t)) if weighted else 1)
         if logits:
             z = [mpf(0), real(rows[i])] if binary else [real(v_k) for v_k in rows[i]]
             losses[i], one, two = on_logits(z, tau, focal_gamma)
@@ -140,11 +139,12 @@ def evaluate(
             one, two = ([[*one[1], -one[0][0]]], [two[0] + two[1]]) if binary else (one, two)
         sums = np.array([[*summed(a), *summed(b)] for a, b in zip(one, two, strict=True)], object).T
         first[i], first_size[i], second[i], second_size[i] = sums[:, 0] if binary else sums
-    total = sum(losses.reshape(-1), mpf(0))
-    scale = np.broadcast_to(np.frompyfunc(real, 1, 1)(upstream), shape)
-    if reduction == "mean":
-        total, scale = (total / divisor, scale / divisor) if divisor != 0 else (nan, scale * 0)
-    scale, scaled = np.asarray(scale, object).reshape(shape if binary else (*shape, 1)), np.frompyfunc(times, 2, 1)
+    nothing = reduction == "mean" and divisor == 0
+    divisor = divisor if reduction == "mean" and not nothing else mpf(1)
+    scale = np.asarray(np.broadcast_to(np.frompyfunc(real, 1, 1)(upstream), shape) / divisor, object)
+    scale = scale.reshape(rows.shape[: len(shape)] + (1,) * (not binary))
+    scaled = np.frompyfunc(lambda term, factor: mpf(0) if nothing else times(term, factor), 2, 1)
     arrays = [scaled(first, scale), first, second, scaled(first_size, abs(scale)), first_size, second_size]
     arrays = [array if binary else np.moveaxis(array, -1, axis) for array in arrays]
+    total = nan if nothing else sum(losses.reshape(-1), mpf(0)) / divisor
     return Result(losses if reduction == "none" else total, *arrays[:3], arrays[3:])
