@@ -310,10 +310,10 @@ cdef int weighted_block(
 
 
 cdef const real *weight_block(
-    const Job *job, Py_ssize_t start, Py_ssize_t n, real *scratch, real *factors
+    const Job *job, Py_ssize_t start, Py_ssize_t n, bint fresh, real *scratch, real *factors
 ) noexcept nogil:
     # A block of weights, 0 in the padding, and of the gradient's factors: weight * scale (* upstream), exactly 0
-    # where the weight is. Without weights both stay in the scratch from block to block.
+    # where the weight is. Without weights both stay in the scratch from block to block, unless filled afresh.
     cdef const real *w = scratch
     cdef real scale = <real>job.scale
     cdef double wide_scale = job.scale
@@ -328,7 +328,7 @@ cdef const real *weight_block(
             for i in range(BLOCK):
                 scratch[i] = w[i] * <real>job.weight_scale
             w = scratch
-    elif start == 0 or n != BLOCK:
+    elif fresh or start == 0 or n != BLOCK:
         for i in range(BLOCK):
             scratch[i] = unit if i < n else 0
     if job.upstream.data != NULL:
@@ -342,7 +342,7 @@ cdef const real *weight_block(
         for i in range(BLOCK):
             factor = <real>cecore_product(w[i], wide_scale, scale_low)
             factors[i] = 0 if w[i] == 0 else factor
-    elif start == 0 or n != BLOCK:
+    elif fresh or start == 0 or n != BLOCK:
         for i in range(BLOCK):
             factors[i] = w[i] * scale
     return w
@@ -375,7 +375,7 @@ cdef void run_weighted_elements(Job *job, real unused) noexcept nogil:
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         x = block_of(&job.x, start, n, x_scratch, <double>1)
         t = block_of(&job.targets, start, n, t_scratch, <double>1)
-        convert(weight_block(job, start, n, w_scratch, factors), wide_w, BLOCK)
+        convert(weight_block(job, start, n, False, w_scratch, factors), wide_w, BLOCK)
         convert(&factors[0], wide_factors, BLOCK)
         if weighted_block(job, start, n, x, t, wide_w, wide_factors, value, gradient, hessian) == BAD:
             job.bad = start
@@ -406,7 +406,7 @@ cdef void run_elements(Job *job, real unused) noexcept nogil:
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         p = block_of(&job.x, start, n, p_scratch, <real>1)
         t = block_of(&job.targets, start, n, t_scratch, <real>1)
-        w = weight_block(job, start, n, w_scratch, factors)
+        w = weight_block(job, start, n, False, w_scratch, factors)
         value_place = destination(job.value, job, start, n, &value[0])
         gradient_place = destination(job.gradient, job, start, n, &gradient[0])
         hessian_place = destination(job.hessian, job, start, n, &hessian[0])
@@ -449,7 +449,7 @@ cdef double divisor_of(const Job *job, bint rows, double *lost, real unused) noe
     for block in range(blocks(job.n)):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
-        w = weight_block(job, start, n, scratch, factors)
+        w = weight_block(job, start, n, True, scratch, factors)
         for i in range(BLOCK):
             own[i] = w[i]
         if weighted or job.options.ignores:

@@ -814,7 +814,6 @@ cdef void run_rows(Job *job, real unused) noexcept nogil:
     cdef bint label[BLOCK]
     cdef real w_scratch[BLOCK]
     cdef real own_w[BLOCK]
-    cdef real scratch_factors[BLOCK]
     cdef real factors[BLOCK]
     cdef double wide_w[BLOCK]
     cdef double wide_factors[BLOCK]
@@ -826,8 +825,7 @@ cdef void run_rows(Job *job, real unused) noexcept nogil:
     for block in range(blocks(job.n)):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
-        w = weight_block(job, start, n, w_scratch, scratch_factors)
-        memcpy(factors, scratch_factors, sizeof(factors))
+        w = weight_block(job, start, n, True, w_scratch, factors)
         job.bad = start
         if (job.weights.data != NULL and not valid_weights(w, n)) or not find_labels(job, start, n, w, labels):
             return
