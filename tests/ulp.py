@@ -49,4 +49,6 @@ def worst(got: Any, exact: Any, dtype: Any, sizes: Any = None) -> float:
 
 
 def bits(*arrays: Any) -> list[bytes]:
-    return [np.asarray(array).tobytes() for array in arrays]
+    """Of the numbers in C order and the machine's byte order."""
+    found = [np.asarray(array) for array in arrays]
+    return [(array if array.dtype.isnative else array.byteswap()).tobytes() for array in found]

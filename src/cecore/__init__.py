@@ -1,6 +1,7 @@
 """Cross-entropy for NumPy: binary and categorical, forward and backward, exact and fast."""
 
 from ._dispatch import show_config
+from ._threads import get_num_threads, num_threads, set_num_threads
 from .activations import log_softmax, sigmoid, softmax, softmax_backward
 from .losses import (
     BinaryCrossEntropy,
@@ -25,7 +26,10 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "cross_entropy_with_logits",
+    "get_num_threads",
     "log_softmax",
+    "num_threads",
+    "set_num_threads",
     "show_config",
     "sigmoid",
     "softmax",

@@ -1,14 +1,15 @@
 """Validation: the only place that looks at what the user passed and says what is wrong with it.
 
-The kernels take plain arrays (C-contiguous, aligned, of native byte order) at once and check the values while they
-compute. They come here with everything else: ``prepare`` turns it into plain arrays or raises, and ``explain`` finds
-the value that stopped a kernel.
+The kernels take what is an array of real numbers at once, if outputs are plain too (C-contiguous, aligned, of native
+byte order), and check the values while they compute. They come here with everything else: ``prepare`` turns it into
+arrays or raises, without a copy of what is an array already, and ``explain`` finds the value that stopped a kernel.
 """
 
 from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
@@ -18,7 +19,8 @@ REDUCTIONS = {"mean": 0, "sum": 1, "none": 2}  # as the kernels number them
 MEAN_OVER = {"weights": False, "count": True}
 OUTSIDE = {"clipped": False, "zero": True}
 VALUE, GRADIENT, HESSIAN = 1, 2, 4  # what a kernel is to compute
-BFLOAT16_BITS = 8  # added where it gets predictions by their bits
+BITS = 8, 16, 32, 64  # added where it gets predictions, targets, weights or upstream of bfloat16 by their bits
+PREPARED, IN_PLACE, STATE = 128, 256, 512  # as the kernels say
 
 
 class BadBlock(Exception):
@@ -38,13 +40,13 @@ class Spec(NamedTuple):
 
 
 class Call(NamedTuple):
-    """The plain arrays of one call, the classes along the last axis."""
+    """The arrays of one call, the classes along the last axis."""
 
-    x: np.ndarray  # predictions; those of bfloat16 by their bits
+    x: np.ndarray  # predictions
     targets: np.ndarray
     sample_weight: np.ndarray | None
     upstream: float | np.ndarray
-    dtype: np.dtype  # of the predictions and the results
+    dtype: np.dtype  # of the results
     axis: int = -1  # where the classes were
 
 
@@ -88,7 +90,7 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
     array = array.astype(np.float64)
     bad = ~((array >= 0) & np.isfinite(array))
     if bad.any():
-        raise ValueError(f"{_at(name, array, int(bad.argmax()))} is not a weight: expected a finite number >= 0")
+        raise ValueError(f"{_at(name, array, (int(bad.argmax()),))} is not a weight: expected a finite number >= 0")
     return tuple(array.tolist())
 
 
@@ -132,18 +134,54 @@ def _refuse_missing(name: str, value: Any) -> None:
 
 
 def real_array(name: str, value: Any) -> np.ndarray:
-    """An array of real numbers in the machine's byte order; anything that ``np.asarray`` takes."""
+    """An array of real numbers, of any layout; anything that ``np.asarray`` takes, and DLPack."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: pass its data; a loss takes the mask as sample_weight")
     if not isinstance(value, (np.ndarray, list, tuple, float, int)):
         _refuse_missing(name, value)
+        value = _shared(name, value)
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{name} is not an array of numbers: {error}") from None
+    except (TypeError, RuntimeError, BufferError) as error:
+        raise TypeError(f"{name} cannot be read as an array: {error}") from None
+    if array.dtype == object and hasattr(value, "to_numpy"):
+        array = _without_nullable(value, array)
     if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
         raise TypeError(f"{name} has dtype {array.dtype}: expected real numbers")
     return array
+
+
+def _shared(name: str, value: Any) -> Any:
+    """What ``np.asarray`` can take, with the same memory; an error for tensors that have none to share."""
+    if getattr(value, "requires_grad", False) is True:
+        raise TypeError(f"{name} is a tensor that requires grad: pass {name}.detach()")
+    device = getattr(value, "device", None)
+    if getattr(device, "type", "cpu") != "cpu":
+        raise TypeError(f"{name} is on the device {device}: copy it to the CPU first")
+    if str(getattr(value, "dtype", "")) == "torch.bfloat16":
+        try:
+            from ml_dtypes import bfloat16
+        except ImportError:
+            raise TypeError(f"{name} is a bfloat16 tensor: reading it needs pip install 'cecore[bfloat16]'") from None
+        return np.asarray(value.view(sys.modules["torch"].int16)).view(bfloat16)
+    if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+        try:
+            return np.from_dlpack(value)
+        except (RuntimeError, TypeError, BufferError, ValueError) as error:
+            raise TypeError(f"{name} cannot be read as an array: {error}") from None
+    return value
+
+
+def _without_nullable(value: Any, array: np.ndarray) -> np.ndarray:
+    """A pandas object with nullable columns, none of which misses anything, in the common dtype of their numbers."""
+    dtypes = value.dtypes if hasattr(value, "columns") else [getattr(value, "dtype", None)]
+    known = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
+    if not known or not all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in known):
+        return array
+    converted: np.ndarray = value.to_numpy(dtype=np.result_type(*known))
+    return converted
 
 
 def is_bfloat16(dtype: np.dtype) -> bool:
@@ -151,27 +189,25 @@ def is_bfloat16(dtype: np.dtype) -> bool:
     return dtype.kind == "V" and dtype.name == "bfloat16"
 
 
-def plain(array: np.ndarray, dtype: Any) -> np.ndarray:
-    wanted: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes inf, and is judged as that
-        result: np.ndarray = np.require(array, wanted, ["C_CONTIGUOUS", "ALIGNED", "ENSUREARRAY"])
-    return result
+def result_type(dtype: np.dtype) -> np.dtype:
+    """The dtype of the results, from that of the predictions."""
+    native = dtype.newbyteorder("=")
+    return native if native in (np.float16, np.float32) or is_bfloat16(native) else np.dtype(np.float64)
 
 
-def _number_type(array: np.ndarray, computing: np.dtype) -> np.dtype:
-    """The type in which a kernel reads targets, weights or upstream: its own if it can, else the computing type."""
-    native = array.dtype.newbyteorder("=")
-    return native if native.kind in "iub" or native in (np.float16, np.float32, np.float64) else computing
+def computing_type(dtype: np.dtype) -> np.dtype:
+    """The dtype to which targets and weights are converted, from that of the results."""
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-def predictions(name: str, value: Any) -> tuple[np.ndarray, np.dtype]:
-    """An array in one of the types that kernels compute with or convert, bfloat16 by its bits, and its dtype."""
-    given = real_array(name, value)
-    if is_bfloat16(given.dtype):
-        return np.require(given, given.dtype.newbyteorder("="), ["C", "A", "E"]).view(np.uint16), given.dtype
-    native = given.dtype.newbyteorder("=")
-    dtype = native if native in (np.float16, np.float32) else np.dtype(np.float64)
-    return plain(given, dtype), dtype
+def by_bits(*arrays: Any) -> tuple[int, list[Any]]:
+    """Predictions, targets, weights and upstream for a kernel: bfloat16 as its bits, and the flags that say so."""
+    flags, found = 0, []
+    for array, flag in zip(arrays, BITS, strict=False):
+        if isinstance(array, np.ndarray) and is_bfloat16(array.dtype):
+            flags, array = flags | flag, array.view(np.uint16)
+        found.append(array)
+    return flags, found
 
 
 def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
@@ -187,12 +223,11 @@ def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
 
 
 def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight: Any, upstream: Any) -> Call:
-    """Plain arrays for a kernel, or the error."""
+    """Arrays for a kernel, or the error."""
     name = spec.x
-    x, dtype = predictions(name, given)
-    computing = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    shape = full = x.shape
+    x = real_array(name, given)
     t = real_array("targets", targets)
+    shape = full = x.shape
     axis = -1
     if spec.rows:
         axis = moved(name, full, spec.axis)
@@ -208,7 +243,7 @@ def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight:
             raise ValueError(
                 f"class_weight has length {len(spec.class_weight)}: expected {full[axis]}, the number of classes"
             )
-        x = np.ascontiguousarray(np.moveaxis(x, axis, -1))
+        x = np.moveaxis(x, axis, -1)
         t = np.moveaxis(t, axis, -1) if t.ndim == x.ndim else t
     elif t.shape != shape:
         raise ValueError(f"targets has shape {t.shape}, {name} has shape {shape}: expected equal shapes")
@@ -216,18 +251,15 @@ def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight:
         raise ValueError(
             f"pos_weight has length {len(spec.pos_weight)}: expected that of the last axis, {name} has shape {shape}"
         )
-    labels = t.ndim < x.ndim  # these are never rounded to the computing type
-    t = plain(t, _number_type(t, np.dtype(np.float64) if labels else computing))
     w = None
     if sample_weight is not None:
         w = real_array("sample_weight", sample_weight)
         if w.shape != shape:
             raise ValueError(f"sample_weight has shape {w.shape}: expected {shape}, the shape of the losses")
-        w = plain(w, _number_type(w, computing))
-    return Call(x, t, w, _upstream(upstream, reduction, shape, computing), dtype, axis)
+    return Call(x, t, w, _upstream(upstream, reduction, shape), result_type(x.dtype), axis)
 
 
-def _upstream(upstream: Any, reduction: str, shape: tuple[int, ...], computing: np.dtype) -> float | np.ndarray:
+def _upstream(upstream: Any, reduction: str, shape: tuple[int, ...]) -> float | np.ndarray:
     u = real_array("upstream", upstream)
     if u.ndim == 0:
         return float(u)
@@ -235,7 +267,7 @@ def _upstream(upstream: Any, reduction: str, shape: tuple[int, ...], computing: 
         raise ValueError(f"upstream has shape {u.shape}: expected a number, since reduction is {reduction!r}")
     if u.shape != shape:
         raise ValueError(f"upstream has shape {u.shape}: expected a number or {shape}, the shape of the losses")
-    return plain(u, _number_type(u, computing))
+    return u
 
 
 def no_output(name: str, out: Any, reduction: str) -> None:
@@ -243,42 +275,49 @@ def no_output(name: str, out: Any, reduction: str) -> None:
         raise ValueError(f"{name} is given, but the loss is a single number with reduction {reduction!r}")
 
 
-def outputs(spec: Spec, call: Call, given: tuple[Any, ...], wanted: int, outs: tuple[Any, ...]) -> None:
-    """Check the arrays for the value, the gradient and the Hessian against the call's shapes and each other.
+def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ...]) -> bool:
+    """Check the arrays for the value, the gradient and the Hessian against the call's arrays and each other.
 
-    `given` is what the user passed as predictions, targets, weights and upstream.
+    `given` is what the user passed as predictions. Whether one of the outputs is that array.
     """
     names = (
         "loss_out" if wanted & GRADIENT else "out",
         "out" if wanted == GRADIENT else "gradient_out",
         "hessian_out",
     )
-    inner = call.x.shape[:-1] if spec.rows else call.x.shape
-    full = inner[: call.axis] + call.x.shape[-1:] + inner[call.axis :] if spec.rows and call.axis >= 0 else call.x.shape
-    for name, shape, out in zip(names, (inner, full, full), outs, strict=True):
+    x = np.moveaxis(call.x, -1, call.axis) if spec.rows else call.x
+    inner = call.x.shape[:-1] if spec.rows else x.shape
+    in_place = False
+    for name, shape, out in zip(names, (inner, x.shape, x.shape), outs, strict=True):
         if out is not None:
             output(name, out, shape, call.dtype)
-            others = (*given[1:], *call[1:4], *(o for o in outs if o is not out))
-            x = given[0] if isinstance(given[0], np.ndarray) else call.x
-            if any(_overlap(out, other) for other in others) or (_overlap(out, x) and not _same(out, x)):
+            others = (*call[1:4], *(o for o in outs if o is not out))
+            place = given if isinstance(given, np.ndarray) else x
+            if any(_overlap(out, other) for other in others) or (_overlap(out, place) and not _same(out, place)):
                 raise ValueError(f"{name} overlaps another array of the call: it may only be {spec.x} itself")
+            in_place |= _overlap(out, place)
     if sum(out is not None for out in outs) > len({id(out) for out in outs if out is not None}):
         raise ValueError("one array is given for two results")
+    return in_place
 
 
 def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} is a {type(out).__name__}: expected a numpy.ndarray")
-    if out.shape != shape or out.dtype != dtype:
+    if out.shape != shape or out.dtype.newbyteorder("=") != dtype:
         raise ValueError(f"{name} has shape {out.shape} and dtype {out.dtype}: expected {shape} and {dtype}")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
+    if out.size and any(stride == 0 and length > 1 for stride, length in zip(out.strides, out.shape, strict=True)):
+        raise ValueError(f"{name} has elements that share their memory")
 
 
-def apart(out: np.ndarray, others: tuple[Any, ...], but: str) -> None:
-    """Refuse an output that overlaps an array without being that array."""
-    if any(_overlap(out, other) and not _same(out, other) for other in others):
+def apart(out: np.ndarray, others: list[Any], but: str) -> bool:
+    """Refuse an output that overlaps an array without being that array; whether it is one of them."""
+    shared = [other for other in others if _overlap(out, other)]
+    if not all(_same(out, other) for other in shared):
         raise ValueError(f"out overlaps another array of the call: {but}")
+    return bool(shared)
 
 
 def _overlap(a: np.ndarray, b: Any) -> bool:
@@ -297,21 +336,22 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 # ---------------------------------------------------------------- values
 
 
-def _at(name: str, array: np.ndarray, flat: int, axis: int = -1) -> str:
-    """``name[i, j] = value`` of an element by its flat index; the last axis was at `axis` before."""
-    index = [str(i) for i in np.unravel_index(flat, array.shape)]
-    value = array.reshape(-1)[flat].item()
+def _at(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int = -1) -> str:
+    """``name[i, j] = value`` of an element; the last axis was at `axis` before."""
+    places = [str(i) for i in index]
     if axis >= 0:
-        index.insert(axis, index.pop())
-    return f"{name}[{', '.join(index)}] = {value!r}" if array.ndim else f"{name} = {value!r}"
+        places.insert(axis, places.pop())
+    value = array[index].item()
+    return f"{name}[{', '.join(places)}] = {value!r}" if array.ndim else f"{name} = {value!r}"
 
 
-def _within(name: str, array: np.ndarray, flat: np.ndarray, axis: int, used: Any = True) -> np.ndarray:
-    """The elements with these flat indices, after a look at the used ones."""
-    values: np.ndarray = array.reshape(-1)[flat].astype(np.float64)
+def _within(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int, used: Any = True) -> np.ndarray:
+    """The elements at an index, the last one alone or along the last axis, after a look at the used ones."""
+    values = np.asarray(array[index]).astype(np.float64)
     outside = used & ((values < 0) | (values > 1))
     if outside.any():
-        raise ValueError(f"{_at(name, array, flat[outside.argmax()], axis)} is outside [0, 1]")
+        at = index if values.ndim == 0 else (*index, int(outside.argmax()))
+        raise ValueError(f"{_at(name, array, at, axis)} is outside [0, 1]")
     return values
 
 
@@ -323,34 +363,32 @@ def explain(spec: Spec, call: Call, start: int, stop: int) -> NoReturn:
 
 
 def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
-    w = call.sample_weight
-    computing = np.float64 if call.dtype == np.float64 else np.float32
-    weights = np.ones(stop - start) if w is None else w.reshape(-1)[start:stop].astype(computing)
-    x = call.x.view(call.dtype) if is_bfloat16(call.dtype) else call.x
+    x, targets, w = call[:3]
+    computing = computing_type(result_type(x.dtype))
     for i in range(start, stop):
-        weight = weights[i - start]
+        index = tuple(int(k) for k in np.unravel_index(i, x.shape[:-1] if spec.rows else x.shape))
+        weight = 1.0 if w is None else w[index].astype(computing)
         if not (weight >= 0 and math.isfinite(weight)):
             assert w is not None
-            raise ValueError(f"{_at('sample_weight', w, i)} is not a weight: expected a finite number >= 0")
+            raise ValueError(f"{_at('sample_weight', w, index)} is not a weight: expected a finite number >= 0")
         if weight == 0:
             continue
         if spec.rows:
-            _explain_row(spec, x, call.targets, i, call.axis)
+            _explain_row(spec, x, targets, index, call.axis)
             continue
-        t = _within("targets", call.targets, np.array([i]), -1).item()
+        t = _within("targets", targets, index, -1)
         if spec.x == "probs":
             positive = 1.0 if spec.pos_weight is None else np.ravel(spec.pos_weight)[i % np.size(spec.pos_weight)]
             used = positive != 0 or t != 1 or spec.label_smoothing != 0
-            _within("probs", x, np.array([i]), -1, used)
+            _within("probs", x, index, -1, used)
 
 
-def _explain_row(spec: Spec, x: np.ndarray, targets: np.ndarray, row: int, axis: int) -> None:
+def _explain_row(spec: Spec, x: np.ndarray, targets: np.ndarray, row: tuple[int, ...], axis: int) -> None:
     classes = x.shape[-1]
-    flat = np.arange(row * classes, (row + 1) * classes)
     if targets.ndim == x.ndim:
-        t = _within("targets", targets, flat, axis)
+        t = _within("targets", targets, row, axis)
     else:
-        label = targets.reshape(-1)[row]
+        label = targets[row]
         ignored = spec.ignore_index
         if label.item() == ignored:
             return
@@ -362,4 +400,4 @@ def _explain_row(spec: Spec, x: np.ndarray, targets: np.ndarray, row: int, axis:
         used = (t != 0) | (spec.label_smoothing != 0)
         if spec.class_weight is not None:
             used &= np.asarray(spec.class_weight) != 0
-        _within("probs", x, flat, axis, used)
+        _within("probs", x, row, axis, used)

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ._threads import get_num_threads
 from .kernels import baseline
 
 LEVELS = {"baseline": 0, "x86_v3": 3, "x86_v4": 4}  # lowest first
@@ -43,7 +44,7 @@ pack = baseline.pack  # every level reads options as the baseline packs them
 
 
 def show_config() -> None:
-    """Print the version, the instruction-set levels, the compiler and its flags.
+    """Print the version, the instruction-set levels, the threads, the compiler and its flags.
 
     Examples
     --------
@@ -58,6 +59,6 @@ def show_config() -> None:
     for name, found in levels.items():
         state = found if isinstance(found, str) else "in use" if found is kernels else "available"
         print(f"  {name:9} {state}")
-    print("  threads   1")
+    print(f"  threads   {get_num_threads()}")
     print(f"  compiler  {kernels.compiler}")
     print(f"  flags     {kernels.flags}")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
+from ._checks import BITS, IN_PLACE, PREPARED
 
 _SIGMOID, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD = 1, 2, 3, 4  # as the kernels number them
 
@@ -166,28 +167,26 @@ def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int 
     kernel = _dispatch.kernels.activation
     axis = _checks.integer("axis", axis, -64, 63)
     if function == _SIGMOID or axis in (-1, getattr(x, "ndim", 0) - 1):
-        result = kernel(function, False, x, upstream, out)
+        result = kernel(function, 0, x, upstream, out)
         if result is not None:
             return result
-    given, (x, dtype) = x, _checks.predictions(name, x)
-    shape = x.shape
+    x = _checks.real_array(name, x)
+    dtype = _checks.result_type(x.dtype)
     if function != _SIGMOID:
-        axis = _checks.moved(name, shape, axis)
-        x = np.ascontiguousarray(np.moveaxis(x, axis, -1))
-    given_upstream = upstream
+        axis = _checks.moved(name, x.shape, axis)
     if function == _SOFTMAX_BACKWARD:
         upstream = _checks.real_array("upstream", upstream)
-        if upstream.shape != shape:
-            raise ValueError(f"upstream has shape {upstream.shape}: expected {shape}, the shape of {name}")
-        wide = np.promote_types(upstream.dtype, np.float64) if upstream.dtype.kind != "V" else np.float32
-        upstream = _checks.plain(np.moveaxis(upstream, axis, -1), np.float32 if wide == np.float32 else np.float64)
-    if out is not None:
-        _checks.output("out", out, shape, dtype)
-        _checks.apart(out, (given, given_upstream), "it may only be one of them itself")
-    result = kernel(function, x.dtype != dtype, x, upstream, None).view(dtype)
-    if function != _SIGMOID:
-        result = np.moveaxis(result, -1, axis)
+        if upstream.shape != x.shape:
+            raise ValueError(f"upstream has shape {upstream.shape}: expected {x.shape}, the shape of {name}")
+    in_place = False
     if out is None:
-        return np.ascontiguousarray(result).reshape(shape)
-    out[...] = result
+        out = np.empty(x.shape, dtype)
+    else:
+        _checks.output("out", out, x.shape, dtype)
+        in_place = _checks.apart(out, [x, upstream], "it may only be one of them itself")
+    flags, (x, _, _, upstream) = _checks.by_bits(x, None, None, upstream)
+    places = [x, upstream, out.view(np.uint16) if flags & BITS[0] else out]
+    if function != _SIGMOID:
+        places = [None if place is None else np.moveaxis(place, axis, -1) for place in places]
+    kernel(function, flags | PREPARED | (IN_PLACE if in_place else 0), *places)
     return out

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
-from ._checks import BFLOAT16_BITS, GRADIENT, HESSIAN, VALUE
+from ._checks import BITS, GRADIENT, HESSIAN, IN_PLACE, PREPARED, STATE, VALUE
+from .streaming import Accumulator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,34 @@ class _Loss:
     def __reduce__(self) -> Any:  # the options alone: what is packed differs between versions
         return _make, (type(self), {field.name: getattr(self, field.name) for field in fields(self)})
 
+    def accumulator(self) -> Accumulator:
+        """Sums of this loss over several calls: exact, and the same whatever the order.
+
+        Returns
+        -------
+        Accumulator
+            Of nothing yet; with the methods `update` and `merge`, and `value`, `weight` and `count`.
+
+        Raises
+        ------
+        ValueError
+            The reduction is ``"none"``.
+
+        Examples
+        --------
+        >>> import cecore
+        >>> total = cecore.CrossEntropy().accumulator()
+        >>> total.update([[0.7, 0.2, 0.1]], [0])
+        >>> total.update([[0.25, 0.5, 0.25]], [2])
+        >>> total.value
+        0.8714846525293115
+        """
+        return Accumulator(self)
+
+    def _sums(self, x: Any, targets: Any, sample_weight: Any) -> tuple[int, float, int, int]:
+        """The exact sums of the losses, what is no number among them, and the sums of weights and of ones."""
+        return self._compute("sum", x, targets, sample_weight, 1.0, VALUE | STATE, None, None, None)  # type: ignore[no-any-return]
+
     def _compute(
         self, reduction: str, x: Any, targets: Any, sample_weight: Any, upstream: Any, wanted: int, *outs: Any
     ) -> Any:
@@ -80,10 +109,10 @@ class _Loss:
         bad: tuple[int, int] | None = None
         try:
             result = kernel(self._options, code, *given, wanted, *outs)
-            if result is None:  # an array is not plain
+            if result is None:  # what is not an array, or has its classes elsewhere, or unusual outputs
                 call = _checks.prepare(self._spec, reduction, *given)
-                _checks.outputs(self._spec, call, given, wanted, outs)
-                result = self._compute_prepared(kernel, code, call, wanted, outs)
+                in_place = _checks.outputs(self._spec, call, x, wanted, outs)
+                result = self._compute_prepared(kernel, code, call, wanted, outs, in_place)
         except _checks.BadBlock as found:
             bad = found.args
         if bad is not None:  # outside the handler: the user's error has no other behind it
@@ -91,35 +120,29 @@ class _Loss:
         return result
 
     def _compute_prepared(
-        self, kernel: Any, code: int, call: _checks.Call, wanted: int, outs: tuple[Any, ...]
-    ) -> tuple[Any, ...] | Any:
-        """The results in the arrays and the layout that the user wants, copied there if a kernel cannot write them."""
-        bits = BFLOAT16_BITS if call.x.dtype != call.dtype else 0
-        moved = self._rows and call.axis != call.x.ndim - 1
-        result = None
-        if not moved:
-            result = kernel(self._options_moved, code, *call[:4], wanted | bits, *(_by_bits(out, bits) for out in outs))
-        if result is None:
-            result = kernel(self._options_moved, code, *call[:4], wanted | bits, None, None, None)
-        parts = list(result) if isinstance(result, tuple) else [result]
-        kinds = [(kind, out) for kind, out in zip((VALUE, GRADIENT, HESSIAN), outs, strict=True) if wanted & kind]
-        for i, (kind, out) in enumerate(kinds):
-            if isinstance(parts[i], float):
+        self, kernel: Any, code: int, call: _checks.Call, wanted: int, outs: tuple[Any, ...], in_place: bool
+    ) -> Any:
+        """The results in the arrays and the layout that the user wants."""
+        flags, arrays = _checks.by_bits(*call[:4])
+        x = np.moveaxis(call.x, -1, call.axis) if self._rows else call.x
+        shapes = call.x.shape[:-1] if self._rows else x.shape, x.shape, x.shape
+        results: list[Any] = []
+        places: list[Any] = []
+        for kind, shape, out in zip((VALUE, GRADIENT, HESSIAN), shapes, outs, strict=True):
+            if not wanted & kind or (kind == VALUE and code != _checks.REDUCTIONS["none"]):
+                places.append(None)
                 continue
-            part = parts[i].view(call.dtype) if bits else parts[i]
-            part = np.moveaxis(part, -1, call.axis) if moved and kind != VALUE else part
-            if out is None:
-                parts[i] = np.ascontiguousarray(part).reshape(part.shape)  # 0 dimensions stay 0
-            else:
-                if not np.may_share_memory(part, out):
-                    out[...] = part
-                parts[i] = out
-        return tuple(parts) if isinstance(result, tuple) else parts[0]
-
-
-def _by_bits(out: Any, bits: int) -> Any:
-    """An output for results that a kernel gives by their bits."""
-    return out.view(np.uint16) if bits and out is not None and out.flags.c_contiguous else out
+            out = np.empty(shape, call.dtype) if out is None else out
+            results.append(out)
+            place = out.view(np.uint16) if flags & BITS[0] else out
+            places.append(np.moveaxis(place, call.axis, -1) if self._rows and kind != VALUE else place)
+        wanted |= flags | PREPARED | (IN_PLACE if in_place else 0)
+        result = kernel(self._options_moved, code, *arrays, wanted, *places)
+        if wanted & STATE:
+            return result
+        if len(results) < (wanted & VALUE) + bool(wanted & GRADIENT) + bool(wanted & HESSIAN):
+            results.insert(0, result[0] if results else result)
+        return tuple(results) if len(results) > 1 else results[0]
 
 
 def _packed_weights(weights: float | tuple[float, ...]) -> dict[str, Any]:

@@ -52,6 +52,16 @@ cdef inline void accumulator_add(Accumulator *sum, double x) noexcept nogil:
         accumulator_carry(sum)
 
 
+cdef inline void accumulator_merge(Accumulator *sum, Accumulator *other) noexcept nogil:
+    cdef int i
+    accumulator_carry(sum)
+    accumulator_carry(other)
+    for i in range(LIMBS):
+        sum.limb[i] += other.limb[i]
+    sum.special += other.special
+    sum.pending = 1
+
+
 cdef inline double accumulator_round(Accumulator *sum) noexcept nogil:
     # The sum, rounded to nearest even: 64 bits from the highest one down, and a tail that only breaks ties.
     cdef int top = LIMBS - 1

@@ -1,4 +1,6 @@
-# Numbers between arrays of any real type and blocks of the computing type.
+# Numbers between arrays of any real type and layout and blocks of the computing type.
+
+ctypedef long double longdouble
 
 ctypedef fused source:
     cnp.npy_bool
@@ -13,6 +15,7 @@ ctypedef fused source:
     unsigned long long
     float
     double
+    longdouble
 
 cdef extern from "numpy/arrayobject.h":
     const int NPY_HALF  # which NumPy's own declarations leave out
@@ -25,10 +28,21 @@ cdef enum:
     IGNORED = -2
     NOT_ONE_HOT = -3
 
+cdef enum:
+    MAX_DIMS = 64  # of NumPy
+
+cdef struct Layout:  # how flat indices (in C order) become addresses
+    int ndim  # as few as do
+    Py_ssize_t shape[MAX_DIMS]
+    Py_ssize_t strides[MAX_DIMS]  # in bytes
+
 cdef struct Array:
-    const char *data
+    char *data
     int type  # NumPy's type number, or BFLOAT16
+    int size  # of a number, in bytes
     bint narrow  # round to float on the way to a double
+    bint swapped  # of the other byte order
+    const Layout *layout  # NULL: plain, which is C-contiguous, aligned and of native byte order
 
 
 cdef inline void convert(const source *data, real *out, Py_ssize_t n) noexcept nogil:
@@ -56,55 +70,188 @@ cdef void convert_half(
 
 
 cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
+    if array.narrow or array.layout != NULL:
+        return False
     if real is double:
-        return array.type == cnp.NPY_DOUBLE and not array.narrow
+        return array.type == cnp.NPY_DOUBLE
     else:
         return array.type == cnp.NPY_FLOAT
+
+
+cdef inline void move_each(
+    char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if back:
+            memcpy(place + i * stride, block + i * size, size)
+        else:
+            memcpy(block + i * size, place + i * stride, size)
+
+
+cdef inline void move_either(
+    char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
+) noexcept nogil:
+    if size == 8:
+        move_each(place, stride, block, 8, n, back)
+    elif size == 4:
+        move_each(place, stride, block, 4, n, back)
+    elif size == 2:
+        move_each(place, stride, block, 2, n, back)
+    elif size == 1:
+        move_each(place, stride, block, 1, n, back)
+    else:
+        move_each(place, stride, block, size, n, back)
+
+
+cdef void move(
+    char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
+) noexcept nogil:
+    # n numbers at any address and stride to a block, or back
+    if back and stride == size:
+        memcpy(place, block, n * size)
+    elif back:
+        move_either(place, stride, block, size, n, True)
+    elif stride == size:
+        memcpy(block, place, n * size)
+    else:
+        move_either(place, stride, block, size, n, False)
+
+
+cdef void walk(
+    const Array *array, Py_ssize_t start, bint column, Py_ssize_t n, char *block, bint back
+) noexcept nogil:
+    # The numbers from a flat index on, or of one class in some rows (column), to a block, or back
+    cdef const Layout *layout = array.layout
+    cdef Py_ssize_t index[MAX_DIMS]
+    cdef char *place = array.data
+    cdef int last = layout.ndim - 1
+    cdef int d
+    cdef Py_ssize_t count
+    if column:
+        place += start % layout.shape[last] * layout.strides[last]
+        start //= layout.shape[last]
+        last -= 1
+    for d in range(last, -1, -1):
+        index[d] = start % layout.shape[d] if d > 0 else start
+        start //= layout.shape[d]
+        place += index[d] * layout.strides[d]
+    while n > 0:
+        count = min(n, layout.shape[last] - index[last])
+        move(place, layout.strides[last], block, array.size, count, back)
+        block += count * array.size
+        n -= count
+        place += count * layout.strides[last]
+        index[last] += count
+        d = last
+        while d > 0 and index[d] == layout.shape[d]:
+            place += layout.strides[d - 1] - layout.shape[d] * layout.strides[d]
+            index[d] = 0
+            d -= 1
+            index[d] += 1
+
+
+cdef inline void swap_each(char *block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
+    cdef char byte
+    cdef Py_ssize_t i, j
+    for i in range(n):
+        for j in range(size // 2):
+            byte = block[i * size + j]
+            block[i * size + j] = block[i * size + size - 1 - j]
+            block[i * size + size - 1 - j] = byte
+
+
+cdef void swap_bytes(char *block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
+    if size == 8:
+        swap_each(block, 8, n)
+    elif size == 4:
+        swap_each(block, 4, n)
+    else:
+        swap_each(block, size, n)
+
+
+cdef void turn(
+    const Array *array, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, char *panel, bint back
+) noexcept nogil:
+    # Whole rows whose classes lie apart to a plain panel, class by class, or back
+    cdef longdouble room[BLOCK]
+    cdef char *block = <char *>&room[0]
+    cdef Py_ssize_t size = array.size
+    cdef Py_ssize_t k
+    for k in range(classes):
+        if back:
+            move(panel + k * size, classes * size, block, size, rows, False)
+            if array.swapped:
+                swap_bytes(block, size, rows)
+            walk(array, first * classes + k, True, rows, block, True)
+        else:
+            walk(array, first * classes + k, True, rows, block, False)
+            if array.swapped:
+                swap_bytes(block, size, rows)
+            move(panel + k * size, classes * size, block, size, rows, True)
+
+
+cdef char *fetch(const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssize_t n, char *room) noexcept nogil:
+    # At most BLOCK numbers as they are, one after another; every one from start on (stride 1), or those of one class
+    if array.layout == NULL:
+        if stride == 1:
+            return array.data + start * array.size
+        move(array.data + start * array.size, stride * array.size, room, array.size, n, False)
+        return room
+    walk(array, start, stride != 1, n, room, False)
+    if array.swapped:
+        swap_bytes(room, array.size, n)
+    return room
+
+
+cdef void convert_from(int type, const char *data, Py_ssize_t n, real *out) noexcept nogil:
+    if type == cnp.NPY_DOUBLE:
+        convert(<const double *>data, out, n)
+    elif type == cnp.NPY_FLOAT:
+        convert(<const float *>data, out, n)
+    elif type == NPY_HALF or type == BFLOAT16:
+        convert_half(<const unsigned short *>data, type, out, n)
+    elif type == cnp.NPY_BOOL or type == cnp.NPY_UBYTE:
+        convert(<const cnp.npy_bool *>data, out, n)
+    elif type == cnp.NPY_BYTE:
+        convert(<const signed char *>data, out, n)
+    elif type == cnp.NPY_SHORT:
+        convert(<const short *>data, out, n)
+    elif type == cnp.NPY_USHORT:
+        convert(<const unsigned short *>data, out, n)
+    elif type == cnp.NPY_INT:
+        convert(<const int *>data, out, n)
+    elif type == cnp.NPY_UINT:
+        convert(<const unsigned int *>data, out, n)
+    elif type == cnp.NPY_LONG:
+        convert(<const long *>data, out, n)
+    elif type == cnp.NPY_ULONG:
+        convert(<const unsigned long *>data, out, n)
+    elif type == cnp.NPY_LONGLONG:
+        convert(<const long long *>data, out, n)
+    elif type == cnp.NPY_ULONGLONG:
+        convert(<const unsigned long long *>data, out, n)
+    else:
+        convert(<const longdouble *>data, out, n)
 
 
 cdef void load(
     const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssize_t n, real *out
 ) noexcept nogil:
-    # n numbers of a contiguous array, every stride-th from start
-    cdef Py_ssize_t i
-    cdef int type = array.type
-    cdef const char *data = array.data
-    if stride != 1:
-        if of_computing_type(array, <real>0):
-            pick(<const real *>data + start, stride, out, n)
-        else:
-            for i in range(n):  # rare, and not worth a loop for every type
-                load(array, start + i * stride, 1, 1, out + i)
+    # At most BLOCK numbers; the stride is 1, or the number of classes for those of one class
+    cdef longdouble room[BLOCK]  # for any type, aligned
+    cdef float narrow[BLOCK]
+    cdef char *data
+    if of_computing_type(array, <real>0) and stride != 1:
+        pick(<const real *>array.data + start, stride, out, n)
         return
-    if type == cnp.NPY_DOUBLE:
-        convert(<const double *>data + start, out, n)
-    elif type == cnp.NPY_FLOAT:
-        convert(<const float *>data + start, out, n)
-    elif type == NPY_HALF or type == BFLOAT16:
-        convert_half(<const unsigned short *>data + start, type, out, n)
-    elif type == cnp.NPY_BOOL or type == cnp.NPY_UBYTE:
-        convert(<const cnp.npy_bool *>data + start, out, n)
-    elif type == cnp.NPY_BYTE:
-        convert(<const signed char *>data + start, out, n)
-    elif type == cnp.NPY_SHORT:
-        convert(<const short *>data + start, out, n)
-    elif type == cnp.NPY_USHORT:
-        convert(<const unsigned short *>data + start, out, n)
-    elif type == cnp.NPY_INT:
-        convert(<const int *>data + start, out, n)
-    elif type == cnp.NPY_UINT:
-        convert(<const unsigned int *>data + start, out, n)
-    elif type == cnp.NPY_LONG:
-        convert(<const long *>data + start, out, n)
-    elif type == cnp.NPY_ULONG:
-        convert(<const unsigned long *>data + start, out, n)
-    elif type == cnp.NPY_LONGLONG:
-        convert(<const long long *>data + start, out, n)
-    else:
-        convert(<const unsigned long long *>data + start, out, n)
-    if array.narrow:
-        for i in range(n):
-            out[i] = <real><float>out[i]
+    data = fetch(array, start, stride, n, <char *>&room[0])
+    if real is double:
+        if array.narrow:
+            convert_from(array.type, data, n, &narrow[0])
+            convert(&narrow[0], out, n)
+            return
+    convert_from(array.type, data, n, out)
 
 
 cdef const real *block_of(
@@ -120,15 +267,13 @@ cdef const real *block_of(
     return scratch
 
 
-cdef void store(char *data, int type, Py_ssize_t start, Py_ssize_t n, const real *block) noexcept nogil:
-    cdef unsigned short *halves = <unsigned short *>data + start
+cdef void convert_to(int type, const real *block, Py_ssize_t n, char *data) noexcept nogil:
+    cdef unsigned short *halves = <unsigned short *>data
     cdef Py_ssize_t i
-    if data == NULL:
-        return
     if type == cnp.NPY_DOUBLE:
-        convert(block, <double *>data + start, n)
+        convert(block, <double *>data, n)
     elif type == cnp.NPY_FLOAT:
-        convert(block, <float *>data + start, n)
+        convert(block, <float *>data, n)
     elif type == NPY_HALF:
         for i in range(n):
             halves[i] = cecore_to_half(<float>block[i])
@@ -137,11 +282,51 @@ cdef void store(char *data, int type, Py_ssize_t start, Py_ssize_t n, const real
             halves[i] = cecore_to_bfloat16(<float>block[i])
 
 
+cdef void store_apart(
+    const Array *array, Py_ssize_t start, bint column, Py_ssize_t n, const real *block
+) noexcept nogil:
+    # To an array that is not plain; any number of elements, or at most BLOCK of one class
+    cdef double room[BLOCK]
+    cdef Py_ssize_t piece, first, count
+    for piece in range(blocks(n)):
+        first = piece * BLOCK
+        count = min(n - first, <Py_ssize_t>BLOCK)
+        convert_to(array.type, block + first, count, <char *>&room[0])
+        if array.swapped:
+            swap_bytes(<char *>&room[0], array.size, count)
+        walk(array, start + first, column, count, <char *>&room[0], True)
+
+
+cdef void store(const Array *array, Py_ssize_t start, Py_ssize_t n, const real *block) noexcept nogil:
+    # To a result, if it is wanted
+    if array.data == NULL:
+        return
+    if array.layout == NULL:
+        convert_to(array.type, block, n, array.data + start * array.size)
+    else:
+        store_apart(array, start, False, n, block)
+
+
+cdef void store_zeros(const Array *array, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef double zeros[BLOCK]
+    cdef Py_ssize_t piece
+    if array.data == NULL:
+        return
+    if array.layout == NULL:
+        memset(array.data + start * array.size, 0, n * array.size)
+        return
+    memset(zeros, 0, sizeof(zeros))
+    for piece in range(blocks(n)):
+        store_apart(array, start + piece * BLOCK, False, min(n - piece * BLOCK, <Py_ssize_t>BLOCK), &zeros[0])
+
+
 cdef void load_labels(
     const Array *array, const Options *options, Py_ssize_t start, Py_ssize_t n, int64_t *out
 ) noexcept nogil:
     # Labels >= 0, IGNORED, or INVALID: what is negative, not a whole number, or beyond 64 bits
+    cdef longdouble room[BLOCK]
     cdef double number[BLOCK]
+    cdef const char *data = fetch(array, start, 1, n, <char *>&room[0])
     cdef bint ignores = options.ignores == SIGNED
     cdef double ignored_number = <double>options.ignore_index
     cdef bint negative_ignored
@@ -149,7 +334,7 @@ cdef void load_labels(
     cdef int type = array.type
     if type == cnp.NPY_LONG or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG:
         if sizeof(long) == 8 or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONGLONG:
-            memcpy(out, array.data + 8 * start, 8 * n)
+            memcpy(out, data, 8 * n)
             # the upper half of the unsigned numbers arrives as negative ones
             negative_ignored = options.ignores == (
                 UNSIGNED if type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG else SIGNED
@@ -160,7 +345,10 @@ cdef void load_labels(
                 elif out[i] < 0:
                     out[i] = INVALID
             return
-    load(array, start, 1, n, number)
+    convert_from(type, data, n, number)
+    if type == cnp.NPY_LONGDOUBLE:
+        for i in range(n):  # not a whole number that has become one
+            number[i] = number[i] if number[i] == (<const longdouble *>data)[i] else NAN
     # as a number, if it is one exactly
     if options.ignores == UNSIGNED:
         ignored_number = <double><uint64_t>options.ignore_index

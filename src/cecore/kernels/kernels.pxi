@@ -11,12 +11,18 @@
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
 # its arms would be a branch), and constants come from local variables.
 
+import os
+import sys
+from _thread import start_new_thread
+
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, fabs, ldexp
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from cecore._checks import BadBlock
+from cecore._threads import thread_count
 
 cnp.import_array()
 
@@ -67,6 +73,9 @@ cdef enum:
     SUM_LANES = 16  # of a block's sum
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
     FEW = 32  # classes: rows of more are computed one at a time
+    LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
+    LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
+    LEAST_ROWS = 32
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
 
 cdef enum:
@@ -79,6 +88,12 @@ cdef enum:
     GRADIENT = 2
     HESSIAN = 4
     BFLOAT16_BITS = 8  # the predictions, and so the results, are those of bfloat16
+    TARGETS_BITS = 16  # so are the targets, the weights, upstream
+    WEIGHTS_BITS = 32
+    UPSTREAM_BITS = 64
+    PREPARED = 128  # arrays of any layout, which overlap as they may
+    IN_PLACE = 256  # an output of a prepared call is x itself
+    STATE = 512  # the exact sums instead of a value
 
 cdef enum:
     SIGNED = 1  # an index to ignore, as a signed number of 64 bits
@@ -88,6 +103,11 @@ cdef enum:
     BAD = 0  # something outside its domain
     HARD = 1  # every target 0 or 1
     SOFT = 2
+
+cdef enum:  # what a pass computes
+    DIVISOR = 0
+    LOSS = 1
+    FUNCTION = 2
 
 cdef enum:
     NOT_ACTIVATION = 0
@@ -130,7 +150,11 @@ cdef struct Job:
     Options options
     const double *class_weights  # pos_weight for elements; NULL: all 1
     Py_ssize_t n  # elements or rows
+    Py_ssize_t block  # how many of them make a block: BLOCK at most
     Py_ssize_t classes  # of a row
+    Py_ssize_t cost  # of an element or a row: the numbers that are read or written
+    bint rows
+    int threads
     Array x
     Array targets
     bint labels  # targets are class labels
@@ -138,11 +162,10 @@ cdef struct Job:
     Array weights  # data NULL: all 1
     double weight_scale  # a power of two that cancels in the mean
     Array upstream  # data NULL: none
-    Py_ssize_t size  # of x's numbers, in bytes
     bint in_place  # an output is x itself
-    char *value  # outputs of x's type, or NULL
-    char *gradient
-    char *hessian
+    Array value  # outputs; data NULL: not wanted
+    Array gradient
+    Array hessian
     double scale  # of the gradient: upstream / divisor = scale + scale_low
     double scale_low
     Clip clip  # in the computing type
@@ -204,17 +227,17 @@ cdef int element_block(
             else:
                 soft_value(p, t, <const real *>NULL, w, &job.clip, &terms[0])
             accumulator_add(&job.sum, lane_sum(&terms[0]))
-    if job.value != NULL:
+    if job.value.data != NULL:
         if state == HARD:
             hard_value(p, t, w, &job.clip, value)
         else:
             soft_value(p, t, <const real *>NULL, w, &job.clip, value)
-    if job.gradient != NULL:
+    if job.gradient.data != NULL:
         if state == HARD:
             hard_gradient(p, t, mask, factors, &job.clip, gradient)
         else:
             soft_gradient(p, t, w, factors, &job.clip, gradient)
-    if job.hessian != NULL:
+    if job.hessian.data != NULL:
         hessian_block(p, t, <const real *>NULL, w, &job.clip, hessian)
     return state
 
@@ -227,6 +250,7 @@ cdef int logit_block(
     cdef real terms[BLOCK]
     cdef const real *none = NULL
     cdef bint weighted = job.weights.data != NULL
+    cdef bint with_gradient = job.gradient.data != NULL
     cdef bint summed = False
     cdef int state = inspect(t, t, w if weighted else none)
     if state == BAD:
@@ -234,17 +258,17 @@ cdef int logit_block(
     if job.wanted_sum:
         summed = state == HARD and n == BLOCK and (not weighted or all_ones(w, n))
         if summed:
-            accumulator_add(&job.sum, hard_logit_sum(z, t, factors, gradient if job.gradient != NULL else <real *>NULL))
+            accumulator_add(&job.sum, hard_logit_sum(z, t, factors, gradient if with_gradient else <real *>NULL))
         else:
             logit_value(z, t, none, w, &terms[0])
             accumulator_add(&job.sum, lane_sum(&terms[0]))
-    if job.value != NULL:
+    if job.value.data != NULL:
         logit_value(z, t, none, w, value)
-    if job.gradient != NULL and job.hessian != NULL:
+    if job.gradient.data != NULL and job.hessian.data != NULL:
         logit_derivatives(z, t, w, factors, gradient, hessian)
-    elif job.gradient != NULL and not summed:
+    elif job.gradient.data != NULL and not summed:
         logit_gradient(z, t, w, factors, gradient)
-    elif job.hessian != NULL:
+    elif job.hessian.data != NULL:
         logit_hessian(z, t, none, w, hessian)
     return SOFT
 
@@ -285,11 +309,11 @@ cdef int weighted_block(
     if not job.options.logits:
         if inspect(x, x, &w[0]) == BAD:
             return BAD
-        if job.value != NULL or job.wanted_sum:
+        if job.value.data != NULL or job.wanted_sum:
             soft_value(x, &one[0], &zero[0], &w[0], &job.wide_clip, value)
-        if job.gradient != NULL:
+        if job.gradient.data != NULL:
             weighted_gradient(x, &one[0], &zero[0], &w[0], &factors[0], &job.wide_clip, gradient)
-        if job.hessian != NULL:
+        if job.hessian.data != NULL:
             hessian_block(x, &one[0], &zero[0], &w[0], &job.wide_clip, hessian)
     elif job.options.gamma != 0:
         logit_focal(x, &one[0], &zero[0], job.options.gamma, value, gradient, hessian)
@@ -298,11 +322,11 @@ cdef int weighted_block(
             gradient[i] = 0 if w[i] == 0 else factors[i] * gradient[i]
             hessian[i] = 0 if w[i] == 0 else w[i] * hessian[i]
     else:
-        if job.value != NULL or job.wanted_sum:
+        if job.value.data != NULL or job.wanted_sum:
             logit_value(x, &one[0], &zero[0], &w[0], value)
-        if job.gradient != NULL:
+        if job.gradient.data != NULL:
             logit_weighted_gradient(x, &one[0], &zero[0], &w[0], &factors[0], gradient)
-        if job.hessian != NULL:
+        if job.hessian.data != NULL:
             logit_hessian(x, &one[0], &zero[0], &w[0], hessian)
     if job.wanted_sum:
         accumulator_add(&job.sum, lane_sum(value))
@@ -328,7 +352,7 @@ cdef const real *weight_block(
             for i in range(BLOCK):
                 scratch[i] = w[i] * <real>job.weight_scale
             w = scratch
-    elif fresh or start == 0 or n != BLOCK:
+    elif fresh or n != BLOCK:
         for i in range(BLOCK):
             scratch[i] = unit if i < n else 0
     if job.upstream.data != NULL:
@@ -342,22 +366,22 @@ cdef const real *weight_block(
         for i in range(BLOCK):
             factor = <real>cecore_product(w[i], wide_scale, scale_low)
             factors[i] = 0 if w[i] == 0 else factor
-    elif fresh or start == 0 or n != BLOCK:
+    elif fresh or n != BLOCK:
         for i in range(BLOCK):
             factors[i] = w[i] * scale
     return w
 
 
 cdef inline real *destination(
-    char *data, const Job *job, Py_ssize_t start, Py_ssize_t n, real *scratch
+    const Array *out, const Job *job, Py_ssize_t start, Py_ssize_t n, real *scratch
 ) noexcept nogil:
     # Where a block of results is computed: in its place, unless it is partial, of another type, or still to be read.
-    if data == NULL or n != BLOCK or job.in_place or sizeof(real) != job.size:
+    if out.data == NULL or n != BLOCK or job.in_place or not of_computing_type(out, <real>0):
         return scratch
-    return <real *>data + start
+    return <real *>out.data + start
 
 
-cdef void run_weighted_elements(Job *job, real unused) noexcept nogil:
+cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef double x_scratch[BLOCK]
     cdef double t_scratch[BLOCK]
     cdef real w_scratch[BLOCK]
@@ -370,22 +394,22 @@ cdef void run_weighted_elements(Job *job, real unused) noexcept nogil:
     cdef const double *x
     cdef const double *t
     cdef Py_ssize_t block, start, n
-    for block in range(blocks(job.n)):
+    for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         x = block_of(&job.x, start, n, x_scratch, <double>1)
         t = block_of(&job.targets, start, n, t_scratch, <double>1)
-        convert(weight_block(job, start, n, False, w_scratch, factors), wide_w, BLOCK)
+        convert(weight_block(job, start, n, block == first, w_scratch, factors), wide_w, BLOCK)
         convert(&factors[0], wide_factors, BLOCK)
         if weighted_block(job, start, n, x, t, wide_w, wide_factors, value, gradient, hessian) == BAD:
             job.bad = start
             return
-        store(job.value, job.x.type, start, n, &value[0])
-        store(job.gradient, job.x.type, start, n, &gradient[0])
-        store(job.hessian, job.x.type, start, n, &hessian[0])
+        store(&job.value, start, n, &value[0])
+        store(&job.gradient, start, n, &gradient[0])
+        store(&job.hessian, start, n, &hessian[0])
 
 
-cdef void run_elements(Job *job, real unused) noexcept nogil:
+cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef real p_scratch[BLOCK]
     cdef real t_scratch[BLOCK]
     cdef real w_scratch[BLOCK]
@@ -401,15 +425,15 @@ cdef void run_elements(Job *job, real unused) noexcept nogil:
     cdef real *hessian_place
     cdef Py_ssize_t block, start, n
     cdef int state
-    for block in range(blocks(job.n)):
+    for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         p = block_of(&job.x, start, n, p_scratch, <real>1)
         t = block_of(&job.targets, start, n, t_scratch, <real>1)
-        w = weight_block(job, start, n, False, w_scratch, factors)
-        value_place = destination(job.value, job, start, n, &value[0])
-        gradient_place = destination(job.gradient, job, start, n, &gradient[0])
-        hessian_place = destination(job.hessian, job, start, n, &hessian[0])
+        w = weight_block(job, start, n, block == first, w_scratch, factors)
+        value_place = destination(&job.value, job, start, n, &value[0])
+        gradient_place = destination(&job.gradient, job, start, n, &gradient[0])
+        hessian_place = destination(&job.hessian, job, start, n, &hessian[0])
         if job.options.logits:
             state = logit_block(job, n, p, t, w, &factors[0], value_place, gradient_place, hessian_place)
         else:
@@ -419,36 +443,55 @@ cdef void run_elements(Job *job, real unused) noexcept nogil:
         if state == BAD:
             job.bad = start
             return
-        if n != BLOCK or job.in_place or sizeof(real) != job.size:
-            store(job.value, job.x.type, start, n, &value[0])
-            store(job.gradient, job.x.type, start, n, &gradient[0])
-            store(job.hessian, job.x.type, start, n, &hessian[0])
+        if value_place == &value[0]:
+            store(&job.value, start, n, value_place)
+        if gradient_place == &gradient[0]:
+            store(&job.gradient, start, n, gradient_place)
+        if hessian_place == &hessian[0]:
+            store(&job.hessian, start, n, hessian_place)
+
+
+cdef void sigmoid_block(const real *x, real *out) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        if real is double:
+            out[i] = cecore_sigmoid(x[i])
+        else:
+            out[i] = cecore_sigmoidf(x[i])
+
+
+cdef void run_sigmoid(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    cdef real scratch[BLOCK]
+    cdef real out[BLOCK]
+    cdef real *place
+    cdef Py_ssize_t block, start, n
+    for block in range(first, last):
+        start = block * BLOCK
+        n = min(job.n - start, <Py_ssize_t>BLOCK)
+        place = destination(&job.gradient, job, start, n, &out[0])
+        sigmoid_block(block_of(&job.x, start, n, scratch, <real>0), place)
+        if place == &out[0]:
+            store(&job.gradient, start, n, place)
 
 
 include "rows.pxi"
 
 
-# ---------------------------------------------------------------- entry points
+# ---------------------------------------------------------------- passes
 
-cdef double divisor_of(const Job *job, bint rows, double *lost, real unused) noexcept nogil:
-    # What the mean divides by: an exact sum, as its rounded value and what that lost. What is outside its domain is
-    # found later, by the blocks.
-    cdef Accumulator sum
+cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # What the mean divides by, added up; what is outside its domain is found by the blocks
     cdef int64_t labels[BLOCK]
     cdef real scratch[BLOCK]
     cdef real factors[BLOCK]
     cdef double own[BLOCK]
-    cdef double divisor
     cdef const real *w
     cdef bint by_count = job.options.by_count
-    cdef bint weighted = rows and job.class_weights != NULL and not by_count
+    cdef bint weighted = job.rows and job.class_weights != NULL and not by_count
     cdef Py_ssize_t block, start, n, i
-    if (by_count or job.weights.data == NULL) and not weighted and not job.options.ignores:
-        return <double>job.n
-    accumulator_clear(&sum)
-    for block in range(blocks(job.n)):
-        start = block * BLOCK
-        n = min(job.n - start, <Py_ssize_t>BLOCK)
+    for block in range(first, last):
+        start = block * job.block
+        n = min(job.n - start, job.block)
         w = weight_block(job, start, n, True, scratch, factors)
         for i in range(BLOCK):
             own[i] = w[i]
@@ -460,31 +503,219 @@ cdef double divisor_of(const Job *job, bint rows, double *lost, real unused) noe
                     own[i] = 0
                 elif weighted and own[i] != 0 and labels[i] < job.classes and labels[i] != INVALID:
                     own[i] *= target_weight(job, start + i, labels[i])
-        accumulator_add(&sum, lane_sum(&own[0]))
-    divisor = accumulator_round(&sum)
-    lost[0] = accumulator_lost(&sum, divisor)
+        accumulator_add(&job.sum, lane_sum(&own[0]))
+
+
+cdef void run_loss(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    if job.rows:
+        run_rows(job, first, last, unused)
+    elif job.class_weights != NULL or job.options.smoothing != 0 or job.options.gamma != 0:
+        run_weighted_elements(job, first, last, unused)
+    else:
+        run_elements(job, first, last, unused)
+    take_logarithms(&job.pending, &job.sum)
+
+
+cdef void run_function(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    cdef Py_ssize_t start = first * job.block
+    cdef Py_ssize_t stop = min(last * job.block, job.n)
+    if job.activation == SIGMOID:
+        run_sigmoid(job, first, last, unused)
+    elif job.activation == SOFTMAX_BACKWARD:
+        run_softmax_backward(job, start, stop)
+    else:
+        run_activation(job, start, stop, unused)
+
+
+cdef bint lies_apart(const Array *array) noexcept nogil:
+    # whether the classes of a row do
+    if array.data == NULL or array.layout == NULL:
+        return False
+    return array.layout.strides[array.layout.ndim - 1] != array.size
+
+
+cdef void set_panel(Array *array, char *panel, Py_ssize_t first_number) noexcept nogil:
+    # A plain array whose numbers from a flat index on are those of the panel
+    array.data = <char *>(<uintptr_t>panel - <uintptr_t>(first_number * array.size))
+    array.layout = NULL
+    array.swapped = False
+
+
+cdef void run_panels(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # Rows of many classes that lie apart, a block at a time side by side: a cache line holds numbers of many rows
+    cdef Job part = job[0]
+    cdef const Array *wholes[4]
+    cdef Array *parts[4]
+    cdef char *panels[4]
+    cdef bint fine = True
+    cdef Py_ssize_t block, start, n, i
+    wholes[:] = [&job.x, &job.targets, &job.gradient, &job.hessian]
+    parts[:] = [&part.x, &part.targets, &part.gradient, &part.hessian]
+    for i in range(4):
+        panels[i] = NULL
+        if (i != 1 or not job.labels) and lies_apart(wholes[i]):
+            panels[i] = <char *>malloc(job.block * job.classes * wholes[i].size)
+            fine = fine and panels[i] != NULL
+    for block in range(first, last):
+        start = block * job.block
+        n = min(job.n - start, job.block)
+        for i in range(4):
+            if fine and panels[i] != NULL:
+                if i < 2:
+                    turn(wholes[i], start, n, job.classes, panels[i], False)
+                set_panel(parts[i], panels[i], start * job.classes)
+        run_within(&part, kind, block, block + 1, unused)
+        if part.bad >= 0:
+            break
+        for i in range(2, 4):
+            if fine and panels[i] != NULL:
+                turn(wholes[i], start, n, job.classes, panels[i], True)
+    job.sum = part.sum
+    job.bad = part.bad
+    for i in range(4):
+        free(panels[i])
+
+
+cdef void run_kind(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    if (
+        kind != DIVISOR and FEW < job.classes <= LONG_BLOCK // 8 and lies_apart(&job.x)
+        and (job.options.logits or job.activation != NOT_ACTIVATION)
+    ):
+        run_panels(job, kind, first, last, unused)
+    else:
+        run_within(job, kind, first, last, unused)
+
+
+cdef void run_within(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    if kind == DIVISOR:
+        run_divisor(job, first, last, unused)
+    elif kind == LOSS:
+        run_loss(job, first, last, unused)
+    else:
+        run_function(job, first, last, unused)
+
+
+cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    if in_float:
+        run_kind(job, kind, first, last, <float>0)
+    else:
+        run_kind(job, kind, first, last, <double>0)
+
+
+cdef void clear_results(Job *job) noexcept nogil:
+    accumulator_clear(&job.sum)
+    job.pending.blocks = 0
+    job.bad = -1
+
+
+include "pool.pxi"
+
+
+cdef double divisor_of(Job *job, bint in_float, double *lost) noexcept nogil:
+    # As its rounded value and what that lost; the sum stays in the job
+    cdef double divisor
+    if trivial_divisor(job):
+        return <double>job.n
+    run_pass(job, DIVISOR, in_float)
+    divisor = accumulator_round(&job.sum)
+    lost[0] = accumulator_lost(&job.sum, divisor)
     return divisor
 
 
-cdef bint is_plain(object array) noexcept:
-    return cnp.PyArray_CheckExact(array) and cnp.PyArray_ISCARRAY_RO(array)
-
-
-cdef bint is_computing(object array, bint bits) noexcept:
-    # what predictions may be
-    cdef int type
-    if not is_plain(array):
+cdef inline bint trivial_divisor(const Job *job) noexcept nogil:
+    # Whether the mean divides by the number of elements or rows
+    if job.options.ignores or (job.rows and job.class_weights != NULL and not job.options.by_count):
         return False
-    type = cnp.PyArray_TYPE(array)
-    if bits:
-        return type == cnp.NPY_USHORT
-    return type == cnp.NPY_DOUBLE or type == cnp.NPY_FLOAT or type == NPY_HALF
+    return job.options.by_count or job.weights.data == NULL
 
 
-cdef bint is_real(object array) noexcept:
-    return is_plain(array) and (  # bool and the integers come before the floats
-        cnp.PyArray_TYPE(array) <= cnp.NPY_DOUBLE or cnp.PyArray_TYPE(array) == NPY_HALF
-    )
+cdef double run_checked(Job *job, int reduction, int wanted, double upstream) noexcept nogil:
+    # Everything between entering and leaving the floating-point mode; the reduced loss, if it is wanted.
+    cdef double divisor = 1
+    cdef double lost = 0
+    cdef double total = 0
+    cdef double total_low = 0
+    cdef bint nothing = False  # to average
+    cdef bint in_float = in_halves(job.x.type)
+    cdef uint64_t saved = cecore_enter()
+    cdef char *value = job.value.data
+    cdef char *gradient = job.gradient.data
+    cdef char *hessian = job.hessian.data
+    job.weight_scale = 1
+    job.scale = upstream
+    job.scale_low = 0
+    job.targets.narrow = in_float and not job.labels
+    job.weights.narrow = job.upstream.narrow = in_float
+    if reduction == MEAN:
+        divisor = divisor_of(job, in_float, &lost)
+        if not 1e-200 < divisor < 1e200 and not job.options.by_count and job.n > 0:
+            # weights and class weights of any size cancel
+            job.weight_scale = ldexp(1, -600 if divisor > 1 else 600)
+            divisor = divisor_of(job, False, &lost)
+            in_float = False
+        nothing = divisor == 0
+        if not nothing:
+            job.scale = cecore_quotient(upstream, divisor, lost, &job.scale_low)
+    if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
+        in_float = False
+    if job.rows and job.class_weights != NULL and not job.options.logits:
+        in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
+    make_clip(&job.wide_clip, job.options.eps, job.options.zero_outside, <double>0)
+    job.clip = job.wide_clip
+    if in_float:
+        make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
+    job.bad = -1
+    job.wanted_sum = False
+    if job.in_place or nothing:  # a pass that only checks
+        job.value.data = job.gradient.data = job.hessian.data = NULL
+        run_pass(job, LOSS, in_float)
+        job.value.data = value
+        job.gradient.data = gradient
+        job.hessian.data = hessian
+    if nothing:
+        total = NAN
+        if job.bad < 0:
+            store_zeros(&job.gradient, 0, job.n * job.classes)
+    elif job.bad < 0:
+        job.wanted_sum = wanted & VALUE and reduction != NONE
+        run_pass(job, LOSS, in_float)
+        if job.wanted_sum and job.bad < 0:
+            total = accumulator_round(&job.sum)
+            if reduction == MEAN:
+                total = cecore_quotient(total, divisor, lost, &total_low) + total_low
+    cecore_leave(saved)
+    return total
+
+
+def quotient(double total, double divisor, double lost):
+    """A sum by what the mean divides by, as in the losses."""
+    cdef uint64_t saved = cecore_enter()
+    cdef double low
+    cdef double result = cecore_quotient(total, divisor, lost, &low)
+    result += low
+    cecore_leave(saved)
+    return result
+
+
+cdef void run_activations(Job *job) noexcept nogil:
+    cdef uint64_t saved = cecore_enter()
+    run_pass(job, FUNCTION, in_halves(job.x.type))
+    cecore_leave(saved)
+
+
+# ---------------------------------------------------------------- entry points
+
+cdef bint in_halves(int type) noexcept nogil:
+    # whether predictions of a type are computed in float
+    return type == cnp.NPY_FLOAT or type == NPY_HALF or type == BFLOAT16
+
+
+cdef bint is_real(object array, bint any_layout) noexcept:
+    cdef int type
+    if not cnp.PyArray_CheckExact(array):
+        return False
+    type = cnp.PyArray_TYPE(array)  # bool and the integers come before the floats
+    return (type <= cnp.NPY_LONGDOUBLE or type == NPY_HALF) and (any_layout or cnp.PyArray_ISCARRAY_RO(array))
 
 
 cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
@@ -498,6 +729,7 @@ cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
 
 
 cdef bint overlap(object a, object b) noexcept:
+    # of plain arrays
     if a is None or b is None:
         return False
     cdef char *start = cnp.PyArray_BYTES(a)
@@ -510,37 +742,86 @@ cdef bint same(object a, object b) noexcept:
 
 
 cdef bint is_output(object out, object x, object targets, object weights, object upstream,
-                    int ndim, const cnp.npy_intp *shape) noexcept:
-    # None, or a plain writeable array of x's type that overlaps nothing but x, and x only as a whole
+                    int type, int ndim, const cnp.npy_intp *shape) noexcept:
+    # None, or a plain writeable array of the results' type that overlaps nothing but x, and x only as a whole
     if out is None:
         return True
     if not (
         cnp.PyArray_CheckExact(out) and cnp.PyArray_ISCARRAY(out)
-        and cnp.PyArray_TYPE(out) == cnp.PyArray_TYPE(x) and has_shape(out, ndim, shape)
+        and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape)
     ):
         return False
-    if overlap(out, x) and not (same(out, x) and ndim == cnp.PyArray_NDIM(x)):
+    if overlap(out, x) and not (same(out, x) and ndim == cnp.PyArray_NDIM(x) and cnp.PyArray_TYPE(x) == type):
         return False
     return not (overlap(out, targets) or overlap(out, weights) or overlap(out, upstream))
 
 
-cdef void set_array(Array *array, object source_array) noexcept:
-    array.data = NULL if source_array is None else cnp.PyArray_BYTES(source_array)
-    array.type = cnp.NPY_DOUBLE if source_array is None else cnp.PyArray_TYPE(source_array)
+cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
+    # The fewest dimensions with the same order; that of the classes stays apart
+    cdef int ndim = cnp.PyArray_NDIM(array)
+    cdef int i, last
+    cdef Py_ssize_t size, stride
+    cdef bint apart
+    layout.ndim = 0
+    for i in range(ndim):
+        size = cnp.PyArray_DIM(array, i)
+        stride = cnp.PyArray_STRIDE(array, i)
+        apart = rows and i == ndim - 1
+        last = layout.ndim - 1
+        if apart and last < 0:  # one row
+            layout.shape[0] = 1
+            layout.strides[0] = 0
+            layout.ndim = 1
+        if size == 1 and not apart:
+            continue
+        if last >= 0 and not apart and layout.strides[last] == size * stride:
+            layout.shape[last] *= size
+            layout.strides[last] = stride
+            continue
+        layout.shape[layout.ndim] = size
+        layout.strides[layout.ndim] = stride
+        layout.ndim += 1
+    if layout.ndim == 0:
+        layout.shape[0] = 1
+        layout.strides[0] = 0
+        layout.ndim = 1
+
+
+cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *layout) noexcept:
     array.narrow = False
+    array.layout = NULL
+    if given is None:
+        array.data = NULL
+        array.type = cnp.NPY_DOUBLE
+        return
+    array.data = cnp.PyArray_BYTES(given)
+    array.type = BFLOAT16 if bits else cnp.PyArray_TYPE(given)
+    array.size = cnp.PyArray_ITEMSIZE(given)
+    array.swapped = cnp.PyArray_ISBYTESWAPPED(given)
+    if not cnp.PyArray_ISCARRAY_RO(given):
+        set_layout(layout, given, rows)
+        array.layout = layout
 
 
-cdef void set_predictions(Job *job, object x, bint rows) noexcept:
+cdef void set_size(Job *job, object x, bint rows) except *:
     cdef int ndim = cnp.PyArray_NDIM(x)
     cdef int i
-    set_array(&job.x, x)
-    if job.x.type == cnp.NPY_USHORT:
-        job.x.type = BFLOAT16
-    job.size = cnp.PyArray_ITEMSIZE(x)
+    job.rows = rows
     job.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
     job.n = 1
     for i in range(ndim - 1 if rows else ndim):
         job.n *= cnp.PyArray_DIM(x, i)
+    job.block = BLOCK
+    if rows and (job.options.logits or job.activation != NOT_ACTIVATION):
+        job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
+    elif rows:
+        job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
+    job.cost = job.classes
+    if rows and not job.options.logits and job.labels and job.gradient.data == NULL and job.hessian.data == NULL:
+        job.cost = 1
+    job.threads = 1
+    if job.n * job.cost >= threaded_from:
+        job.threads = hire(thread_count())
 
 
 cdef bint is_awkward(double x) noexcept nogil:
@@ -548,100 +829,52 @@ cdef bint is_awkward(double x) noexcept nogil:
     return x != 0 and not (1e-30 < abs(x) < 1e30)
 
 
-cdef void run(Job *job, bint rows, real in_type) noexcept nogil:
-    if rows:
-        run_rows(job, in_type)
-    elif job.class_weights != NULL or job.options.smoothing != 0 or job.options.gamma != 0:
-        run_weighted_elements(job, in_type)
-    else:
-        run_elements(job, in_type)
+cdef object exact(Accumulator *sum):
+    # As an integer, in units of the least number
+    cdef uint32_t limbs[LIMBS]
+    cdef int i
+    accumulator_carry(sum)
+    for i in range(LIMBS):
+        limbs[i] = <uint32_t>sum.limb[i]
+    return int.from_bytes((<const char *>limbs)[:sizeof(limbs)], sys.byteorder)
 
 
-cdef double run_checked(Job *job, bint rows, int reduction, int wanted, double upstream) noexcept nogil:
-    # Everything between entering and leaving the floating-point mode; the reduced loss, if it is wanted.
-    cdef double divisor = 1
-    cdef double lost = 0
-    cdef double total = 0
-    cdef double total_low = 0
-    cdef bint nothing = False  # to average
-    cdef bint in_float = job.x.type != cnp.NPY_DOUBLE
+cdef void add_up_divisors(Job *job, bint by_count) noexcept nogil:
     cdef uint64_t saved = cecore_enter()
-    cdef char *value = job.value
-    cdef char *gradient = job.gradient
-    cdef char *hessian = job.hessian
-    job.weight_scale = 1
-    job.scale = upstream
-    job.scale_low = 0
-    job.targets.narrow = in_float and not job.labels
-    job.weights.narrow = job.upstream.narrow = in_float
-    if reduction == MEAN:
-        if in_float:
-            divisor = divisor_of(job, rows, &lost, <float>0)
-        else:
-            divisor = divisor_of(job, rows, &lost, <double>0)
-        if not 1e-200 < divisor < 1e200 and not job.options.by_count and job.n > 0:
-            # weights and class weights of any size cancel
-            job.weight_scale = ldexp(1, -600 if divisor > 1 else 600)
-            divisor = divisor_of(job, rows, &lost, <double>0)
-            in_float = False
-        nothing = divisor == 0
-        if not nothing:
-            job.scale = cecore_quotient(upstream, divisor, lost, &job.scale_low)
-    if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
-        in_float = False
-    if rows and job.class_weights != NULL and not job.options.logits:
-        in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
-    make_clip(&job.wide_clip, job.options.eps, job.options.zero_outside, <double>0)
-    job.clip = job.wide_clip
-    if in_float:
-        make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
-    job.bad = -1
-    if job.in_place or nothing:  # a pass that only checks
-        job.value = job.gradient = job.hessian = NULL
-        job.wanted_sum = False
-        if in_float:
-            run(job, rows, <float>0)
-        else:
-            run(job, rows, <double>0)
-        job.value = value
-        job.gradient = gradient
-        job.hessian = hessian
-    if nothing:
-        total = NAN
-        if gradient != NULL and job.bad < 0:
-            memset(gradient, 0, job.n * job.classes * job.size)
-        cecore_leave(saved)
-        return total
-    if job.bad < 0:
-        job.wanted_sum = wanted & VALUE and reduction != NONE
-        if job.wanted_sum:
-            accumulator_clear(&job.sum)
-            job.pending.blocks = 0
-        if in_float:
-            run(job, rows, <float>0)
-        else:
-            run(job, rows, <double>0)
-        if job.wanted_sum and job.bad < 0:
-            take_logarithms(&job.pending, &job.sum)
-            total = accumulator_round(&job.sum)
-            if reduction == MEAN:
-                total = cecore_quotient(total, divisor, lost, &total_low) + total_low
+    cdef double unused
+    job.options.by_count = by_count
+    divisor_of(job, in_halves(job.x.type), &unused)
     cecore_leave(saved)
-    return total
+
+
+cdef object exact_sums(Job *job):
+    # After the losses: their sum, what is no number of them, and the sums of weights and of ones
+    cdef double special = job.sum.special
+    total = exact(&job.sum)
+    with nogil:
+        add_up_divisors(job, False)
+    weights = <object>job.n << 1074 if trivial_divisor(job) else exact(&job.sum)
+    with nogil:
+        add_up_divisors(job, True)
+    return total, special, weights, job.n if trivial_divisor(job) else exact(&job.sum) >> 1074
 
 
 cdef object compute(
     bint rows, bytes options, int reduction, object x, object targets, object weights,
     object upstream, int wanted, object value_out, object gradient_out, object hessian_out,
 ):
-    # What is wanted, one after the other in a tuple if there are several; None where an array is not plain.
+    # What is wanted, one after the other in a tuple if there are several; None where an array has to be prepared.
     cdef Job job
-    cdef int ndim, inner
+    cdef Layout layouts[7]
+    cdef int ndim, inner, type_
     cdef cnp.npy_intp *shape
-    cdef Py_ssize_t i
     cdef double factor = 1, total
     cdef const char *packed = options
-    if not (is_computing(x, wanted & BFLOAT16_BITS) and is_real(targets) and (weights is None or is_real(weights))):
+    cdef bint prepared = wanted & PREPARED
+    cdef bint any_layout = prepared or (value_out is None and gradient_out is None and hessian_out is None)
+    if not (
+        is_real(x, any_layout) and is_real(targets, any_layout) and (weights is None or is_real(weights, any_layout))
+    ):
         return None
     memcpy(&job.options, packed, sizeof(Options))
     job.class_weights = <const double *>(packed + sizeof(Options)) if job.options.weights else NULL
@@ -663,38 +896,46 @@ cdef object compute(
     if type(upstream) is float:
         factor = upstream
         upstream = None
-    elif not (reduction == NONE and is_real(upstream) and has_shape(upstream, inner, shape)):
+    elif not (reduction == NONE and is_real(upstream, any_layout) and has_shape(upstream, inner, shape)):
         return None
-    if not (
-        is_output(value_out, x, targets, weights, upstream, inner, shape)
-        and is_output(gradient_out, x, targets, weights, upstream, ndim, shape)
-        and is_output(hessian_out, x, targets, weights, upstream, ndim, shape)
-    ):
-        return None
-    if overlap(value_out, gradient_out) or overlap(gradient_out, hessian_out):
-        return None
-    job.in_place = overlap(value_out, x) or overlap(gradient_out, x) or overlap(hessian_out, x)
-
-    set_predictions(&job, x, rows)
-    set_array(&job.targets, targets)
-    set_array(&job.weights, weights)
-    set_array(&job.upstream, upstream)
+    set_array(&job.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
+    type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
+    if not prepared:
+        if not (
+            is_output(value_out, x, targets, weights, upstream, type_, inner, shape)
+            and is_output(gradient_out, x, targets, weights, upstream, type_, ndim, shape)
+            and is_output(hessian_out, x, targets, weights, upstream, type_, ndim, shape)
+        ):
+            return None
+        if overlap(value_out, gradient_out) or overlap(gradient_out, hessian_out):
+            return None
+        job.in_place = not any_layout and (
+            overlap(value_out, x) or overlap(gradient_out, x) or overlap(hessian_out, x)
+        )
+    else:
+        job.in_place = wanted & IN_PLACE
     if wanted & VALUE and reduction == NONE and value_out is None:
-        value_out = cnp.PyArray_EMPTY(inner, shape, cnp.PyArray_TYPE(x), False)
+        value_out = cnp.PyArray_EMPTY(inner, shape, type_, False)
     if wanted & GRADIENT and gradient_out is None:
-        gradient_out = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(x), False)
+        gradient_out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
     if wanted & HESSIAN and hessian_out is None:
-        hessian_out = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(x), False)
-    job.value = cnp.PyArray_BYTES(value_out) if value_out is not None else NULL
-    job.gradient = cnp.PyArray_BYTES(gradient_out) if gradient_out is not None else NULL
-    job.hessian = cnp.PyArray_BYTES(hessian_out) if hessian_out is not None else NULL
-    if job.n * max(job.classes, 1) < GIL_KEPT_BELOW:
-        total = run_checked(&job, rows, reduction, wanted, factor)
+        hessian_out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
+    set_array(&job.targets, targets, wanted & TARGETS_BITS, rows and not job.labels, &layouts[1])
+    set_array(&job.weights, weights, wanted & WEIGHTS_BITS, False, &layouts[2])
+    set_array(&job.upstream, upstream, wanted & UPSTREAM_BITS, False, &layouts[3])
+    set_array(&job.value, value_out, wanted & BFLOAT16_BITS, False, &layouts[4])
+    set_array(&job.gradient, gradient_out, wanted & BFLOAT16_BITS, rows, &layouts[5])
+    set_array(&job.hessian, hessian_out, wanted & BFLOAT16_BITS, rows, &layouts[6])
+    set_size(&job, x, rows)
+    if job.n * job.cost < GIL_KEPT_BELOW:
+        total = run_checked(&job, reduction, wanted, factor)
     else:
         with nogil:
-            total = run_checked(&job, rows, reduction, wanted, factor)
+            total = run_checked(&job, reduction, wanted, factor)
     if job.bad >= 0:
-        raise BadBlock(job.bad, min(job.bad + BLOCK, job.n))
+        raise BadBlock(job.bad, min(job.bad + job.block, job.n))
+    if wanted & STATE:
+        return exact_sums(&job)
     if wanted & VALUE:
         value = value_out if reduction == NONE else total
         if wanted & GRADIENT:
@@ -708,7 +949,7 @@ cdef object compute(
 def elements(
     bytes options, int reduction, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out,
 ):
-    """Binary cross-entropy; None unless every array is plain."""
+    """Binary cross-entropy; None where an array has to be prepared."""
     return compute(
         False, options, reduction, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out
     )
@@ -717,86 +958,61 @@ def elements(
 def rows(
     bytes options, int reduction, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out,
 ):
-    """Categorical cross-entropy along the last axis; None unless every array is plain."""
+    """Categorical cross-entropy along the last axis; None where an array has to be prepared."""
     return compute(
         True, options, reduction, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out
     )
 
 
-# ---------------------------------------------------------------- entry points: activations
+def activation(int function, int flags, x, upstream, out):
+    """Softmax, log_softmax, softmax_backward along the last axis, or sigmoid; None where an array has to be prepared.
 
-cdef void sigmoid_block(const real *x, real *out) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(BLOCK):
-        if real is double:
-            out[i] = cecore_sigmoid(x[i])
-        else:
-            out[i] = cecore_sigmoidf(x[i])
-
-
-cdef void run_sigmoid(Job *job, real unused) noexcept nogil:
-    cdef real scratch[BLOCK]
-    cdef real out[BLOCK]
-    cdef real *place
-    cdef Py_ssize_t block, start, n
-    for block in range(blocks(job.n)):
-        start = block * BLOCK
-        n = min(job.n - start, <Py_ssize_t>BLOCK)
-        place = destination(job.gradient, job, start, n, &out[0])
-        sigmoid_block(block_of(&job.x, start, n, scratch, <real>0), place)
-        if place == &out[0]:
-            store(job.gradient, job.x.type, start, n, &out[0])
-
-
-cdef void run_function(Job *job, int function) noexcept nogil:
-    cdef uint64_t saved = cecore_enter()
-    cdef bint in_float = job.x.type != cnp.NPY_DOUBLE
-    if function == SOFTMAX_BACKWARD:
-        run_softmax_backward(job)
-    elif function == SIGMOID:
-        if in_float:
-            run_sigmoid(job, <float>0)
-        else:
-            run_sigmoid(job, <double>0)
-    elif in_float:
-        run_activation(job, <float>0)
-    else:
-        run_activation(job, <double>0)
-    cecore_leave(saved)
-
-
-def activation(int function, bint bits, x, upstream, out):
-    """Softmax, log_softmax, softmax_backward along the last axis, or sigmoid; None unless every array is plain."""
+    The flags are those of `elements` and `rows`; upstream takes the place of the targets.
+    """
     cdef Job job
-    cdef int ndim
+    cdef Layout layouts[3]
+    cdef int ndim, type_
     cdef cnp.npy_intp *shape
-    memset(&job, 0, sizeof(Job))
+    cdef bint rows = function != SIGMOID
+    cdef bint prepared = flags & PREPARED
+    cdef bint any_layout = prepared or out is None
     if (upstream is None) == (function == SOFTMAX_BACKWARD):
         return None
-    if not is_computing(x, bits) or not (upstream is None or is_real(upstream)):
+    if not is_real(x, any_layout) or not (upstream is None or is_real(upstream, any_layout)):
         return None
     ndim = cnp.PyArray_NDIM(x)
     shape = cnp.PyArray_DIMS(x)
-    if function != SIGMOID and (ndim == 0 or shape[ndim - 1] == 0):
+    if rows and (ndim == 0 or shape[ndim - 1] == 0):
         return None
     if upstream is not None and not has_shape(upstream, ndim, shape):
         return None
-    if not is_output(out, x, None, None, None, ndim, shape):
-        return None
-    if overlap(out, upstream) and not (same(out, upstream) and cnp.PyArray_TYPE(out) == cnp.PyArray_TYPE(upstream)):
-        return None
+    set_array(&job.x, x, flags & BFLOAT16_BITS, rows, &layouts[0])
+    type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
+    if not prepared:
+        if not is_output(out, x, None, None, None, type_, ndim, shape):
+            return None
+        if overlap(out, upstream) and not (same(out, upstream) and cnp.PyArray_TYPE(upstream) == type_):
+            return None
+        job.in_place = not any_layout and overlap(out, x)
+    else:
+        job.in_place = flags & IN_PLACE
     if out is None:
-        out = cnp.PyArray_EMPTY(ndim, shape, cnp.PyArray_TYPE(x), False)
-    set_predictions(&job, x, function != SIGMOID)
-    set_array(&job.targets, upstream)
+        out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
+    memset(&job.options, 0, sizeof(Options))
     job.activation = function
-    job.in_place = overlap(out, x)
-    job.gradient = cnp.PyArray_BYTES(out)
-    if job.n * max(job.classes, 1) < GIL_KEPT_BELOW:
-        run_function(&job, function)
+    job.labels = False
+    job.wanted_sum = False
+    job.class_weights = NULL
+    set_array(&job.targets, upstream, flags & UPSTREAM_BITS, rows, &layouts[1])
+    set_array(&job.gradient, out, flags & BFLOAT16_BITS, rows, &layouts[2])
+    set_array(&job.weights, None, False, False, NULL)
+    job.upstream = job.value = job.hessian = job.weights
+    set_size(&job, x, rows)
+    if job.n * job.cost < GIL_KEPT_BELOW:
+        run_activations(&job)
     else:
         with nogil:
-            run_function(&job, function)
+            run_activations(&job)
     return out
 
 

@@ -154,10 +154,10 @@ cdef void gather(
     const Array *x, Py_ssize_t start, Py_ssize_t classes, Py_ssize_t n, const int64_t *labels, real *out
 ) noexcept nogil:
     cdef Py_ssize_t i
-    if x.type == cnp.NPY_DOUBLE:
+    if x.layout == NULL and x.type == cnp.NPY_DOUBLE:
         for i in range(n):
             out[i] = <real>(<const double *>x.data)[(start + i) * classes + labels[i]]
-    elif x.type == cnp.NPY_FLOAT:
+    elif x.layout == NULL and x.type == cnp.NPY_FLOAT:
         for i in range(n):
             out[i] = (<const float *>x.data)[(start + i) * classes + labels[i]]
     else:
@@ -165,11 +165,28 @@ cdef void gather(
             load(x, (start + i) * classes + labels[i], 1, 1, &out[i])
 
 
-cdef void store_label_row(
-    char *data, const Job *job, Py_ssize_t row, int64_t label, real value
+cdef void store_label_rows(
+    const Array *out, Py_ssize_t classes, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *general,
+    const real *values
 ) noexcept nogil:
-    memset(data + row * job.classes * job.size, 0, job.classes * job.size)
-    store(data, job.x.type, row * job.classes + label, 1, &value)
+    # Rows that are 0 but for their labels
+    cdef real column[BLOCK]
+    cdef Py_ssize_t i, k
+    cdef bint all = True
+    if out.data == NULL:
+        return
+    for i in range(n):
+        all = all and not general[i]
+    if out.layout != NULL and all:  # the classes may be anywhere, the rows side by side
+        for k in range(classes):
+            for i in range(n):
+                column[i] = values[i] if labels[i] == k else 0
+            store_apart(out, start * classes + k, True, n, &column[0])
+        return
+    for i in range(n):
+        if not general[i]:
+            store_zeros(out, (start + i) * classes, classes)
+            store(out, (start + i) * classes + labels[i], 1, values + i)
 
 
 cdef int label_block(
@@ -192,14 +209,10 @@ cdef int label_block(
     ) == BAD:
         return BAD
     for i in range(n):
-        if general[i]:
-            continue
-        if job.value != NULL:
+        if not general[i] and job.value.data != NULL:
             losses[i] = value[i]
-        if job.gradient != NULL:
-            store_label_row(job.gradient, job, start + i, labels[i], gradient[i])
-        if job.hessian != NULL:
-            store_label_row(job.hessian, job, start + i, labels[i], hessian[i])
+    store_label_rows(&job.gradient, job.classes, start, n, labels, general, &gradient[0])
+    store_label_rows(&job.hessian, job.classes, start, n, labels, general, &hessian[0])
     return HARD
 
 
@@ -218,16 +231,14 @@ cdef bint inspect_terms(const double *p, const double *t, const double *w) noexc
 
 
 cdef void store_rows(
-    char *data, const Job *job, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t class_, Py_ssize_t n, const bint *mine,
-    const double *block
+    const Array *out, Py_ssize_t classes, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t class_, Py_ssize_t n,
+    const bint *mine, const double *block
 ) noexcept nogil:
     # Whole rows one after another, or n classes of one row
     cdef Py_ssize_t r
-    if data == NULL:
-        return
     for r in range(rows):
         if mine[r]:
-            store(data, job.x.type, (first + r) * job.classes + class_, n, block + r * n)
+            store(out, (first + r) * classes + class_, n, block + r * n)
 
 
 cdef int distribution_block(
@@ -285,7 +296,7 @@ cdef int distribution_block(
                 tau[k] = 0
             if not inspect_terms(p, &tau[0], &weights[0]):
                 return BAD
-            if job.value != NULL or job.wanted_sum:
+            if job.value.data != NULL or job.wanted_sum:
                 hard_value(p, &ones[0], &tau[0], &job.wide_clip, &out[0])
                 if one_row:
                     sums_add(&sums, &out[0], per_row)
@@ -297,13 +308,13 @@ cdef int distribution_block(
                 factors[k] = 0 if tau[k] == 0 else term
                 term = weights[k] * tau[k]
                 weights[k] = 0 if tau[k] == 0 else term
-            if job.gradient != NULL:
+            if job.gradient.data != NULL:
                 hard_gradient(p, &ones[0], &weights[0], &factors[0], &job.wide_clip, &out[0])
-            if job.hessian != NULL:
+            if job.hessian.data != NULL:
                 hessian_block(p, &ones[0], <const double *>NULL, &weights[0], &job.wide_clip, &bends[0])
             # not before: p may lie in either
-            store_rows(job.gradient, job, start + r, rows, first, per_row, mine + r, &out[0])
-            store_rows(job.hessian, job, start + r, rows, first, per_row, mine + r, &bends[0])
+            store_rows(&job.gradient, classes, start + r, rows, first, per_row, mine + r, &out[0])
+            store_rows(&job.hessian, classes, start + r, rows, first, per_row, mine + r, &bends[0])
         if one_row:
             sums_join(&sums)
             losses[r] = sums_round(&sums, 0)
@@ -358,26 +369,26 @@ cdef void label_tile(
             scale[r] = <real>softmax.log_total[r]
         for k in range(classes):
             rows_log(&z[k * WIDTH], &top[0], &scale[0], &e[k * WIDTH])
-        store_tile(job.gradient, job.x.type, first, rows, classes, &e[0], NULL)
+        store_tile(&job.gradient, first, rows, classes, &e[0], NULL)
         return
     if job.activation == SOFTMAX:
         for r in range(WIDTH):
             scale[r] = <real>over_total(1, &softmax, r)
         for k in range(classes):
             rows_scale(&e[k * WIDTH], &scale[0], &z[k * WIDTH])
-        store_tile(job.gradient, job.x.type, first, rows, classes, &z[0], NULL)
+        store_tile(&job.gradient, first, rows, classes, &z[0], NULL)
         return
     for r in range(rows):
         mine[r] = not general[r]
         if mine[r]:
             losses[r] = label_loss(z[labels[r] * WIDTH + r], top[r], &softmax, r, w[r])
-    if job.hessian != NULL:
+    if job.hessian.data != NULL:
         for r in range(rows):
             bend_scale[r] = <real>over_total(w[r], &softmax, r)
             inverse[r] = <real>over_total(1, &softmax, r)
         for k in range(classes):
             rows_bend(&e[k * WIDTH], &bend_scale[0], &inverse[0], &softmax, &bends[k * WIDTH])
-    if job.gradient != NULL:
+    if job.gradient.data != NULL:
         for r in range(rows):
             scale[r] = <real>over_total(factors[r], &softmax, r)
         for k in range(classes):
@@ -390,8 +401,8 @@ cdef void label_tile(
         if w[r] == 0:  # also where a row is NaN
             for k in range(classes):
                 z[k * WIDTH + r] = bends[k * WIDTH + r] = 0
-    store_tile(job.gradient, job.x.type, first, rows, classes, &z[0], &mine[0])
-    store_tile(job.hessian, job.x.type, first, rows, classes, &bends[0], &mine[0])
+    store_tile(&job.gradient, first, rows, classes, &z[0], &mine[0])
+    store_tile(&job.hessian, first, rows, classes, &bends[0], &mine[0])
 
 
 cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
@@ -418,7 +429,9 @@ cdef void label_row(
     cdef Py_ssize_t start = row * classes
     cdef Py_ssize_t pieces = blocks(classes)
     cdef Py_ssize_t piece, first, n, k
-    cdef bint kept = job.gradient != NULL and sizeof(real) == job.size and job.activation != LOG_SOFTMAX
+    cdef bint kept = (
+        job.gradient.data != NULL and of_computing_type(&job.gradient, <real>0) and job.activation != LOG_SOFTMAX
+    )
     for k in range(WIDTH):
         best[k] = -INFINITY
     for piece in range(pieces):
@@ -434,12 +447,12 @@ cdef void label_row(
         row_exponentials(piece_of(&job.x, start + first, n, scratch), &top, n, e)
         exponentials_add(&sums, &e[0], n)
         if kept:
-            store(job.gradient, job.x.type, start + first, n, &e[0])
+            store(&job.gradient, start + first, n, &e[0])
     exponentials_join(&sums)
     softmax_finish(&sums, 1, &softmax)
     if job.activation == NOT_ACTIVATION:
         loss[0] = label_loss(own_z, top, &softmax, 0, w)
-    if job.gradient == NULL and job.hessian == NULL:
+    if job.gradient.data == NULL and job.hessian.data == NULL:
         return
     own_z = difference(own_z, top, &own_low)
     own_e = exp_parts(own_z, own_low, &lost)
@@ -450,27 +463,27 @@ cdef void label_row(
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
         if kept:
-            memcpy(e, job.gradient + (start + first) * sizeof(real), n * sizeof(real))
+            memcpy(e, <real *>job.gradient.data + start + first, n * sizeof(real))
         else:
             z = piece_of(&job.x, start + first, n, scratch)
             if job.activation == LOG_SOFTMAX:
                 row_log(z, &top, &scale, n, e)
-                store(job.gradient, job.x.type, start + first, n, &e[0])
+                store(&job.gradient, start + first, n, &e[0])
                 continue
             row_exponentials(z, &top, n, e)
-        if job.hessian != NULL:
+        if job.hessian.data != NULL:
             row_bend(&e[0], &bend_scale, &inverse, &softmax, n, out)
             if w == 0:
                 memset(out, 0, n * sizeof(real))
-            store(job.hessian, job.x.type, start + first, n, &out[0])
-        if job.gradient != NULL:
+            store(&job.hessian, start + first, n, &out[0])
+        if job.gradient.data != NULL:
             row_scale(&e[0], &scale, n, out)
             if w == 0:
                 memset(out, 0, n * sizeof(real))
             elif job.activation == NOT_ACTIVATION and first <= label < first + n:
                 own = over_total(factor, &softmax, 0)
                 out[label - first] = <real>(0 - others(own_e, softmax.total[0], softmax.lost[0], softmax.rest[0]) * own)
-            store(job.gradient, job.x.type, start + first, n, &out[0])
+            store(&job.gradient, start + first, n, &out[0])
 
 
 cdef void label_rows(
@@ -673,7 +686,7 @@ cdef int general_panel(
         maxima(&z[0], n, top)
         if not load_taus(job, first_row, rows, one_row, labels, mine, w, piece, n, tau):
             return BAD
-    if job.value == NULL and job.gradient == NULL and job.hessian == NULL and not job.wanted_sum:
+    if job.value.data == NULL and job.gradient.data == NULL and job.hessian.data == NULL and not job.wanted_sum:
         return SOFT  # this was to check
     if one_row:
         top[0] = join_maxima(top)
@@ -706,7 +719,7 @@ cdef int general_panel(
     for i in range(rows):
         if mine[i]:
             losses[i] = 0 if w[i] == 0 else w[i] * sums_round(&terms.loss, i)
-    if job.gradient == NULL and job.hessian == NULL:
+    if job.gradient.data == NULL and job.hessian.data == NULL:
         return SOFT
     for piece in range(pieces):
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
@@ -724,16 +737,16 @@ cdef int general_panel(
             if gamma != 0:
                 focal_all(tau, p, r, bend, &terms, True, n, hessian)
             weigh_all(w, factors, &terms.slope, True, n, gradient, hessian)
-            store(job.gradient, job.x.type, first_row * classes + piece * BLOCK, n, &gradient[0])
-            store(job.hessian, job.x.type, first_row * classes + piece * BLOCK, n, &hessian[0])
+            store(&job.gradient, first_row * classes + piece * BLOCK, n, &gradient[0])
+            store(&job.hessian, first_row * classes + piece * BLOCK, n, &hessian[0])
         else:
             plain_all(slope, p, r, &terms.slope, False, WIDTH, gradient + first, hessian + first)
             if gamma != 0:
                 focal_all(tau, p, r, bend, &terms, False, WIDTH, hessian + first)
             weigh_all(w, factors, &terms.slope, False, WIDTH, gradient + first, hessian + first)
     if not one_row:
-        store_tile(job.gradient, job.x.type, first_row, rows, classes, &gradient[0], mine)
-        store_tile(job.hessian, job.x.type, first_row, rows, classes, &hessian[0], mine)
+        store_tile(&job.gradient, first_row, rows, classes, &gradient[0], mine)
+        store_tile(&job.hessian, first_row, rows, classes, &hessian[0], mine)
     return SOFT
 
 
@@ -808,10 +821,9 @@ cdef bint valid_weights(const real *w, Py_ssize_t n) noexcept nogil:
     return True
 
 
-cdef void run_rows(Job *job, real unused) noexcept nogil:
+cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef int64_t labels[BLOCK]
     cdef bint general[BLOCK]
-    cdef bint label[BLOCK]
     cdef real w_scratch[BLOCK]
     cdef real own_w[BLOCK]
     cdef real factors[BLOCK]
@@ -822,9 +834,9 @@ cdef void run_rows(Job *job, real unused) noexcept nogil:
     cdef Py_ssize_t block, start, n, i
     cdef bint in_taus = job.options.smoothing != 0 or job.options.gamma != 0
     cdef bint any_general, any_label, weighted
-    for block in range(blocks(job.n)):
-        start = block * BLOCK
-        n = min(job.n - start, <Py_ssize_t>BLOCK)
+    for block in range(first, last):
+        start = block * job.block
+        n = min(job.n - start, job.block)
         w = weight_block(job, start, n, True, w_scratch, factors)
         job.bad = start
         if (job.weights.data != NULL and not valid_weights(w, n)) or not find_labels(job, start, n, w, labels):
@@ -833,9 +845,8 @@ cdef void run_rows(Job *job, real unused) noexcept nogil:
         any_general = any_label = False
         for i in range(n):
             general[i] = in_taus or labels[i] == NOT_ONE_HOT
-            label[i] = not general[i]
             any_general |= general[i]
-            any_label |= label[i]
+            any_label |= not general[i]
             labels[i] = 0 if labels[i] == IGNORED else labels[i]
         memset(losses, 0, sizeof(losses))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
@@ -856,7 +867,7 @@ cdef void run_rows(Job *job, real unused) noexcept nogil:
                 weighted = w == &own_w[0] or job.weights.data != NULL
                 if label_block(job, start, n, labels, general, weighted, w, &factors[0], losses) == BAD:
                     return
-            elif job.value != NULL or job.gradient != NULL or job.hessian != NULL or job.wanted_sum:
+            elif job.value.data != NULL or job.gradient.data != NULL or job.hessian.data != NULL or job.wanted_sum:
                 label_rows(job, start, n, labels, general, w, &factors[0], losses)
         job.bad = -1
         if job.options.logits and job.wanted_sum and any_label:
@@ -865,26 +876,27 @@ cdef void run_rows(Job *job, real unused) noexcept nogil:
             for i in range(n, BLOCK):
                 wide_w[i] = 0
             accumulator_add(&job.sum, lane_sum(&wide_w[0]))
-        store(job.value, job.x.type, start, n, &losses[0])
+        store(&job.value, start, n, &losses[0])
 
 
 # ---------------------------------------------------------------- softmax and its derivative
 
-cdef void run_activation(Job *job, real unused) noexcept nogil:
+cdef void run_activation(Job *job, Py_ssize_t start, Py_ssize_t stop, real unused) noexcept nogil:
+    # The rows from start to stop; start is a multiple of the block
     cdef double loss
-    cdef Py_ssize_t start
+    cdef Py_ssize_t row, panel
     if job.classes > FEW:
-        for start in range(job.n):
-            label_row(job, start, 0, <real>1, <real>1, &loss)
+        for row in range(start, stop):
+            label_row(job, row, 0, <real>1, <real>1, &loss)
         return
-    for start in range((job.n + WIDTH - 1) // WIDTH):
+    for panel in range((stop - start + WIDTH - 1) // WIDTH):
+        row = start + panel * WIDTH
         label_tile(
-            job, start * WIDTH, min(job.n - start * WIDTH, <Py_ssize_t>WIDTH), NULL, NULL, <const real *>NULL,
-            <const real *>NULL, NULL
+            job, row, min(stop - row, <Py_ssize_t>WIDTH), NULL, NULL, <const real *>NULL, <const real *>NULL, NULL
         )
 
 
-cdef void run_softmax_backward(Job *job) noexcept nogil:
+cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     # s (u - sum of s u), s = job.x, u = job.targets; a class with s = 0 is 0 whatever u holds there
     cdef double s[BLOCK]
     cdef double u[BLOCK]
@@ -896,9 +908,9 @@ cdef void run_softmax_backward(Job *job) noexcept nogil:
     cdef Py_ssize_t pieces = blocks(classes) if one_row else classes
     cdef Py_ssize_t panel, first, rows, piece, n, i
     cdef double value
-    for panel in range((job.n + width - 1) // width):
-        first = panel * width
-        rows = min(job.n - first, width)
+    for panel in range((stop - start + width - 1) // width):
+        first = start + panel * width
+        rows = min(stop - first, width)
         sums_clear(&sums)
         for piece in range(pieces):
             n = load_piece(job, &job.x, first, rows, one_row, piece, s)
@@ -916,8 +928,8 @@ cdef void run_softmax_backward(Job *job) noexcept nogil:
                 value = s[i] * ((u[i] - sums.total[0 if one_row else i]) - sums.lost[0 if one_row else i])
                 s[i] = 0 if s[i] == 0 else value
             if one_row:
-                store(job.gradient, job.x.type, first * classes + piece * BLOCK, n, &s[0])
+                store(&job.gradient, first * classes + piece * BLOCK, n, &s[0])
             else:
                 memcpy(&out[piece * WIDTH], s, sizeof(double) * WIDTH)
         if not one_row:
-            store_tile(job.gradient, job.x.type, first, rows, classes, &out[0], NULL)
+            store_tile(&job.gradient, first, rows, classes, &out[0], NULL)

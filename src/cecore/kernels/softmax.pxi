@@ -228,24 +228,29 @@ cdef void row_log(const real *z, const real *top, const real *log_total, Py_ssiz
 
 
 cdef void store_tile(
-    char *data, int type, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *mine
+    const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *mine
 ) noexcept nogil:
     # A panel of few classes back to rows; mine NULL for all of them
     cdef real flat[FEW * WIDTH]
     cdef Py_ssize_t r, k
     cdef bint all = True
-    if data == NULL:
+    if out.data == NULL:
+        return
+    for r in range(rows):
+        all = all and (mine == NULL or mine[r])
+    if all and out.layout != NULL:  # the classes may be anywhere, the rows side by side
+        for k in range(classes):
+            store_apart(out, first * classes + k, True, rows, tile + k * WIDTH)
         return
     for r in range(rows):
         for k in range(classes):
             flat[r * classes + k] = tile[k * WIDTH + r]
-        all = all and (mine == NULL or mine[r])
     if all:
-        store(data, type, first * classes, rows * classes, &flat[0])
+        store(out, first * classes, rows * classes, &flat[0])
         return
     for r in range(rows):
         if mine[r]:
-            store(data, type, (first + r) * classes, classes, &flat[r * classes])
+            store(out, (first + r) * classes, classes, &flat[r * classes])
 
 
 # ---------------------------------------------------------------- any target

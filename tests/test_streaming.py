@@ -1,0 +1,173 @@
+"""Accumulators: the bits of one call, exact sums in any order, the same validation."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import threading
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layouts import strided
+from registry import BLOCK, LOSSES
+from ulp import bits
+
+import cecore
+
+pytestmark = pytest.mark.usefixtures("level")
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+
+
+def variants(loss, classes=5):
+    yield {}
+    yield {"reduction": "sum"}
+    yield {"mean_over": "count"}
+    if loss.binary:
+        yield {"pos_weight": 2.5, "label_smoothing": 0.1}
+    else:
+        yield {"class_weight": tuple(0.5 + np.arange(classes)), "ignore_index": 2}
+        yield {"ignore_index": 2, "mean_over": "count", "label_smoothing": 0.1}
+
+
+@each_loss
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_one_update_has_the_bits_of_the_call(loss, dtype):
+    rng = np.random.default_rng(0)
+    for n in (0, 1, 3, BLOCK, 3 * BLOCK + 7):
+        x, t = loss.predictions(rng, n, dtype, 5), loss.hard(rng, n, 5)
+        for options in variants(loss):
+            made = loss.kind(**options)
+            for w in (None, rng.random(n), rng.integers(0, 2, n).astype(bool)):
+                total = made.accumulator()
+                assert total.update(x, t, sample_weight=w) is None
+                want = made.forward(x, t, sample_weight=w)
+                assert bits(total.value) == bits(want) or (math.isnan(want) and math.isnan(total.value))
+                other = made.accumulator()
+                other.update(strided(x), t.tolist(), w)
+                assert repr(other) == repr(total)
+
+
+@each_loss
+@settings(max_examples=50)
+@given(data=st.data())
+def test_any_order_has_the_same_bits(loss, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    options = data.draw(st.sampled_from(list(variants(loss))))
+    made = loss.kind(**options)
+    sizes = data.draw(st.lists(st.sampled_from([0, 1, 7, BLOCK + 1]), min_size=1, max_size=6))
+    batches = []
+    for n in sizes:
+        w = 10.0 ** rng.uniform(-100, 100, n) if data.draw(st.booleans()) else None
+        batches.append((loss.predictions(rng, n, classes=5), loss.hard(rng, n, 5), w))
+
+    one = made.accumulator()
+    for batch in batches:
+        one.update(*batch)
+    parts = [made.accumulator() for _ in range(data.draw(st.integers(1, 4)))]
+    for batch in data.draw(st.permutations(batches)):
+        parts[data.draw(st.integers(0, len(parts) - 1))].update(*batch)
+    merged = made.accumulator()
+    for part in data.draw(st.permutations(parts)):
+        if data.draw(st.booleans()):
+            part = pickle.loads(pickle.dumps(part))
+        if data.draw(st.booleans()):
+            merged.merge(part)
+        else:
+            merged = part + merged
+    assert repr(merged) == repr(one)
+    assert merged._sums == one._sums
+
+    # against exact arithmetic, of the losses as they are rounded one by one
+    none = loss.kind(**{**options, "reduction": "none"})
+    exact = sum((Fraction(v) for x, t, w in batches for v in none.forward(x, t, sample_weight=w).tolist()), Fraction(0))
+    if made.reduction == "mean":
+        divisor = one.count if made.mean_over == "count" else one.weight
+        exact = exact / Fraction(divisor) if divisor else math.nan
+    assert one.value == pytest.approx(float(exact), rel=1e-14, nan_ok=True)
+
+
+@each_loss
+def test_weight_and_count(loss):
+    rng = np.random.default_rng(3)
+    n = BLOCK + 5
+    x, w = loss.predictions(rng, n, classes=4), rng.random(n)
+    t = loss.hard(rng, n, 4)
+    w[:9] = 0
+    options = {} if loss.binary else {"class_weight": [1.0, 2.0, 0.0, 0.5], "ignore_index": 1}
+    total = loss.kind(**options).accumulator()
+    assert (total.weight, total.count) == (0.0, 0)
+    assert math.isnan(total.value)
+    for _ in range(2):
+        total.update(x, t, w)
+    each = w if loss.binary else np.where(t == 1, 0, w * np.array([1.0, 2.0, 0.0, 0.5])[t])
+    assert total.weight == pytest.approx(2 * math.fsum(each), rel=1e-15)
+    assert total.count == 2 * (n if loss.binary else np.count_nonzero(t != 1))
+    assert type(total.count) is int
+
+
+@each_loss
+def test_what_is_refused(loss):
+    with pytest.raises(ValueError, match="reduction = 'none'"):
+        loss.kind(reduction="none").accumulator()
+    total = loss.kind().accumulator()
+    rng = np.random.default_rng(0)
+    total.update(loss.predictions(rng, 5), loss.hard(rng, 5))
+    before = total._sums
+    with pytest.raises(ValueError, match=r"targets\[4\] = 9"):
+        total.update(loss.predictions(rng, 5), [0, 1, 0, 1, 9])
+    with pytest.raises(TypeError, match="masked array"):
+        total.update(np.ma.array(loss.predictions(rng, 5)), loss.hard(rng, 5))
+    assert total._sums == before
+    with pytest.raises(ValueError, match="other sums up"):
+        total.merge(loss.kind(label_smoothing=0.1).accumulator())
+    with pytest.raises(ValueError, match="other sums up"):
+        total + loss.kind(reduction="sum").accumulator()
+    with pytest.raises(TypeError, match="other is a int: expected an Accumulator"):
+        total.merge(1)
+    with pytest.raises(TypeError):
+        total + 1
+    assert total._sums == before
+
+
+def test_infinities_and_nan():
+    loss = cecore.BinaryCrossEntropy(eps=0)
+    for reduction in ("mean", "sum"):
+        total = cecore.BinaryCrossEntropy(eps=0, reduction=reduction).accumulator()
+        total.update([0.0], [1])
+        total.update([0.5], [1])
+        assert total.value == math.inf
+        total.update([math.nan], [1])
+        assert math.isnan(total.value)
+    total = loss.accumulator()
+    for scale in (1e-300, 1e300):
+        total.update([0.5, 0.25], [1, 1], [scale, 3 * scale])
+    assert total.value == pytest.approx((math.log(2) + 3 * math.log(4)) / 4, rel=1e-14)
+
+
+def test_copies_are_apart():
+    total = cecore.BinaryCrossEntropy(reduction="sum").accumulator()
+    total.update([0.5], [1])
+    for other in (copy.copy(total), copy.deepcopy(total), total + total.__class__(total._loss)):
+        other.update([0.5], [1])
+        assert (total.count, other.count) == (1, 2)
+    total.merge(total)
+    assert total.value == 2 * math.log(2)
+
+
+def test_updates_from_several_threads():
+    loss = cecore.BinaryCrossEntropy()
+    rng = np.random.default_rng(0)
+    batches = [(rng.random(5000), rng.integers(0, 2, 5000)) for _ in range(40)]
+    want, total = loss.accumulator(), loss.accumulator()
+    for batch in batches:
+        want.update(*batch)
+    workers = [threading.Thread(target=lambda i=i: [total.update(*b) for b in batches[i::4]]) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert repr(total) == repr(want)

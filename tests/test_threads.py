@@ -1,0 +1,281 @@
+"""Threads: the same bits from any number of them, settings, failures, and what the system grants."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+from registry import BLOCK, LOSSES
+from ulp import bits
+
+import cecore
+from cecore import _dispatch, _threads
+
+pytestmark = pytest.mark.usefixtures("level")
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+N = 40 * BLOCK + 3
+
+
+@pytest.fixture
+def eager():
+    """Threads for the smallest arrays, a block each."""
+    former = _dispatch.kernels.set_threading(1, 1)
+    yield
+    _dispatch.kernels.set_threading(*former)
+
+
+def batch(loss, classes, seed=0):
+    rng = np.random.default_rng(seed)
+    n = N if classes < 50 else 200
+    return loss.predictions(rng, n, classes=classes), loss.hard(rng, n, classes), rng.random(n)
+
+
+@each_loss
+@pytest.mark.parametrize("classes", [3, 100, 40_000])
+def test_any_number_of_threads_gives_the_same_bits(loss, classes, eager):
+    if loss.binary and classes > 3:
+        pytest.skip("has no classes")
+    x, t, w = batch(loss, classes)
+    repeats = 100 if classes == 3 else 2
+    made = loss.kind(label_smoothing=0.1) if classes == 100 else loss.kind()
+    with cecore.num_threads(1):
+        want = bits(*made.forward_backward(x, t, sample_weight=w))
+    for threads in range(1, 17):
+        with cecore.num_threads(threads):
+            for _ in range(repeats // 16 + 1):
+                assert bits(*made.forward_backward(x, t, sample_weight=w)) == want
+
+
+@pytest.mark.parametrize("classes", [3, 100])
+def test_activations(classes, eager):
+    x = np.random.default_rng(0).normal(size=(5000 // classes * BLOCK // 8, classes))
+    for function in (cecore.sigmoid, cecore.softmax, cecore.log_softmax, lambda s: cecore.softmax_backward(x, s)):
+        with cecore.num_threads(1):
+            want = bits(function(x))
+        with cecore.num_threads(5):
+            assert bits(function(x)) == want
+
+
+@each_loss
+def test_the_first_error_is_the_one_that_is_raised(loss, eager):
+    x, t, _ = batch(loss, 3)
+    t = t.astype(np.int64)
+    for first in (0, 5 * BLOCK + 1, N - 1):
+        bad = t.copy()
+        bad[first:] = 7
+        for threads in (1, 2, 5, 16):
+            place = x.copy()
+            with cecore.num_threads(threads):
+                for _ in range(10):
+                    with pytest.raises(ValueError, match=rf"targets\[{first}\] = 7"):
+                        loss.kind().backward(place, bad, out=place)
+            assert bits(place) == bits(x)
+
+
+@each_loss
+def test_many_callers_at_once(loss, eager):
+    calls = [batch(loss, 3, seed) for seed in range(16)]
+    made = loss.kind()
+    want = [bits(*made.forward_backward(x, t, sample_weight=w)) for x, t, w in calls]
+    wrong = []
+
+    def call(i):
+        cecore.set_num_threads(1 + i % 4)
+        x, t, w = calls[i]
+        for _ in range(30):
+            if bits(*made.forward_backward(x, t, sample_weight=w)) != want[i]:
+                wrong.append(i)
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(16)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+def test_where_no_thread_can_be_started(eager):
+    script = """
+    import _thread
+    def refuse(*arguments):
+        global refused
+        refused += 1
+        raise RuntimeError("can't start new thread")
+    refused = 0
+    _thread.start_new_thread = refuse
+    import numpy as np, cecore
+    from cecore import _dispatch
+    _dispatch.kernels.set_threading(1, 1)
+    p = np.random.default_rng(0).random(100_000)
+    cecore.set_num_threads(8)
+    value = cecore.binary_cross_entropy(p, p > 0.5)
+    cecore.set_num_threads(1)
+    assert value == cecore.binary_cross_entropy(p, p > 0.5)
+    print(refused)
+    """
+    assert int(run(script)) > 0
+
+
+# ---------------------------------------------------------------- settings
+
+
+def run(script, **environment):
+    """What a script prints in a process of its own."""
+    environment = {**os.environ, **environment}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_settings():
+    assert cecore.get_num_threads() == _threads.usable()
+    cecore.set_num_threads(3)
+    try:
+        assert cecore.get_num_threads() == 3
+        with cecore.num_threads(5):
+            assert cecore.get_num_threads() == 5
+            with cecore.num_threads("auto"):
+                assert cecore.get_num_threads() == _threads.usable()
+        with pytest.raises(ZeroDivisionError), cecore.num_threads(7):
+            raise ZeroDivisionError
+        assert cecore.get_num_threads() == 3
+    finally:
+        cecore.set_num_threads("auto")
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, "n = 0: expected 1..256"),
+        (257, ValueError, "n = 257: expected 1..256"),
+        (-1, ValueError, "n = -1"),
+        ("all", ValueError, """n = 'all': expected "auto" or an integer from 1 to 256"""),
+        (True, TypeError, "n = True: expected an integer"),
+        (2.0, TypeError, "n = 2.0: expected an integer"),
+        (None, TypeError, "n = None: expected an integer"),
+    ],
+)
+def test_bad_settings(n, error, message):
+    for call in (cecore.set_num_threads, lambda n: cecore.num_threads(n).__enter__()):
+        with pytest.raises(error, match=re.escape(message)):
+            call(n)
+
+
+def test_other_threads_have_one_unless_set():
+    found = []
+
+    def ask():
+        found.append(cecore.get_num_threads())
+        cecore.set_num_threads(4)
+        found.append(cecore.get_num_threads())
+        cecore.set_num_threads("auto")
+        found.append(cecore.get_num_threads())
+
+    with cecore.num_threads(2):
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        assert cecore.get_num_threads() == 2
+    assert found == [1, 4, 1]
+
+
+ASK = "import cecore; print(cecore.get_num_threads())"
+
+
+def test_the_environment():
+    usable = _threads.usable()
+    assert int(run(ASK, CECORE_NUM_THREADS="7")) == 7
+    assert int(run(ASK, CECORE_NUM_THREADS="auto")) == usable
+    assert int(run(ASK, CECORE_NUM_THREADS="")) == usable
+    assert int(run(ASK, OMP_NUM_THREADS="1")) == 1
+    assert int(run(ASK, OMP_NUM_THREADS="1,4")) == 1
+    for ignored in ("0", "many", "999"):
+        assert int(run(ASK, OMP_NUM_THREADS=ignored)) == usable
+    assert int(run(ASK, OMP_NUM_THREADS="1", CECORE_NUM_THREADS="3")) == 3
+    for wrong in ("0", "-2", "many", "1.5", "257"):
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            run(ASK, CECORE_NUM_THREADS=wrong)
+        assert f"CECORE_NUM_THREADS = {wrong}" in caught.value.stderr.replace("'", "")
+        assert "ImportError" in caught.value.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
+def test_affinity():
+    script = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " + ASK
+    assert int(run(script)) == 1
+
+
+V2 = "30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
+V1 = "31 25 0:27 {} /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
+
+
+def test_quota_of_control_groups(tmp_path):
+    def quota(number, cgroup, mounts, files):
+        root = tmp_path / str(number)
+        for name, text in {"proc/self/cgroup": cgroup, "proc/self/mountinfo": mounts, **files}.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return _threads.cpu_quota(root)
+
+    base = "sys/fs/cgroup"
+    assert quota(0, "", "", {}) is None
+    assert quota(1, "0::/\n", V2, {f"{base}/cpu.max": "max 100000\n"}) is None
+    assert quota(2, "0::/\n", V2, {f"{base}/cpu.max": "150000 100000\n"}) == 1.5
+    # the group itself has no limit, the one above it has; another below is not ours
+    files = {f"{base}/a/b/cpu.max": "max 100000", f"{base}/a/cpu.max": "250000 100000", f"{base}/x/cpu.max": "1 100000"}
+    assert quota(3, "0::/a/b\n", V2, files) == 2.5
+    assert quota(4, "0::/a/b\n", V2, {**files, f"{base}/a/b/cpu.max": "50000 100000"}) == 0.5
+    # version 1, in a container that sees its own group as the root
+    v1 = f"{base}/cpu,cpuacct"
+    files = {f"{v1}/cpu.cfs_quota_us": "300000\n", f"{v1}/cpu.cfs_period_us": "100000\n"}
+    assert quota(5, "4:cpu,cpuacct:/docker/1\n3:memory:/docker/1\n", V1.format("/docker/1"), files) == 3
+    assert quota(6, "4:cpu,cpuacct:/\n", V1.format("/"), {**files, f"{v1}/cpu.cfs_quota_us": "-1\n"}) is None
+    assert quota(7, "4:cpu,cpuacct:/docker/1\n", V1.format("/other"), files) == 3
+    # both, and what is broken
+    assert quota(8, "4:cpu,cpuacct:/\n0::/\n", V1.format("/") + V2, {**files, f"{base}/cpu.max": "200000 100000"}) == 2
+    assert quota(9, "0::/\nnonsense\n", "nonsense\n" + V2, {f"{base}/cpu.max": "nonsense"}) is None
+    assert quota(10, "0::/\n", V2, {f"{base}/cpu.max": "100000 0"}) is None
+
+
+# ---------------------------------------------------------------- the process
+
+
+def test_the_interpreter_exits_at_once():
+    script = """
+    import numpy as np, cecore, threading, time
+    cecore.set_num_threads(8)
+    p = np.random.default_rng(0).random(1 << 20)
+    cecore.binary_cross_entropy(p, p > 0.5)
+    assert threading.active_count() == 1
+    print(time.time())
+    """
+    before = float(run(script))
+    assert time.time() - before < 5  # seconds, on a busy machine
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forked_children_compute():
+    script = """
+    import os, numpy as np, cecore
+    from cecore import _dispatch
+    _dispatch.kernels.set_threading(1, 1)
+    cecore.set_num_threads(4)
+    p = np.random.default_rng(0).random(100_000)
+    want = cecore.binary_cross_entropy(p, p > 0.5)
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            right = all(cecore.binary_cross_entropy(p, p > 0.5) == want for _ in range(3))
+            os._exit(0 if right else 1)
+        assert cecore.binary_cross_entropy(p, p > 0.5) == want
+        assert os.waitpid(child, 0)[1] == 0
+    print("fine")
+    """
+    assert run(script) == "fine\n"
