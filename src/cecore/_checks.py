@@ -129,6 +129,8 @@ def _refuse_missing(name: str, value: Any) -> None:
             count = sum(count.row(0))
         if count:
             where = _first(value.is_null()) if hasattr(value, "is_null") else ""
+    elif any(getattr(column, "null_count", 0) for column in getattr(value, "columns", ())):  # an Arrow table
+        where = ""
     if where is not None:
         raise ValueError(f"{name}{where} is missing: fill or drop missing values first")
 
