@@ -9,6 +9,7 @@ from pathlib import Path
 
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # `taskset -c 0 python -m bench` chooses another
+AFFINITY = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+if AFFINITY:
+    os.sched_setaffinity(0, {max(AFFINITY)})  # `taskset -c 0 python -m bench` chooses another
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))

@@ -11,7 +11,7 @@ import numpy as np
 import cecore
 from cecore import _dispatch
 
-from . import memory
+from . import memory, scaling
 from .cells import CELLS, DTYPES, SIZE, Cell
 from .contestants import cecore_at, contestants
 from .progress import progress
@@ -27,6 +27,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="timings of each contestant (default: 9)")
     parser.add_argument("--quick", action="store_true", help="a million elements, 3 rounds")
     parser.add_argument("--memory", action="store_true", help=f"peak memory of every method, at {SIZE:,} elements")
+    parser.add_argument("--scaling", action="store_true", help="one thread against all, beside PyTorch's")
     given = parser.parse_args()
     given.size = given.size or (1_000_000 if given.quick else SIZE)
     given.rounds = given.rounds or (3 if given.quick else 9)
@@ -49,6 +50,8 @@ def main() -> int:
     given = options()
     if given.memory:
         return 0 if memory.report(given.cells) else 1
+    if given.scaling:
+        return 0 if scaling.report() else 1
     jobs = [(cell, dtype) for cell in CELLS for dtype in DTYPES if given.cells in f"{cell.name}, {dtype}"]
     if not jobs:
         raise SystemExit(f"no cell has {given.cells!r} in its name")

@@ -15,6 +15,7 @@ from registry import LOSSES
 from ulp import bits
 
 import cecore
+from cecore._checks import real_array
 
 pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
@@ -121,8 +122,16 @@ def test_columns(source, dtype):
             assert bits(*made.forward_backward(given, source(target), sample_weight=source(w))) == want
 
 
+def tensors(x):
+    torch = need("torch")
+    yield torch.from_numpy(x.copy())
+    yield torch.from_numpy(np.asfortranarray(x))
+    yield torch.from_numpy(x.T.copy()).t()
+    yield OnlyDLPack(torch.from_numpy(x.copy()))
+
+
 def frames(x):
-    pandas, polars, pyarrow, torch = map(need, ("pandas", "polars", "pyarrow", "torch"))
+    pandas, polars, pyarrow = map(need, ("pandas", "polars", "pyarrow"))
     columns = {f"class {k}": x[:, k] for k in range(x.shape[1])}
     yield pandas.DataFrame(x)
     yield pandas.DataFrame(columns)
@@ -130,19 +139,17 @@ def frames(x):
     yield polars.DataFrame(columns)
     yield pyarrow.table(columns)
     yield pyarrow.record_batch(columns)
-    yield torch.from_numpy(x.copy())
-    yield torch.from_numpy(np.asfortranarray(x))
-    yield torch.from_numpy(x.T.copy()).t()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("loss", [ce, ce_logits], ids=lambda loss: loss.name)
-def test_frames_and_matrices(loss, dtype):
+@pytest.mark.parametrize("matrices", [frames, tensors])
+def test_matrices(loss, dtype, matrices):
     rng = np.random.default_rng(0)
     x, t = loss.predictions(rng, N, dtype), loss.hard(rng, N)
     one_hot = np.eye(3, dtype=dtype)[t]
     want = bits(*loss.kind().forward_backward(x, t))
-    for given, targets in zip(frames(x), frames(one_hot), strict=True):
+    for given, targets in zip(matrices(x), matrices(one_hot), strict=True):
         value, gradient = loss.kind().forward_backward(given, targets)
         assert type(gradient) is np.ndarray
         assert gradient.dtype == dtype
@@ -263,12 +270,14 @@ def test_masked_arrays():
 
 
 def test_columns_are_not_copied():
-    torch, polars, pyarrow, pandas = map(need, ("torch", "polars", "pyarrow", "pandas"))
-    from cecore._checks import real_array
-
+    pandas, polars, pyarrow = map(need, ("pandas", "polars", "pyarrow"))
     x = np.random.default_rng(0).random(1000)
     for given in (pandas.Series(x), pandas.DataFrame({"a": x})["a"], pyarrow.array(x), polars.Series(x)):
         assert not real_array("x", given).flags.owndata
-    tensor = torch.from_numpy(x)
+
+
+def test_tensors_are_not_copied():
+    x = np.random.default_rng(0).random(1000)
+    tensor = need("torch").from_numpy(x)
     assert np.shares_memory(real_array("x", tensor), x)
     assert np.shares_memory(real_array("x", OnlyDLPack(tensor)), x)

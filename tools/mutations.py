@@ -20,6 +20,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 TESTS = ["tests/test_golden.py", "tests/test_math.py", "tests/test_losses.py", "tests/test_arrays.py"]
 TESTS += ["tests/test_options.py", "tests/test_activations.py", "tests/test_halves.py"]
+TESTS += ["tests/test_layouts.py", "tests/test_threads.py", "tests/test_streaming.py"]
 
 
 class Mutation(NamedTuple):
@@ -36,6 +37,7 @@ PROBABILITIES = "src/cecore/kernels/probabilities.pxi"
 LOGITS = "src/cecore/kernels/logits.pxi"
 SOFTMAX = "src/cecore/kernels/softmax.pxi"
 ROWS = "src/cecore/kernels/rows.pxi"
+POOL = "src/cecore/kernels/pool.pxi"
 CUT = "value = 0 if b < cut else value\n        if weighted:"
 MUTATIONS = [
     Mutation("none"),
@@ -84,6 +86,21 @@ MUTATIONS = [
     ),
     Mutation("products of logits without their cross term", LOGITS, "wide + curved[j] * wide", "wide"),
     Mutation("labels rounded to float", KERNELS, "in_float and not job.labels", "in_float"),
+    Mutation(
+        "the first class alone", ARRAYS, "        place += start % layout.shape[last] * layout.strides[last]\n", ""
+    ),
+    Mutation("dimensions joined too often", KERNELS, "layout.strides[last] == size * stride", "stride != 0"),
+    Mutation(
+        "results of the wrong byte order",
+        ARRAYS,
+        "        if array.swapped:\n            swap_bytes(<char *>&room[0], array.size, count)\n",
+        "",
+    ),
+    Mutation("panels not turned back", KERNELS, "turn(wholes[i], start, n, job.classes, panels[i], True)", "pass"),
+    Mutation("a helper's sum dropped", POOL, "    accumulator_merge(&task.sum, &job.sum)\n", ""),
+    Mutation("the last error found", POOL, "min(task.bad, job.bad)", "max(task.bad, job.bad)"),
+    Mutation("helpers not lost in a fork", POOL, "os.register_at_fork(after_in_child=forget)", "pass"),
+    Mutation("weights not added up", "src/cecore/streaming.py", "a[2] + b[2]", "a[2]"),
     Mutation("halves truncated", "src/cecore/kernels/scalar_math.h", "+ 0xfff + (magnitude >> 13 & 1)", "+ 0"),
 ]
 

@@ -196,8 +196,8 @@ class _OnProbabilities(_Loss):
         sample_weight : array_like, optional
             One finite weight >= 0 for each loss; bool is a mask. What has weight 0 is not looked at.
         out : numpy.ndarray, optional
-            Receives the losses of reduction ``"none"``: of their shape and of the predictions' dtype. It may be the
-            predictions array itself, and must not overlap an array of the call otherwise.
+            Receives the losses of reduction ``"none"``: of their shape and of the results' dtype, in any layout. It may
+            be the predictions array itself, and must not overlap an array of the call otherwise.
 
         Returns
         -------
@@ -466,8 +466,11 @@ class BinaryCrossEntropy(_OnProbabilities):
     The value is within 2 ULP for hard targets and 4 for soft ones, the gradient likewise, the second derivative
     within 6; with `label_smoothing` or `pos_weight` within 4 ULP of the larger term. Weights, `upstream` and the
     divisor add 1, as long as their product with a target is a normal number of the computing type. Sums are exact
-    sums of blocks of 256 elements: of float64, and of hard targets in either dtype, they are within 6e-15 for any
-    length. One pass over memory, and no temporary arrays where all are C-contiguous.
+    sums of blocks of at most 256 losses: of float64, and of hard targets in either dtype, they are within 6e-15 for any
+    length. One pass over memory, and no temporary arrays: of whatever layout (strided, Fortran-ordered, unaligned,
+    byte-swapped, mapped files) arrays are read where they lie, with the bits of a contiguous copy. longdouble is
+    computed as float64. Calls on 2^18 numbers and more use several threads, and have the same bits whatever their
+    number: see `set_num_threads`.
 
     References
     ----------
