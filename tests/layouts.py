@@ -39,7 +39,7 @@ def unaligned(array: np.ndarray) -> np.ndarray:
 
 
 def swapped(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "V" or array.dtype.itemsize == 1:
+    if array.dtype.itemsize == 1:
         return array.copy()
     return array.astype(array.dtype.newbyteorder())
 

@@ -343,6 +343,40 @@ def test_an_output_in_the_memory_of_the_predictions():
             bce.kind(reduction="none").forward(given, np.ones(5), out=memory[1:])
 
 
+def test_what_stands_for_true():
+    true = np.array([2, 0, 255], np.uint8).view(bool)
+    assert cecore.binary_cross_entropy([0.25, 0.5, 0.5], true) == cecore.binary_cross_entropy(
+        [0.25, 0.5, 0.5], [1, 0, 1]
+    )
+    assert cecore.cross_entropy(ROWS, true[:2]) == cecore.cross_entropy(ROWS, [1, 0])
+    assert (
+        cecore.binary_cross_entropy([0.25, 0.5, 0.5], [1, 0, 1], sample_weight=true) == (math.log(4) + math.log(2)) / 2
+    )
+
+
+def test_an_upstream_without_dimensions():
+    rng = np.random.default_rng(0)
+    for u in rng.normal(size=50):
+        z, w = np.float32(rng.normal(size=())), np.array(rng.random())
+        made = bce_logits.kind(reduction="none")
+        want = bits(made.backward(z, 1.0, sample_weight=w, upstream=u))
+        for t in (1, np.array(1.0)):
+            assert bits(made.backward(np.array(z), t, sample_weight=w, upstream=np.array(u))) == want
+
+
+def test_weights_whose_product_is_infinite():
+    for loss in (ce, ce_logits):
+        made = loss.kind(reduction="sum", class_weight=[1e200] * 3)
+        for t in (LABELS, np.eye(3)[LABELS], ROWS):
+            assert made.forward(ROWS, t, sample_weight=[1e200, 1e200]) == math.inf
+
+
+def test_the_value_that_is_named_is_the_value_that_is_used():
+    targets = np.array([1 + 1e-9, -0.5])  # the first is 1 in float32
+    with pytest.raises(ValueError, match=r"targets\[1\] = -0.5 is outside"):
+        cecore.binary_cross_entropy(P.astype(np.float32), targets)
+
+
 def test_numbers_beyond_float64():
     for call in (
         lambda: bce.kind().backward(P, Y, upstream=10**400),

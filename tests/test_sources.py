@@ -257,6 +257,26 @@ def test_missing_values_of_frames():
             cecore.cross_entropy(frame, [0, 1])
 
 
+def test_missing_values_within_arrays():
+    polars = need("polars")
+    column = polars.Series([[0.5, None], [0.25, 0.75]], dtype=polars.Array(polars.Float64, 2))
+    with pytest.raises(ValueError, match=r"probs\[1\] is missing"):
+        cecore.cross_entropy(column, [0, 1])
+    whole = polars.Series([[0.5, 0.5], [0.25, 0.75]], dtype=polars.Array(polars.Float64, 2))
+    assert cecore.cross_entropy(whole, [0, 1]) == cecore.cross_entropy([[0.5, 0.5], [0.25, 0.75]], [0, 1])
+    with pytest.raises(TypeError, match="probs has dtype object"):
+        cecore.cross_entropy(polars.LazyFrame({"a": [0.5]}), [0])
+
+
+def test_nan_beside_nullable_columns_is_data():
+    pandas = need("pandas")
+    frame = pandas.DataFrame({"a": pandas.array([1, 0], dtype="Int64"), "b": [np.nan, 0.5]})
+    value = cecore.cross_entropy_with_logits(frame, [0, 1], reduction="none")
+    assert np.isnan(value).tolist() == [True, False]
+    with pytest.raises(ValueError, match=r"logits\[1, 0\] is missing"):
+        cecore.cross_entropy_with_logits(frame.assign(a=pandas.array([1, None], dtype="Int64")), [0, 1])
+
+
 def test_nan_of_a_plain_column_is_data():
     pandas = need("pandas")
     value = cecore.binary_cross_entropy(pandas.Series([0.5, np.nan]), [0, 1], reduction="none")

@@ -148,6 +148,26 @@ def test_infinities_and_nan():
     assert total.value == pytest.approx((math.log(2) + 3 * math.log(4)) / 4, rel=1e-14)
 
 
+@each_loss
+def test_weights_beyond_a_sum(loss):
+    rng = np.random.default_rng(0)
+    x, t, w = loss.predictions(rng, 300), loss.hard(rng, 300), np.full(300, 1e308)
+    total = loss.kind().accumulator()
+    total.update(x, t, w)
+    assert total.value == pytest.approx(loss.kind().forward(x, t, sample_weight=w), rel=1e-14)
+    assert total.weight == math.inf
+    total.update(x, t)
+    assert total.value == pytest.approx(loss.kind().forward(x, t), rel=1e-14)
+    if not loss.binary:
+        total = loss.kind(class_weight=[1e150] * 3).accumulator()
+        total.update(x, t, w)
+        assert total.value == pytest.approx(loss.kind().forward(x, t), rel=1e-14)
+        total = loss.kind(class_weight=[1e200] * 3).accumulator()
+        with pytest.raises(ValueError, match="products of sample_weight and class_weight are too large"):
+            total.update(x, t, w)
+        assert total.count == 0
+
+
 def test_copies_are_apart():
     total = cecore.BinaryCrossEntropy(reduction="sum").accumulator()
     total.update([0.5], [1])

@@ -101,26 +101,40 @@ def test_many_callers_at_once(loss, eager):
     assert not wrong
 
 
-def test_where_no_thread_can_be_started(eager):
-    script = """
-    import _thread
-    def refuse(*arguments):
-        global refused
-        refused += 1
-        raise RuntimeError("can't start new thread")
-    refused = 0
-    _thread.start_new_thread = refuse
-    import numpy as np, cecore
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+NO_ROOM = """
+    import os, resource
+    size = os.sysconf("SC_PAGE_SIZE") * int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))  # a thread's stack does not fit
+"""
+COUNT = """
+    import re, numpy as np, cecore
     from cecore import _dispatch
     _dispatch.kernels.set_threading(1, 1)
+    def threads():
+        return int(re.search(r"Threads:\\s+(\\d+)", open("/proc/self/status").read())[1])
     p = np.random.default_rng(0).random(100_000)
-    cecore.set_num_threads(8)
-    value = cecore.binary_cross_entropy(p, p > 0.5)
     cecore.set_num_threads(1)
-    assert value == cecore.binary_cross_entropy(p, p > 0.5)
-    print(refused)
-    """
-    assert int(run(script)) > 0
+    want, before = cecore.binary_cross_entropy(p, p > 0.5), threads()
+    cecore.set_num_threads(8)
+    {}
+    for _ in range(3):
+        assert cecore.binary_cross_entropy(p, p > 0.5) == want
+    print(threads() - before)
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("preparation", "helpers"),
+    [
+        ("", 7),
+        (NO_ROOM, 0),
+        ("import threading; threading.stack_size(65536)", 0),
+    ],
+)
+def test_where_threads_cannot_be_started(preparation, helpers):
+    assert int(run(COUNT.format(preparation.strip()))) == helpers
 
 
 # ---------------------------------------------------------------- settings
@@ -279,3 +293,53 @@ def test_forked_children_compute():
     print("fine")
     """
     assert run(script) == "fine\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12) or not hasattr(os, "fork"), reason="older Pythons do not warn")
+def test_forks_are_not_warned_of():
+    script = """
+    import os, warnings, numpy as np, cecore
+    warnings.simplefilter("error")
+    cecore.set_num_threads(4)
+    p = np.random.default_rng(0).random(1 << 20)
+    for _ in range(5):
+        cecore.binary_cross_entropy(p, p > 0.5)
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    print("fine")
+    """
+    assert run(script, OPENBLAS_NUM_THREADS="1") == "fine\n"
+
+
+def test_small_stacks():
+    script = """
+    import threading, numpy as np, cecore
+    from cecore import _dispatch
+    _dispatch.kernels.set_threading(1, 1)
+    rng = np.random.default_rng(0)
+    z, t, w = rng.normal(size=(600, 32)), rng.integers(0, 3, 600), rng.random(600)
+    wide, soft, few = rng.normal(size=(20, 300)), rng.dirichlet(np.ones(300), 20), rng.dirichlet(np.ones(32), 600)
+    def compute():
+        cecore.set_num_threads(4)
+        for axis, swap in ((-1, lambda a: a), (0, np.transpose)):
+            for options in ({}, {"label_smoothing": 0.1, "focal_gamma": 2}):
+                loss = cecore.CrossEntropyWithLogits(axis=axis, **options)
+                loss.gradient_hessian(swap(z), t, sample_weight=w)
+                loss.gradient_hessian(swap(z), swap(few))
+                loss.gradient_hessian(swap(wide), swap(soft))
+            loss = cecore.CrossEntropy(axis=axis)
+            loss.gradient_hessian(swap(soft), swap(soft))
+            loss.gradient_hessian(swap(few), t)
+            cecore.softmax_backward(z, cecore.softmax(z, axis=axis), axis=axis)
+        loss = cecore.BinaryCrossEntropyWithLogits(focal_gamma=2, pos_weight=2)
+        loss.gradient_hessian(z, few)
+        print("fine")
+    threading.stack_size(SIZE * 1024)
+    thread = threading.Thread(target=compute)
+    thread.start()
+    thread.join()
+    """
+    for size in (96, 128):
+        assert run(script.replace("SIZE", str(size))) == "fine\n"

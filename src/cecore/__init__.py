@@ -13,10 +13,12 @@ from .losses import (
     cross_entropy,
     cross_entropy_with_logits,
 )
+from .streaming import Accumulator
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Accumulator",
     "BinaryCrossEntropy",
     "BinaryCrossEntropyWithLogits",
     "CrossEntropy",

@@ -121,13 +121,17 @@ def _refuse_missing(name: str, value: Any) -> None:
     where = None
     if hasattr(value, "isna") and (hasattr(value, "dtype") or hasattr(value, "dtypes")):
         dtypes = value.dtypes if hasattr(value, "columns") else [value.dtype]
-        if not all(isinstance(dtype, np.dtype) for dtype in dtypes) and np.asarray(value.isna()).any():
-            where = _first(value.isna())
+        nullable = np.array([not isinstance(dtype, np.dtype) for dtype in dtypes])
+        if nullable.any():
+            missing = np.asarray(value.isna()) & nullable  # NaN in a plain column is data
+            where = _first(missing) if missing.any() else None
     elif hasattr(value, "null_count"):
+        if getattr(getattr(value, "dtype", None), "inner", None) is not None:  # a polars column of arrays
+            value = value.explode()
         count = value.null_count() if callable(value.null_count) else value.null_count
         if hasattr(count, "row"):  # a polars DataFrame counts by column
             count = sum(count.row(0))
-        if count:
+        if isinstance(count, int) and count:
             where = _first(value.is_null()) if hasattr(value, "is_null") else ""
     elif any(getattr(column, "null_count", 0) for column in getattr(value, "columns", ())):  # an Arrow table
         where = ""
@@ -187,8 +191,8 @@ def _without_nullable(value: Any, array: np.ndarray) -> np.ndarray:
 
 
 def is_bfloat16(dtype: np.dtype) -> bool:
-    """Whether it is bfloat16 of ml_dtypes, which is not imported for the question."""
-    return dtype.kind == "V" and dtype.name == "bfloat16"
+    """Whether it is bfloat16 of ml_dtypes, which is not imported for the question, in either byte order."""
+    return dtype.kind == "V" and dtype.newbyteorder("=").name == "bfloat16"
 
 
 def result_type(dtype: np.dtype) -> np.dtype:
@@ -207,9 +211,14 @@ def by_bits(*arrays: Any) -> tuple[int, list[Any]]:
     flags, found = 0, []
     for array, flag in zip(arrays, BITS, strict=False):
         if isinstance(array, np.ndarray) and is_bfloat16(array.dtype):
-            flags, array = flags | flag, array.view(np.uint16)
+            flags, array = flags | flag, as_bits(array)
         found.append(array)
     return flags, found
+
+
+def as_bits(array: np.ndarray) -> np.ndarray:
+    """The same memory as integers of 16 bits, in the byte order of the array."""
+    return array.view(np.dtype(np.uint16).newbyteorder(array.dtype.byteorder))
 
 
 def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
@@ -347,9 +356,11 @@ def _at(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int = -1) ->
     return f"{name}[{', '.join(places)}] = {value!r}" if array.ndim else f"{name} = {value!r}"
 
 
-def _within(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int, used: Any = True) -> np.ndarray:
-    """The elements at an index, the last one alone or along the last axis, after a look at the used ones."""
-    values = np.asarray(array[index]).astype(np.float64)
+def _within(
+    name: str, array: np.ndarray, dtype: np.dtype, index: tuple[Any, ...], axis: int, used: Any = True
+) -> np.ndarray:
+    """The elements at an index, one alone or those along the last axis, as a dtype, after a look at the used ones."""
+    values = np.asarray(array[index]).astype(dtype)
     outside = used & ((values < 0) | (values > 1))
     if outside.any():
         at = index if values.ndim == 0 else (*index, int(outside.argmax()))
@@ -376,19 +387,21 @@ def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
         if weight == 0:
             continue
         if spec.rows:
-            _explain_row(spec, x, targets, index, call.axis)
+            _explain_row(spec, x, targets, computing, index, call.axis)
             continue
-        t = _within("targets", targets, index, -1)
+        t = _within("targets", targets, computing, index, -1)
         if spec.x == "probs":
             positive = 1.0 if spec.pos_weight is None else np.ravel(spec.pos_weight)[i % np.size(spec.pos_weight)]
             used = positive != 0 or t != 1 or spec.label_smoothing != 0
-            _within("probs", x, index, -1, used)
+            _within("probs", x, computing, index, -1, used)
 
 
-def _explain_row(spec: Spec, x: np.ndarray, targets: np.ndarray, row: tuple[int, ...], axis: int) -> None:
+def _explain_row(
+    spec: Spec, x: np.ndarray, targets: np.ndarray, computing: np.dtype, row: tuple[int, ...], axis: int
+) -> None:
     classes = x.shape[-1]
     if targets.ndim == x.ndim:
-        t = _within("targets", targets, row, axis)
+        t = _within("targets", targets, computing, row, axis)
     else:
         label = targets[row]
         ignored = spec.ignore_index
@@ -402,4 +415,4 @@ def _explain_row(spec: Spec, x: np.ndarray, targets: np.ndarray, row: tuple[int,
         used = (t != 0) | (spec.label_smoothing != 0)
         if spec.class_weight is not None:
             used &= np.asarray(spec.class_weight) != 0
-        _within("probs", x, row, axis, used)
+        _within("probs", x, computing, row, axis, used)

@@ -127,7 +127,7 @@ def usable() -> int:
 def _limit() -> int:
     """That of the control group and of OMP_NUM_THREADS, read once."""
     openmp = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    limit = int(openmp) if openmp.isdecimal() and int(openmp) else MOST
+    limit = (int(openmp) or MOST) if openmp.isdecimal() and len(openmp) < 10 else MOST
     quota = cpu_quota()
     return limit if quota is None else min(limit, max(1, math.ceil(quota)))
 

@@ -185,7 +185,7 @@ def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int 
         _checks.output("out", out, x.shape, dtype)
         in_place = _checks.apart(out, [x, upstream], "it may only be one of them itself")
     flags, (x, _, _, upstream) = _checks.by_bits(x, None, None, upstream)
-    places = [x, upstream, out.view(np.uint16) if flags & BITS[0] else out]
+    places = [x, upstream, _checks.as_bits(out) if flags & BITS[0] else out]
     if function != _SIGMOID:
         places = [None if place is None else np.moveaxis(place, axis, -1) for place in places]
     kernel(function, flags | PREPARED | (IN_PLACE if in_place else 0), *places)

@@ -134,7 +134,7 @@ class _Loss:
                 continue
             out = np.empty(shape, call.dtype) if out is None else out
             results.append(out)
-            place = out.view(np.uint16) if flags & BITS[0] else out
+            place = _checks.as_bits(out) if flags & BITS[0] else out
             places.append(np.moveaxis(place, call.axis, -1) if self._rows and kind != VALUE else place)
         wanted |= flags | PREPARED | (IN_PLACE if in_place else 0)
         result = kernel(self._options_moved, code, *arrays, wanted, *places)

@@ -18,7 +18,8 @@ class Accumulator:
     """Sums up a loss over several calls; made by the `accumulator` method of a loss.
 
     The sums are exact: updates and merges in any order, in any number of processes, give the same bits. One update
-    gives the bits of the loss's `forward`, as long as weights and losses are of ordinary size.
+    gives the bits of the loss's `forward`, as long as the sum of the weights is between 1e-200 and 1e200 (float32:
+    1e-30 and 1e30).
 
     Notes
     -----

@@ -3,7 +3,7 @@
 ctypedef long double longdouble
 
 ctypedef fused source:
-    cnp.npy_bool
+    unsigned char
     signed char
     short
     int
@@ -205,14 +205,18 @@ cdef char *fetch(const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssi
 
 
 cdef void convert_from(int type, const char *data, Py_ssize_t n, real *out) noexcept nogil:
+    cdef Py_ssize_t i
     if type == cnp.NPY_DOUBLE:
         convert(<const double *>data, out, n)
     elif type == cnp.NPY_FLOAT:
         convert(<const float *>data, out, n)
     elif type == NPY_HALF or type == BFLOAT16:
         convert_half(<const unsigned short *>data, type, out, n)
-    elif type == cnp.NPY_BOOL or type == cnp.NPY_UBYTE:
-        convert(<const cnp.npy_bool *>data, out, n)
+    elif type == cnp.NPY_BOOL:
+        for i in range(n):  # whatever stands for True
+            out[i] = 1 if data[i] != 0 else 0
+    elif type == cnp.NPY_UBYTE:
+        convert(<const unsigned char *>data, out, n)
     elif type == cnp.NPY_BYTE:
         convert(<const signed char *>data, out, n)
     elif type == cnp.NPY_SHORT:

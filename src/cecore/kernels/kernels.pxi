@@ -13,7 +13,7 @@
 
 import os
 import sys
-from _thread import start_new_thread
+from time import sleep
 
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, fabs, ldexp
@@ -76,6 +76,7 @@ cdef enum:
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
     LEAST_ROWS = 32
+    SCALED_BY = 600  # the exponent of a power of two for weights of unusual size
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
 
 cdef enum:
@@ -189,20 +190,20 @@ cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
 
 
 cdef int element_block(
-    Job *job, Py_ssize_t n, const real *p, const real *t, bint weighted, const real *w, const real *factors,
+    Job *job, Py_ssize_t n, const real *p, const real *t, const real *mask, const real *w, const real *factors,
     real *value, real *gradient, real *hessian
 ) noexcept nogil:
     # One block of binary targets; n of BLOCK elements count, the others are padding with weight 0 and p = t = 1.
-    # Fills the buffers and adds the sum, as the job wants them, or returns BAD.
+    # Fills the buffers and adds the sum, as the job wants them, or returns BAD. The mask is the weights to check, or
+    # NULL if all are 1.
     cdef real terms[BLOCK]
     cdef double wide_p[BLOCK]
     cdef double wide_t[BLOCK]
     cdef double wide_w[BLOCK]
     cdef double wide_terms[BLOCK]
-    cdef const real *mask = w if weighted else <const real *>NULL
     cdef bint summed = False
     cdef int state
-    if job.wanted_sum and (t[0] == 0 or t[0] == 1) and (not weighted or all_ones(w, n)):
+    if job.wanted_sum and (t[0] == 0 or t[0] == 1) and (mask == NULL or all_ones(w, n)):
         if real is double:
             summed = hard_sum(p, t, n, &job.wide_clip, &job.pending)
         else:
@@ -438,7 +439,8 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
             state = logit_block(job, n, p, t, w, &factors[0], value_place, gradient_place, hessian_place)
         else:
             state = element_block(
-                job, n, p, t, job.weights.data != NULL, w, &factors[0], value_place, gradient_place, hessian_place
+                job, n, p, t, w if job.weights.data != NULL else <const real *>NULL, w, &factors[0],
+                value_place, gradient_place, hessian_place,
             )
         if state == BAD:
             job.bad = start
@@ -578,8 +580,9 @@ cdef void run_panels(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real
 
 cdef void run_kind(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     if (
-        kind != DIVISOR and FEW < job.classes <= LONG_BLOCK // 8 and lies_apart(&job.x)
+        kind != DIVISOR and FEW < job.classes <= LONG_BLOCK // 8
         and (job.options.logits or job.activation != NOT_ACTIVATION)
+        and (lies_apart(&job.x) or (not job.labels and lies_apart(&job.targets)))
     ):
         run_panels(job, kind, first, last, unused)
     else:
@@ -650,7 +653,7 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
         divisor = divisor_of(job, in_float, &lost)
         if not 1e-200 < divisor < 1e200 and not job.options.by_count and job.n > 0:
             # weights and class weights of any size cancel
-            job.weight_scale = ldexp(1, -600 if divisor > 1 else 600)
+            job.weight_scale = ldexp(1, -SCALED_BY if divisor > 1 else SCALED_BY)
             divisor = divisor_of(job, False, &lost)
             in_float = False
         nothing = divisor == 0
@@ -839,24 +842,45 @@ cdef object exact(Accumulator *sum):
     return int.from_bytes((<const char *>limbs)[:sizeof(limbs)], sys.byteorder)
 
 
-cdef void add_up_divisors(Job *job, bint by_count) noexcept nogil:
+cdef void pass_scaled(Job *job, int kind, bint by_count, bint scaled) noexcept nogil:
+    # The losses or the divisor added up; scaled, so that weights beyond the range of a sum stay within it
     cdef uint64_t saved = cecore_enter()
-    cdef double unused
     job.options.by_count = by_count
-    divisor_of(job, in_halves(job.x.type), &unused)
+    job.weight_scale = ldexp(1, -SCALED_BY) if scaled else 1
+    if scaled:
+        job.clip = job.wide_clip
+    run_pass(job, kind, in_halves(job.x.type) and not scaled)
     cecore_leave(saved)
 
 
 cdef object exact_sums(Job *job):
-    # After the losses: their sum, what is no number of them, and the sums of weights and of ones
-    cdef double special = job.sum.special
-    total = exact(&job.sum)
+    # Of the losses, what is no number of them, of the weights, and of ones
+    cdef bint scaled = job.sum.special == INFINITY and job.weights.data != NULL
+    cdef double special
+    if scaled:
+        with nogil:
+            pass_scaled(job, LOSS, job.options.by_count, True)
+    special = job.sum.special
+    total = exact(&job.sum) << (SCALED_BY if scaled else 0)
+    job.options.by_count = False
+    if trivial_divisor(job):
+        weights = <object>job.n << 1074
+    else:
+        with nogil:
+            pass_scaled(job, DIVISOR, False, False)
+        scaled = job.sum.special != 0
+        if scaled:
+            with nogil:
+                pass_scaled(job, DIVISOR, False, True)
+            if job.sum.special != 0:
+                raise ValueError("the products of sample_weight and class_weight are too large to be added up")
+        weights = exact(&job.sum) << (SCALED_BY if scaled else 0)
+    job.options.by_count = True
+    if trivial_divisor(job):
+        return total, special, weights, job.n
     with nogil:
-        add_up_divisors(job, False)
-    weights = <object>job.n << 1074 if trivial_divisor(job) else exact(&job.sum)
-    with nogil:
-        add_up_divisors(job, True)
-    return total, special, weights, job.n if trivial_divisor(job) else exact(&job.sum) >> 1074
+        pass_scaled(job, DIVISOR, True, False)
+    return total, special, weights, exact(&job.sum) >> 1074
 
 
 cdef object compute(
@@ -896,7 +920,7 @@ cdef object compute(
     if type(upstream) is float:
         factor = upstream
         upstream = None
-    elif not (reduction == NONE and is_real(upstream, any_layout) and has_shape(upstream, inner, shape)):
+    elif not (reduction == NONE and inner and is_real(upstream, any_layout) and has_shape(upstream, inner, shape)):
         return None
     set_array(&job.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
     type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE

@@ -1,9 +1,9 @@
 # Passes over the blocks of a job, by the calling thread alone or with helpers.
 #
-# Helpers are Python threads that wait in C, without the GIL, until a caller wakes them. They and the caller claim
-# chunks of blocks, one after the other, and add up what they find exactly, so that nothing depends on who has done
-# what. When nothing is left to claim the caller sends home the helpers that have not begun yet, and waits for the
-# others' last chunks: a late helper costs nothing. The mutex guards everything here that is shared.
+# Helpers are threads that Python starts and that never run Python: they wait in C until a caller wakes them. They and
+# the caller claim chunks of blocks, one after the other, and add up what they find exactly, so that nothing depends on
+# who has done what. When nothing is left to claim the caller sends home the helpers that have not begun yet, and waits
+# for the others' last chunks: a late helper costs nothing. The mutex guards everything here that is shared.
 
 cdef extern from "pythread.h" nogil:  # none of these needs the GIL
     ctypedef void *PyThread_type_lock
@@ -13,9 +13,13 @@ cdef extern from "pythread.h" nogil:  # none of these needs the GIL
     int PyThread_acquire_lock(PyThread_type_lock, int) noexcept
     void PyThread_release_lock(PyThread_type_lock) noexcept
     void PyThread_free_lock(PyThread_type_lock) noexcept
+    unsigned long PyThread_start_new_thread(void (*)(void *) noexcept nogil, void *) noexcept
+    size_t PyThread_get_stacksize() noexcept
+    const unsigned long PYTHREAD_INVALID_THREAD_ID
 
 cdef enum:
     MAX_THREADS = 256
+    LEAST_STACK = 1 << 17  # bytes that the kernels need
 
 cdef struct Worker
 
@@ -38,6 +42,7 @@ cdef struct Worker:
     PyThread_type_lock wake
     Task *task  # NULL: none
     bint begun
+    bint ends
     Worker *next  # that is idle too
 
 cdef struct Pool:
@@ -151,69 +156,114 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     job.bad = task.bad
 
 
-def serve(size_t address):
-    """A helper's life."""
-    cdef Worker *worker = <Worker *>address
+cdef Worker *make_worker() noexcept nogil:
+    cdef Worker *worker = <Worker *>calloc(1, sizeof(Worker))
+    if worker == NULL:
+        return NULL
+    worker.wake = PyThread_allocate_lock()
+    if worker.wake == NULL:
+        free(worker)
+        return NULL
+    PyThread_acquire_lock(worker.wake, WAIT_LOCK)
+    return worker
+
+
+cdef void rest(Worker *worker) noexcept nogil:
+    lock()
+    worker.task = NULL
+    worker.begun = False
+    worker.next = pool.idle
+    pool.idle = worker
+    unlock()
+
+
+cdef void leave(Task *task) noexcept nogil:
+    lock()
+    task.helpers -= 1
+    if task.waiting and task.helpers == 0:
+        PyThread_release_lock(task.done)
+    unlock()
+
+
+cdef void serve(void *given) noexcept nogil:
+    # A helper's life
+    cdef Worker *worker = <Worker *>given
     cdef Task *task
-    with nogil:
-        while True:
-            PyThread_acquire_lock(worker.wake, WAIT_LOCK)
-            lock()
-            task = worker.task
-            worker.begun = task != NULL
-            unlock()
-            if task != NULL:
-                work_on(task)
-            lock()
-            if task != NULL:
-                task.helpers -= 1
-                if task.waiting and task.helpers == 0:
-                    PyThread_release_lock(task.done)
-            worker.task = NULL
-            worker.begun = False
-            worker.next = pool.idle
-            pool.idle = worker
-            unlock()
+    cdef bint ends
+    while True:
+        PyThread_acquire_lock(worker.wake, WAIT_LOCK)
+        lock()
+        task = worker.task
+        worker.begun = task != NULL
+        ends = worker.ends
+        unlock()
+        if ends:
+            break
+        if task != NULL:
+            work_on(task)
+            leave(task)
+        rest(worker)
+    PyThread_free_lock(worker.wake)
+    free(worker)
 
 
-cdef int hire(int wanted) except -1:
+cdef int hire(int wanted) noexcept:
     # Make helpers, as far as the system lets us; how many there are, and the caller
     cdef Worker *worker
+    cdef int missing, count
+    if 0 < PyThread_get_stacksize() < LEAST_STACK:
+        return 1
     wanted = min(wanted, <int>MAX_THREADS)
-    while pool.count < wanted - 1:
-        worker = <Worker *>calloc(1, sizeof(Worker))
+    lock()
+    missing = max(wanted - 1 - pool.count, 0)
+    pool.count += missing
+    unlock()
+    while missing > 0:
+        worker = make_worker()
         if worker == NULL:
             break
-        worker.wake = PyThread_allocate_lock()
-        if worker.wake == NULL:
-            free(worker)
-            break
-        PyThread_acquire_lock(worker.wake, WAIT_LOCK)
-        try:
-            start_new_thread(serve, (<size_t>worker,))
-        except (RuntimeError, MemoryError):  # no more threads, or the interpreter is on its way out
+        if PyThread_start_new_thread(&serve, worker) == PYTHREAD_INVALID_THREAD_ID:
             PyThread_free_lock(worker.wake)
             free(worker)
             break
-        with nogil:
-            lock()
-            pool.count += 1
-            worker.next = pool.idle
-            pool.idle = worker
-            unlock()
-    return min(wanted, pool.count + 1)
+        rest(worker)
+        missing -= 1
+    lock()
+    pool.count -= missing
+    count = pool.count
+    unlock()
+    return min(wanted, count + 1)
+
+
+def retire():
+    """Before a fork: let the idle helpers end. Python warns of forks in a process with threads."""
+    cdef Worker *worker
+    cdef bint any = False
+    lock()
+    while pool.idle != NULL:
+        worker = pool.idle
+        pool.idle = worker.next
+        pool.count -= 1
+        worker.ends = True
+        PyThread_release_lock(worker.wake)
+        any = True
+    unlock()
+    if any:
+        sleep(0.001)  # they cannot be joined
 
 
 def forget():
     """In a forked child: it has none of the threads, and the mutex may have been another's."""
     pool.mutex = PyThread_allocate_lock()
+    if pool.mutex == NULL:
+        raise MemoryError
     pool.idle = NULL
     pool.count = 0
 
 
 forget()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(before=retire, after_in_child=forget)
 
 
 def set_threading(Py_ssize_t least, Py_ssize_t chunk):

@@ -196,6 +196,8 @@ cdef int label_block(
     # Rows with labels are a binary block: the probability of each row's label, with target 1.
     cdef real p[BLOCK]
     cdef real ones[BLOCK]
+    cdef real known[BLOCK]
+    cdef const real *mask = NULL
     cdef real value[BLOCK]
     cdef real gradient[BLOCK]
     cdef real hessian[BLOCK]
@@ -203,9 +205,12 @@ cdef int label_block(
     for i in range(BLOCK):
         ones[i] = 1
         p[i] = 1
+        known[i] = 0 if w[i] == 0 else 1  # the weights are valid; their products may be infinite
     gather(&job.x, start, job.classes, n, labels, p)
+    if weighted:
+        mask = &known[0]
     if element_block(
-        job, n, &p[0], &ones[0], weighted, w, factors, &value[0], &gradient[0], &hessian[0]
+        job, n, &p[0], &ones[0], mask, w, factors, &value[0], &gradient[0], &hessian[0]
     ) == BAD:
         return BAD
     for i in range(n):
@@ -332,6 +337,15 @@ cdef double label_loss(double z, double top, const Softmax *softmax, Py_ssize_t 
     return 0 if w == 0 else w * ((softmax.log_total[lane] - low) - d)
 
 
+cdef void clear_rows(const real *w, Py_ssize_t rows, Py_ssize_t classes, real *tile) noexcept nogil:
+    # Rows of weight 0 are 0, also where they are NaN
+    cdef Py_ssize_t r, k
+    for r in range(rows):
+        if w[r] == 0:
+            for k in range(classes):
+                tile[k * WIDTH + r] = 0
+
+
 cdef void label_tile(
     Job *job, Py_ssize_t first, Py_ssize_t rows, const int64_t *labels, const bint *general, const real *w,
     const real *factors, double *losses
@@ -339,7 +353,6 @@ cdef void label_tile(
     # A panel of few classes
     cdef real z[FEW * WIDTH]
     cdef real e[FEW * WIDTH]
-    cdef real bends[FEW * WIDTH]
     cdef bint mine[WIDTH]
     cdef real top[WIDTH]
     cdef real scale[WIDTH]
@@ -382,12 +395,6 @@ cdef void label_tile(
         mine[r] = not general[r]
         if mine[r]:
             losses[r] = label_loss(z[labels[r] * WIDTH + r], top[r], &softmax, r, w[r])
-    if job.hessian.data != NULL:
-        for r in range(rows):
-            bend_scale[r] = <real>over_total(w[r], &softmax, r)
-            inverse[r] = <real>over_total(1, &softmax, r)
-        for k in range(classes):
-            rows_bend(&e[k * WIDTH], &bend_scale[0], &inverse[0], &softmax, &bends[k * WIDTH])
     if job.gradient.data != NULL:
         for r in range(rows):
             scale[r] = <real>over_total(factors[r], &softmax, r)
@@ -397,12 +404,16 @@ cdef void label_tile(
             k = labels[r] * WIDTH + r
             own = over_total(factors[r], &softmax, r)
             z[k] = <real>(0 - others(e[k], softmax.total[r], softmax.lost[r], softmax.rest[r]) * own)
-    for r in range(rows):
-        if w[r] == 0:  # also where a row is NaN
-            for k in range(classes):
-                z[k * WIDTH + r] = bends[k * WIDTH + r] = 0
-    store_tile(&job.gradient, first, rows, classes, &z[0], &mine[0])
-    store_tile(&job.hessian, first, rows, classes, &bends[0], &mine[0])
+        clear_rows(w, rows, classes, z)
+        store_tile(&job.gradient, first, rows, classes, &z[0], &mine[0])
+    if job.hessian.data != NULL:
+        for r in range(rows):
+            bend_scale[r] = <real>over_total(w[r], &softmax, r)
+            inverse[r] = <real>over_total(1, &softmax, r)
+        for k in range(classes):
+            rows_bend(&e[k * WIDTH], &bend_scale[0], &inverse[0], &softmax, &z[k * WIDTH])
+        clear_rows(w, rows, classes, z)
+        store_tile(&job.hessian, first, rows, classes, &z[0], &mine[0])
 
 
 cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
@@ -667,15 +678,15 @@ cdef int general_panel(
     cdef double slope[BLOCK]
     cdef double bend[BLOCK]
     cdef double tau[BLOCK]
-    cdef double gradient[FEW * WIDTH]
-    cdef double hessian[FEW * WIDTH]
+    cdef double gradient[BLOCK]
+    cdef double hessian[BLOCK]
     cdef double top[WIDTH]
     cdef Exponentials sums
     cdef Softmax softmax
     cdef Terms terms
     cdef Py_ssize_t classes = job.classes
     cdef Py_ssize_t pieces = blocks(classes) if one_row else classes
-    cdef Py_ssize_t piece, first, n, i
+    cdef Py_ssize_t piece, n, i
     cdef double gamma = job.options.gamma
     memset(&terms, 0, sizeof(Terms))
     memset(&sums, 0, sizeof(Exponentials))
@@ -724,7 +735,6 @@ cdef int general_panel(
     for piece in range(pieces):
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
         load_taus(job, first_row, rows, one_row, labels, mine, w, piece, n, tau)
-        first = 0 if one_row else piece * WIDTH
         classes_of(z, top, &softmax, one_row, n, p, r, minus_log)
         if gamma == 0:
             memcpy(slope, tau, n * sizeof(double))
@@ -740,13 +750,13 @@ cdef int general_panel(
             store(&job.gradient, first_row * classes + piece * BLOCK, n, &gradient[0])
             store(&job.hessian, first_row * classes + piece * BLOCK, n, &hessian[0])
         else:
-            plain_all(slope, p, r, &terms.slope, False, WIDTH, gradient + first, hessian + first)
+            plain_all(slope, p, r, &terms.slope, False, WIDTH, gradient, hessian)
             if gamma != 0:
-                focal_all(tau, p, r, bend, &terms, False, WIDTH, hessian + first)
-            weigh_all(w, factors, &terms.slope, False, WIDTH, gradient + first, hessian + first)
-    if not one_row:
-        store_tile(&job.gradient, first_row, rows, classes, &gradient[0], mine)
-        store_tile(&job.hessian, first_row, rows, classes, &hessian[0], mine)
+                focal_all(tau, p, r, bend, &terms, False, WIDTH, hessian)
+            weigh_all(w, factors, &terms.slope, False, WIDTH, gradient, hessian)
+            # this class's predictions are not read again, in case they lie there
+            store_class(&job.gradient, first_row, rows, classes, piece, &gradient[0], mine)
+            store_class(&job.hessian, first_row, rows, classes, piece, &hessian[0], mine)
     return SOFT
 
 

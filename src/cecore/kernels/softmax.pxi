@@ -231,8 +231,9 @@ cdef void store_tile(
     const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *mine
 ) noexcept nogil:
     # A panel of few classes back to rows; mine NULL for all of them
-    cdef real flat[FEW * WIDTH]
-    cdef Py_ssize_t r, k
+    cdef real flat[BLOCK]
+    cdef Py_ssize_t group = BLOCK // classes  # rows
+    cdef Py_ssize_t start, count, i, r, k
     cdef bint all = True
     if out.data == NULL:
         return
@@ -242,15 +243,42 @@ cdef void store_tile(
         for k in range(classes):
             store_apart(out, first * classes + k, True, rows, tile + k * WIDTH)
         return
-    for r in range(rows):
-        for k in range(classes):
-            flat[r * classes + k] = tile[k * WIDTH + r]
-    if all:
-        store(out, first * classes, rows * classes, &flat[0])
+    for i in range((rows + group - 1) // group):
+        start = i * group
+        count = min(rows - start, group)
+        for r in range(count):
+            for k in range(classes):
+                flat[r * classes + k] = tile[k * WIDTH + start + r]
+        if all:
+            store(out, (first + start) * classes, count * classes, &flat[0])
+            continue
+        for r in range(count):
+            if mine[start + r]:
+                store(out, (first + start + r) * classes, classes, &flat[r * classes])
+
+
+cdef void store_class(
+    const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, Py_ssize_t class_, const double *block,
+    const bint *mine
+) noexcept nogil:
+    # One class of some rows
+    cdef double room[WIDTH]
+    cdef Py_ssize_t start = first * classes + class_
+    cdef Py_ssize_t r
+    cdef bint all = True
+    if out.data == NULL:
         return
     for r in range(rows):
-        if mine[r]:
-            store(out, (first + r) * classes, classes, &flat[r * classes])
+        all = all and mine[r]
+    if all and out.layout != NULL:
+        store_apart(out, start, True, rows, block)
+    elif all:
+        convert_to(out.type, block, rows, <char *>&room[0])
+        move(out.data + start * out.size, classes * out.size, <char *>&room[0], out.size, rows, True)
+    else:
+        for r in range(rows):
+            if mine[r]:
+                store(out, start + r * classes, 1, block + r)
 
 
 # ---------------------------------------------------------------- any target

@@ -1,2 +1,2 @@
-# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, freethreading_compatible=True
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, freethreading_compatible=True, binding=False
 include "kernels.pxi"
