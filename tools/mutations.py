@@ -99,7 +99,7 @@ MUTATIONS = [
     Mutation("panels not turned back", KERNELS, "turn(wholes[i], start, n, job.classes, panels[i], True)", "pass"),
     Mutation("a helper's sum dropped", POOL, "    accumulator_merge(&task.sum, &job.sum)\n", ""),
     Mutation("the last error found", POOL, "min(task.bad, job.bad)", "max(task.bad, job.bad)"),
-    Mutation("helpers not lost in a fork", POOL, "os.register_at_fork(after_in_child=forget)", "pass"),
+    Mutation("helpers not lost in a fork", POOL, "before=retire, after_in_child=forget", "before=retire"),
     Mutation("weights not added up", "src/cecore/streaming.py", "a[2] + b[2]", "a[2]"),
     Mutation("halves truncated", "src/cecore/kernels/scalar_math.h", "+ 0xfff + (magnitude >> 13 & 1)", "+ 0"),
 ]

@@ -1,4 +1,5 @@
-# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, freethreading_compatible=True, binding=False
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+# cython: freethreading_compatible=True, binding=False
 from array import array
 
 include "kernels.pxi"

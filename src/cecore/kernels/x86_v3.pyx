@@ -1,2 +1,3 @@
-# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False, freethreading_compatible=True, binding=False
+# cython: language_level=3, cdivision=True, boundscheck=False, wraparound=False
+# cython: freethreading_compatible=True, binding=False
 include "kernels.pxi"
