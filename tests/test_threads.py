@@ -147,6 +147,7 @@ def run(script, **environment):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
+@pytest.mark.thread_unsafe(reason="the default is the main thread's")
 def test_settings():
     assert cecore.get_num_threads() == _threads.usable()
     cecore.set_num_threads(3)
