@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import mpmath
+import numpy as np
 
 TABLE = (Path(__file__).parents[1] / "src" / "cecore" / "kernels" / "scalar_math.h").read_text()
 # name in the header, the float version with an f behind it: bound in ULP
@@ -22,4 +23,13 @@ EXACT = {
     "exp": mpmath.exp,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus_rest": lambda x: mpmath.log1p(mpmath.exp(-abs(x))),
+}
+# the same in a wider NumPy type
+WIDE = {
+    "neg_log": lambda x: -np.log(x),
+    "log": np.log,
+    "log1p": np.log1p,
+    "exp": np.exp,
+    "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x))),
+    "softplus_rest": lambda x: np.log1p(np.exp(-np.abs(x))),
 }

@@ -278,19 +278,27 @@ def test_the_interpreter_exits_at_once():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_children_compute():
     script = """
-    import os, numpy as np, cecore
+    import os, threading, warnings, numpy as np, cecore
     from cecore import _dispatch
+    warnings.simplefilter("ignore")
     _dispatch.kernels.set_threading(1, 1)
     cecore.set_num_threads(4)
     p = np.random.default_rng(0).random(100_000)
     want = cecore.binary_cross_entropy(p, p > 0.5)
-    for _ in range(20):
-        child = os.fork()
-        if child == 0:
-            right = all(cecore.binary_cross_entropy(p, p > 0.5) == want for _ in range(3))
-            os._exit(0 if right else 1)
-        assert cecore.binary_cross_entropy(p, p > 0.5) == want
-        assert os.waitpid(child, 0)[1] == 0
+    def compute():
+        cecore.set_num_threads(4)
+        while True:
+            cecore.binary_cross_entropy(p, p > 0.5)
+    for busy in (False, True):
+        if busy:
+            threading.Thread(target=compute, daemon=True).start()
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                right = all(cecore.binary_cross_entropy(p, p > 0.5) == want for _ in range(3))
+                os._exit(0 if right else 1)
+            assert cecore.binary_cross_entropy(p, p > 0.5) == want
+            assert os.waitpid(child, 0)[1] == 0
     print("fine")
     """
     assert run(script) == "fine\n"

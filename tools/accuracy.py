@@ -19,17 +19,9 @@ import numpy as np
 from cecore import _dispatch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from scalars import BOUNDS, EXACT
+from scalars import BOUNDS, EXACT, WIDE
 from ulp import ulps
 
-WIDE = {
-    "neg_log": lambda x: -np.log(x),
-    "log": np.log,
-    "log1p": np.log1p,
-    "exp": np.exp,
-    "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x))),
-    "softplus_rest": lambda x: np.log1p(np.exp(-np.abs(x))),
-}
 RANGES = {
     "neg_log": [(0.3, 1)],
     "log": [(0.3, 3)],

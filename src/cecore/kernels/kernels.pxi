@@ -808,6 +808,7 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
 
 cdef void set_size(Job *job, object x, bint rows) except *:
     cdef int ndim = cnp.PyArray_NDIM(x)
+    cdef int effort = 1  # for a number, against a probability
     cdef int i
     job.rows = rows
     job.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
@@ -815,7 +816,9 @@ cdef void set_size(Job *job, object x, bint rows) except *:
     for i in range(ndim - 1 if rows else ndim):
         job.n *= cnp.PyArray_DIM(x, i)
     job.block = BLOCK
-    if rows and (job.options.logits or job.activation != NOT_ACTIVATION):
+    if job.options.logits or job.activation != NOT_ACTIVATION:
+        effort = 4 if rows else 2
+    if rows and effort > 1:
         job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
     elif rows:
         job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
@@ -823,7 +826,7 @@ cdef void set_size(Job *job, object x, bint rows) except *:
     if rows and not job.options.logits and job.labels and job.gradient.data == NULL and job.hessian.data == NULL:
         job.cost = 1
     job.threads = 1
-    if job.n * job.cost >= threaded_from:
+    if job.n * job.cost * effort >= threaded_from:
         job.threads = hire(thread_count())
 
 

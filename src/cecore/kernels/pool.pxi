@@ -51,7 +51,7 @@ cdef struct Pool:
     int count
 
 cdef Pool pool
-cdef Py_ssize_t threaded_from = 1 << 18  # numbers: below, waking a helper costs more than it brings
+cdef Py_ssize_t threaded_from = 1 << 18  # probabilities, or fewer numbers of more effort: below, waking a helper costs more than it brings
 cdef Py_ssize_t chunk_size = 1 << 16
 
 

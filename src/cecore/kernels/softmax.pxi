@@ -20,35 +20,26 @@ cdef inline real difference(real z, real top, real *low) noexcept nogil:
     return 0 if z == top else result
 
 
-cdef inline void exponentials(const real *z, const real *top, bint one_row, Py_ssize_t n, real *e) noexcept nogil:
-    cdef real m, d, low, lost
+cdef inline void exponentials(
+    const real *z, const real *top, bint one_row, bint with_lost, Py_ssize_t n, real *e, real *lost
+) noexcept nogil:
+    cdef real m, d, low, rest
     cdef real single = top[0]
     cdef Py_ssize_t i
     for i in range(n):
         m = single if one_row else top[i]
         d = difference(z[i], m, &low)
-        e[i] = exp_parts(d, low, &lost)
+        e[i] = exp_parts(d, low, &rest)
+        if with_lost:
+            lost[i] = rest
 
 
 cdef void rows_exponentials(const real *z, const real *top, real *e) noexcept nogil:
-    exponentials(z, top, False, WIDTH, e)
+    exponentials(z, top, False, False, WIDTH, e, e)
 
 
 cdef void row_exponentials(const real *z, const real *top, Py_ssize_t n, real *e) noexcept nogil:
-    exponentials(z, top, True, n, e)
-
-
-cdef inline void parts_all(
-    const double *z, const double *top, bint one_row, Py_ssize_t n, double *e, double *lost
-) noexcept nogil:
-    cdef double m, d, low, rest
-    cdef double single = top[0]
-    cdef Py_ssize_t i
-    for i in range(n):
-        m = single if one_row else top[i]
-        d = difference(z[i], m, &low)
-        e[i] = exp_parts(d, low, &rest)
-        lost[i] = rest
+    exponentials(z, top, True, False, n, e, e)
 
 
 cdef void exponential_parts(
@@ -56,9 +47,9 @@ cdef void exponential_parts(
 ) noexcept nogil:
     # The exponentials and what their rounding lost
     if one_row:
-        parts_all(z, top, True, n, e, lost)
+        exponentials(z, top, True, True, n, e, lost)
     else:
-        parts_all(z, top, False, WIDTH, e, lost)
+        exponentials(z, top, False, True, WIDTH, e, lost)
 
 
 cdef void maxima(const real *z, Py_ssize_t n, real *best) noexcept nogil:
