@@ -51,7 +51,8 @@ cdef struct Pool:
     int count
 
 cdef Pool pool
-cdef Py_ssize_t threaded_from = 1 << 18  # probabilities, or fewer numbers of more effort: below, waking a helper costs more than it brings
+# probabilities, or fewer numbers of more effort: below, waking a helper costs more than it brings
+cdef Py_ssize_t threaded_from = 1 << 18
 cdef Py_ssize_t chunk_size = 1 << 16
 
 
