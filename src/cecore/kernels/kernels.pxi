@@ -810,6 +810,7 @@ cdef void set_size(Job *job, object x, bint rows) except *:
     cdef int ndim = cnp.PyArray_NDIM(x)
     cdef int effort = 1  # for a number, against a probability
     cdef int i
+    cdef Py_ssize_t share
     job.rows = rows
     job.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
     job.n = 1
@@ -827,7 +828,8 @@ cdef void set_size(Job *job, object x, bint rows) except *:
         job.cost = 1
     job.threads = 1
     if job.n * job.cost * effort >= threaded_from:
-        job.threads = hire(thread_count())
+        share = max(threaded_from // 2, <Py_ssize_t>1)  # of a thread, at least
+        job.threads = hire(<int>min(<Py_ssize_t>thread_count(), job.n * job.cost * effort // share))
 
 
 cdef bint is_awkward(double x) noexcept nogil:
