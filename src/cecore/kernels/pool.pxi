@@ -48,7 +48,8 @@ cdef struct Worker:
 cdef struct Pool:
     PyThread_type_lock mutex
     Worker *idle
-    int count
+    Worker *spare  # whose threads have ended
+    int count  # that have not
 
 cdef Pool pool
 # probabilities, or fewer numbers of more effort: below, waking a helper costs more than it brings
@@ -158,7 +159,17 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
 
 
 cdef Worker *make_worker() noexcept nogil:
-    cdef Worker *worker = <Worker *>calloc(1, sizeof(Worker))
+    # One that has ended, or a new one. Their memory is never freed, as a task may still look at it.
+    cdef Worker *worker
+    lock()
+    worker = pool.spare
+    if worker != NULL:
+        pool.spare = worker.next
+        worker.ends = False
+    unlock()
+    if worker != NULL:
+        return worker
+    worker = <Worker *>calloc(1, sizeof(Worker))
     if worker == NULL:
         return NULL
     worker.wake = PyThread_allocate_lock()
@@ -167,6 +178,13 @@ cdef Worker *make_worker() noexcept nogil:
         return NULL
     PyThread_acquire_lock(worker.wake, WAIT_LOCK)
     return worker
+
+
+cdef void spare(Worker *worker) noexcept nogil:
+    lock()
+    worker.next = pool.spare
+    pool.spare = worker
+    unlock()
 
 
 cdef void rest(Worker *worker) noexcept nogil:
@@ -204,8 +222,7 @@ cdef void serve(void *given) noexcept nogil:
             work_on(task)
             leave(task)
         rest(worker)
-    PyThread_free_lock(worker.wake)
-    free(worker)
+    spare(worker)
 
 
 cdef int hire(int wanted) noexcept:
@@ -224,8 +241,7 @@ cdef int hire(int wanted) noexcept:
         if worker == NULL:
             break
         if PyThread_start_new_thread(&serve, worker) == PYTHREAD_INVALID_THREAD_ID:
-            PyThread_free_lock(worker.wake)
-            free(worker)
+            spare(worker)
             break
         rest(worker)
         missing -= 1
@@ -258,7 +274,7 @@ def forget():
     pool.mutex = PyThread_allocate_lock()
     if pool.mutex == NULL:
         raise MemoryError
-    pool.idle = NULL
+    pool.idle = pool.spare = NULL
     pool.count = 0
 
 
