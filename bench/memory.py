@@ -118,7 +118,8 @@ def growth(*job: Any) -> tuple[int, int]:
     """KiB by which a call raises the peak, its arrays and a smaller call having been made; and of its results."""
     huge = job[-1] in HUGE
     make = bind_huge if huge else bind
-    bind((*job[:4], 10, "plain") if huge else job, 300_000)()  # starts the helpers too
+    warm_up = 300_000 if cecore.get_num_threads() > 1 else 10_000  # where there are helpers, it starts them
+    bind((*job[:4], 10, "plain") if huge else job, warm_up)()
     call = make(job, 70_000 * 32_000 if huge else SIZE)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
     before = status("VmHWM")

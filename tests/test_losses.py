@@ -10,6 +10,7 @@ import sys
 import threading
 from itertools import product
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -471,3 +472,13 @@ def test_flush_to_zero_and_rounding_of_others_do_not_matter(loss):
             word.write(usual)
             assert bits(*got) == want
             assert after & ~0x3F == (usual | changed) & ~0x3F  # but for the flags that Python itself raised
+
+
+@pytest.mark.parametrize("n", [5, BLOCK, 10 * BLOCK + 3])
+def test_the_divisor_is_exact(n):
+    rng = np.random.default_rng(n)
+    w = rng.random(n) * 10.0 ** rng.uniform(-3, 3, n)
+    logits, targets = np.zeros(n), np.zeros(n)  # every derivative is weight / (2 * sum of the weights)
+    gradient = LOSSES[2].kind().backward(logits, targets, sample_weight=w)
+    divisor = mpmath.fsum(map(mpmath.mpf, w.tolist()))
+    assert worst(gradient, [mpmath.mpf(v) / divisor / 2 for v in w.tolist()], np.float64) <= 0.501

@@ -505,7 +505,7 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
                     own[i] = 0
                 elif weighted and own[i] != 0 and labels[i] < job.classes and labels[i] != INVALID:
                     own[i] *= target_weight(job, start + i, labels[i])
-        accumulator_add(&job.sum, lane_sum(&own[0]))
+        add_all(&job.sum, &own[0])
 
 
 cdef void run_loss(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:

@@ -18,14 +18,6 @@ cdef struct Pending:  # products whose logarithms are taken together: one block'
     Py_ssize_t blocks
 
 
-cdef inline real neighbour(real x, int step) noexcept nogil:
-    # the next number after (step 1) or before (-1) a positive one
-    if real is double:
-        return cecore_double(cecore_bits(x) + step)
-    else:
-        return cecore_float(cecore_bitsf(x) + step)
-
-
 cdef void make_clip(Clip *clip, double eps, bint zero_outside, real unused) noexcept nogil:
     cdef real head = <real>eps
     clip.eps = eps

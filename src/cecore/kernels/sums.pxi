@@ -21,6 +21,14 @@ cdef double lane_sum(const real *terms) noexcept nogil:
     return join_lanes(&lanes[0])
 
 
+cdef inline real neighbour(real x, int step) noexcept nogil:
+    # the next number after (step 1) or before (-1) a positive one
+    if real is double:
+        return cecore_double(cecore_bits(x) + step)
+    else:
+        return cecore_float(cecore_bitsf(x) + step)
+
+
 cdef struct Sums:  # of rows side by side, or of the lanes of one row; each keeps what its additions lose
     double total[WIDTH]
     double lost[WIDTH]
@@ -74,3 +82,20 @@ cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
     for i in range(n):
         add_exactly(&total, &lost, terms[i])
     return total + lost if total - total == 0 else total
+
+
+cdef void add_all(Accumulator *sum, const double *terms) noexcept nogil:
+    # A block of numbers >= 0, with what their sum loses by rounding
+    cdef Sums sums
+    cdef double total, lost
+    sums_clear(&sums)
+    sums_add(&sums, terms, BLOCK)
+    sums_join(&sums)
+    total = sums.total[0]
+    lost = sums.lost[0]
+    if lost < 0:
+        total = neighbour(total, -1)
+        lost += sums.total[0] - total
+    accumulator_add(sum, total)
+    if total - total == 0:
+        accumulator_add(sum, lost)
