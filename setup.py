@@ -19,12 +19,14 @@ LEVELS = {"baseline": [], **({"x86_v3": V3, "x86_v4": V4} if X86_64 else {})}
 STRICT = ["-O3", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 # For speed and size alone, where the compiler knows them. GCC's jump threading turns some selections into branches,
 # which leaves their loop scalar; kernels stay out of line, one function each (what must be inlined says so itself);
-# C has no exceptions that would need unwind tables; the last three would copy code that is not hot.
+# C has no exceptions that would need unwind tables; the next three would copy code that is not hot; a loop over lanes
+# that is peeled early is not made vector code.
 TUNING = [
     "-fno-thread-jumps",
     "-fno-inline",
     "-fno-asynchronous-unwind-tables",
     *("-fno-ipa-cp", "-fno-unswitch-loops", "-fno-tree-pre"),
+    "--param=max-completely-peel-times=4",
 ]
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
 

@@ -474,10 +474,11 @@ def test_flush_to_zero_and_rounding_of_others_do_not_matter(loss):
             assert after & ~0x3F == (usual | changed) & ~0x3F  # but for the flags that Python itself raised
 
 
-@pytest.mark.parametrize("n", [5, BLOCK, 10 * BLOCK + 3])
-def test_the_divisor_is_exact(n):
-    rng = np.random.default_rng(n)
-    w = rng.random(n) * 10.0 ** rng.uniform(-3, 3, n)
+@pytest.mark.parametrize("n", [5, 109, 117, BLOCK, 10 * BLOCK + 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_divisor_is_exact(n, seed):
+    rng = np.random.default_rng((n, seed))
+    w = rng.random(n) * 10.0 ** rng.uniform(-3, 3, n)  # what the additions lose may be more than an ULP of the sum
     logits, targets = np.zeros(n), np.zeros(n)  # every derivative is weight / (2 * sum of the weights)
     gradient = LOSSES[2].kind().backward(logits, targets, sample_weight=w)
     divisor = mpmath.fsum(map(mpmath.mpf, w.tolist()))

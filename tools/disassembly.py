@@ -41,7 +41,19 @@ KERNELS = {
     "weighted_gradient": (1, 2),
     "sigmoid_block": (1, 3),
     "row_exponentials": (1, 5),  # lengths that are no whole number of registers
-    "row_bend": (1, 6),  # float beside double
+    "rows_extremes": (1, 2),
+    "row_extremes": (1, 2),
+    "rows_shifted": (1, 2),
+    "row_shifted": (1, 2),
+    "rows_totals": (1, 2),
+    "row_total": (1, 2),
+    "rows_rest": (1, 2),
+    "rows_log_totals": (1, 2),
+    "rows_over_total": (1, 2),
+    "rows_losses": (1, 2),
+    "rows_scale": (1, 2),
+    "row_scale": (1, 2),
+    "lane_bend": (1, 6),  # float beside double
     "classes_of": (1, 4),
     "focal_classes": (1, 4),
 }

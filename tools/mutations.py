@@ -70,7 +70,11 @@ MUTATIONS = [
     ),
     Mutation("the large share by subtraction", LOGITS, "above = (<real>1 - t) - part", "above = (1 - part) - t"),
     Mutation("low parts of the logits dropped", SOFTMAX, "low[0] = rest if result > -1000 else 0", "low[0] = 0"),
-    Mutation("the ones among the exponentials", SOFTMAX, "one = 1 if term == 1 else 0", "one = 0"),
+    Mutation("several largest exponentials", SOFTMAX, "one = 1 if term == largest else 0", "one = 0"),
+    Mutation("a tiny rest from the total", ROWS, "return 9.5367431640625e-07", "return 0"),
+    Mutation("what sums of exponentials lose", SOFTMAX, "lost[0] += term - (after - total[0])", "lost[0] += 0"),
+    Mutation("what the largest exponential lost", SOFTMAX, "softmax.largest_lost[i] = losts[i]", "softmax.largest_lost[i] = 0"),
+    Mutation("rows beyond the ordinary range", SOFTMAX, "(least >= -range_) & (top - least <= range_)", "(least >= -range_)"),
     Mutation("two +inf are one", SOFTMAX, "top > 0 and infinite == 1", "top > 0"),
     Mutation(
         "ignored rows count",

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
 from ._checks import BITS, GRADIENT, HESSIAN, IN_PLACE, PREPARED, STATE, VALUE
+from ._checks import REDUCTIONS as _REDUCTIONS
 from .streaming import Accumulator
 
 
@@ -97,20 +98,32 @@ class _Loss:
 
     def _sums(self, x: Any, targets: Any, sample_weight: Any) -> tuple[int, float, int, int]:
         """The exact sums of the losses, what is no number among them, and the sums of weights and of ones."""
-        return self._compute("sum", x, targets, sample_weight, 1.0, VALUE | STATE, None, None, None)  # type: ignore[no-any-return]
+        return self._compute("sum", x, targets, sample_weight, 1.0, VALUE | STATE)  # type: ignore[no-any-return]
 
     def _compute(
-        self, reduction: str, x: Any, targets: Any, sample_weight: Any, upstream: Any, wanted: int, *outs: Any
+        self,
+        reduction: str,
+        x: Any,
+        targets: Any,
+        sample_weight: Any,
+        upstream: Any,
+        wanted: int,
+        value: Any = None,
+        gradient: Any = None,
+        hessian: Any = None,
     ) -> Any:
-        kernel = _dispatch.kernels.rows if self._rows else _dispatch.kernels.elements
-        code = _checks.REDUCTIONS[reduction]
-        given: Any = x, targets, sample_weight, upstream
+        kernels = _dispatch.kernels
+        kernel = kernels.rows if self._rows else kernels.elements
+        code = _REDUCTIONS[reduction]
         call: _checks.Call | None = None
         bad: tuple[int, int] | None = None
         try:
-            result = kernel(self._options, code, *given, wanted, *outs)
+            result = kernel(
+                self._options, code, x, targets, sample_weight, upstream, wanted, value, gradient, hessian
+            )
             if result is None:  # what is not an array, or has its classes elsewhere, or unusual outputs
-                call = _checks.prepare(self._spec, reduction, *given)
+                outs = value, gradient, hessian
+                call = _checks.prepare(self._spec, reduction, x, targets, sample_weight, upstream)
                 in_place = _checks.outputs(self._spec, call, x, wanted, outs)
                 result = self._compute_prepared(kernel, code, call, wanted, outs, in_place)
         except _checks.BadBlock as found:
@@ -212,8 +225,9 @@ class _OnProbabilities(_Loss):
         TypeError
             An array that does not hold real numbers.
         """
-        _checks.no_output("out", out, self.reduction)
-        return self._compute(self.reduction, probs, targets, sample_weight, 1.0, VALUE, out, None, None)
+        if out is not None:
+            _checks.no_output("out", out, self.reduction)
+        return self._compute(self.reduction, probs, targets, sample_weight, 1.0, VALUE, out)
 
     def backward(
         self,
@@ -242,7 +256,7 @@ class _OnProbabilities(_Loss):
         """
         if isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
-        return self._compute(self.reduction, probs, targets, sample_weight, upstream, GRADIENT, None, out, None)
+        return self._compute(self.reduction, probs, targets, sample_weight, upstream, GRADIENT, None, out)
 
     def forward_backward(
         self,
@@ -267,9 +281,10 @@ class _OnProbabilities(_Loss):
         value : float or numpy.ndarray
         gradient : numpy.ndarray
         """
-        _checks.no_output("loss_out", loss_out, self.reduction)
+        if loss_out is not None:
+            _checks.no_output("loss_out", loss_out, self.reduction)
         return self._compute(
-            self.reduction, probs, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out, None
+            self.reduction, probs, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out
         )
 
     def gradient_hessian(
@@ -339,8 +354,9 @@ class _OnLogits(_Loss):
         -------
         float or numpy.ndarray
         """
-        _checks.no_output("out", out, self.reduction)
-        return self._compute(self.reduction, logits, targets, sample_weight, 1.0, VALUE, out, None, None)
+        if out is not None:
+            _checks.no_output("out", out, self.reduction)
+        return self._compute(self.reduction, logits, targets, sample_weight, 1.0, VALUE, out)
 
     def backward(
         self,
@@ -368,7 +384,7 @@ class _OnLogits(_Loss):
         """
         if isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
-        return self._compute(self.reduction, logits, targets, sample_weight, upstream, GRADIENT, None, out, None)
+        return self._compute(self.reduction, logits, targets, sample_weight, upstream, GRADIENT, None, out)
 
     def forward_backward(
         self,
@@ -393,9 +409,10 @@ class _OnLogits(_Loss):
         value : float or numpy.ndarray
         gradient : numpy.ndarray
         """
-        _checks.no_output("loss_out", loss_out, self.reduction)
+        if loss_out is not None:
+            _checks.no_output("loss_out", loss_out, self.reduction)
         return self._compute(
-            self.reduction, logits, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out, None
+            self.reduction, logits, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out
         )
 
     def gradient_hessian(

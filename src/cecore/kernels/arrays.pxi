@@ -70,10 +70,10 @@ cdef void convert_half(
 
 
 cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
-    if array.narrow or array.layout != NULL:
+    if array.layout != NULL:
         return False
     if real is double:
-        return array.type == cnp.NPY_DOUBLE
+        return array.type == cnp.NPY_DOUBLE and not array.narrow
     else:
         return array.type == cnp.NPY_FLOAT
 

@@ -16,7 +16,7 @@ import sys
 from time import sleep
 
 cimport numpy as cnp
-from libc.math cimport INFINITY, NAN, fabs, ldexp
+from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -29,6 +29,9 @@ cnp.import_array()
 cdef extern from "scalar_math.h" nogil:
     const bint CECORE_HAS_FMA
     const double CECORE_LEAST_PRODUCT
+    const double CECORE_ORDINARY
+    const float CECORE_ORDINARYF
+    const double CECORE_LOG2E
     const char *CECORE_COMPILER
     const char *CECORE_FLAGS
     uint64_t cecore_bits(double) noexcept
@@ -37,6 +40,11 @@ cdef extern from "scalar_math.h" nogil:
     float cecore_float(uint32_t) noexcept
     double cecore_neg_log(double, double) noexcept
     float cecore_neg_logf(float, float) noexcept
+    double cecore_neg_log_normal(double, double) noexcept
+    float cecore_neg_log_normalf(float, float) noexcept
+    double cecore_log1p_unit(double, double) noexcept
+    float cecore_log1p_unitf(float, float) noexcept
+    double CECORE_FMA(double, double, double) noexcept
     double cecore_log(double) noexcept
     float cecore_logf(float) noexcept
     double cecore_log1p(double) noexcept
@@ -52,6 +60,8 @@ cdef extern from "scalar_math.h" nogil:
     float cecore_log1p_sumf(float, float) noexcept
     double cecore_exp_parts(double, double, double *) noexcept
     float cecore_exp_partsf(float, float, float *) noexcept
+    double cecore_exp_shifted(double, double, double *) noexcept
+    float cecore_exp_shiftedf(float, float, float *) noexcept
     double cecore_share(bint, double, double) noexcept
     float cecore_sharef(bint, float, float) noexcept
     float cecore_from_half(unsigned short) noexcept
@@ -59,6 +69,7 @@ cdef extern from "scalar_math.h" nogil:
     float cecore_from_bfloat16(unsigned short) noexcept
     unsigned short cecore_to_bfloat16(float) noexcept
     double cecore_product_lost(double, double, double) noexcept
+    float cecore_product_lostf(float, float, float) noexcept
     double cecore_product(double, double, double) noexcept
     double cecore_quotient(double, double, double, double *) noexcept
     uint64_t cecore_enter() noexcept
@@ -73,6 +84,7 @@ cdef enum:
     SUM_LANES = 16  # of a block's sum
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
     FEW = 32  # classes: rows of more are computed one at a time
+    CACHED = 1 << 14  # exponentials that wait for the sums of their rows
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
     LEAST_ROWS = 32
@@ -104,6 +116,7 @@ cdef enum:
     BAD = 0  # something outside its domain
     HARD = 1  # every target 0 or 1
     SOFT = 2
+    NOT_A_NUMBER = 3  # hard, and some prediction is NaN
 
 cdef enum:  # what a pass computes
     DIVISOR = 0
@@ -201,45 +214,64 @@ cdef int element_block(
     cdef double wide_t[BLOCK]
     cdef double wide_w[BLOCK]
     cdef double wide_terms[BLOCK]
+    cdef const real *none = NULL
+    cdef const real *partial = w if n != BLOCK else mask  # NULL: every weight is 1
+    cdef const double *wide_partial = NULL
+    cdef bint hard = t[0] == 0 or t[0] == 1
     cdef bint summed = False
-    cdef int state
-    if job.wanted_sum and (t[0] == 0 or t[0] == 1) and (mask == NULL or all_ones(w, n)):
-        if real is double:
-            summed = hard_sum(p, t, n, &job.wide_clip, &job.pending)
-        else:
-            convert(p, wide_p, BLOCK)
-            convert(t, wide_t, BLOCK)
-            summed = hard_sum(&wide_p[0], &wide_t[0], n, &job.wide_clip, &job.pending)
+    cdef bint derived = False
+    cdef int state = SOFT
+    if job.wanted_sum and hard and (mask == NULL or all_ones(w, n)):
+        state = hard_sum(p, t, n, &job.wide_clip, &job.pending)
+        summed = state != SOFT
+        if state == NOT_A_NUMBER:
+            accumulator_add(&job.sum, NAN)
         if job.pending.blocks == PENDING_BLOCKS:
             take_logarithms(&job.pending, &job.sum)
-    state = HARD if summed else inspect(p, t, mask)
+    elif job.wanted_sum and hard and is_normal(&job.wide_clip, <double>0):
+        summed = weighted_hard_sum(p, t, w, &job.wide_clip, &job.sum)
+    if not summed and job.gradient.data != NULL and not job.clip.zero_outside:
+        if hard:
+            derived = quick_hard_gradient(p, t, partial, factors, &job.clip, gradient)
+        elif partial == NULL:
+            derived = quick_soft_gradient(p, t, factors, &job.clip, gradient)
+        state = HARD if hard else SOFT
+    if summed:
+        state = HARD
+    elif not derived:
+        state = inspect(p, t, mask)
     if state == BAD:
         return BAD
     if job.wanted_sum and not summed:
         if state == HARD and real is float:  # in double, whatever the computing type
             convert(p, wide_p, BLOCK)
             convert(t, wide_t, BLOCK)
-            convert(w, wide_w, BLOCK)
-            hard_value(&wide_p[0], &wide_t[0], &wide_w[0], &job.wide_clip, &wide_terms[0])
+            if partial != NULL:
+                convert(w, wide_w, BLOCK)
+                wide_partial = &wide_w[0]
+            hard_value(&wide_p[0], &wide_t[0], wide_partial, &wide_w[0], &job.wide_clip, &wide_terms[0])
             accumulator_add(&job.sum, lane_sum(&wide_terms[0]))
         else:
             if state == HARD:
-                hard_value(p, t, w, &job.clip, &terms[0])
+                hard_value(p, t, partial, w, &job.clip, &terms[0])
             else:
-                soft_value(p, t, <const real *>NULL, w, &job.clip, &terms[0])
+                soft_value(p, t, none, partial, w, &job.clip, &terms[0])
             accumulator_add(&job.sum, lane_sum(&terms[0]))
     if job.value.data != NULL:
         if state == HARD:
-            hard_value(p, t, w, &job.clip, value)
+            hard_value(p, t, partial, w, &job.clip, value)
         else:
-            soft_value(p, t, <const real *>NULL, w, &job.clip, value)
-    if job.gradient.data != NULL:
+            soft_value(p, t, none, partial, w, &job.clip, value)
+    if job.gradient.data != NULL and not derived:
         if state == HARD:
             hard_gradient(p, t, mask, factors, &job.clip, gradient)
         else:
             soft_gradient(p, t, w, factors, &job.clip, gradient)
     if job.hessian.data != NULL:
-        hessian_block(p, t, <const real *>NULL, w, &job.clip, hessian)
+        if state == HARD:
+            hard_hessian(p, t, w, &job.clip, hessian)
+        else:
+            hessian_block(p, t, none, w, &job.clip, hessian)
     return state
 
 
@@ -251,24 +283,27 @@ cdef int logit_block(
     cdef real terms[BLOCK]
     cdef const real *none = NULL
     cdef bint weighted = job.weights.data != NULL
-    cdef bint with_gradient = job.gradient.data != NULL
+    cdef bint quick = all_in_range(z)
     cdef bint summed = False
     cdef int state = inspect(t, t, w if weighted else none)
     if state == BAD:
         return BAD
     if job.wanted_sum:
-        summed = state == HARD and n == BLOCK and (not weighted or all_ones(w, n))
+        summed = (state == HARD or quick) and n == BLOCK and (not weighted or all_ones(w, n))
         if summed:
-            accumulator_add(&job.sum, hard_logit_sum(z, t, factors, gradient if with_gradient else <real *>NULL))
+            accumulator_add(
+                &job.sum,
+                logit_sum(z, t, state == HARD, quick, factors, gradient if job.gradient.data != NULL else <real *>NULL)
+            )
         else:
-            logit_value(z, t, none, w, &terms[0])
+            logit_value(z, t, none, w, quick, &terms[0])
             accumulator_add(&job.sum, lane_sum(&terms[0]))
     if job.value.data != NULL:
-        logit_value(z, t, none, w, value)
+        logit_value(z, t, none, w, quick, value)
     if job.gradient.data != NULL and job.hessian.data != NULL:
-        logit_derivatives(z, t, w, factors, gradient, hessian)
+        logit_derivatives(z, t, w, factors, state == HARD, quick, gradient, hessian)
     elif job.gradient.data != NULL and not summed:
-        logit_gradient(z, t, w, factors, gradient)
+        logit_gradient(z, t, w, factors, quick, gradient)
     elif job.hessian.data != NULL:
         logit_hessian(z, t, none, w, hessian)
     return SOFT
@@ -311,7 +346,7 @@ cdef int weighted_block(
         if inspect(x, x, &w[0]) == BAD:
             return BAD
         if job.value.data != NULL or job.wanted_sum:
-            soft_value(x, &one[0], &zero[0], &w[0], &job.wide_clip, value)
+            soft_value(x, &one[0], &zero[0], &w[0], &w[0], &job.wide_clip, value)
         if job.gradient.data != NULL:
             weighted_gradient(x, &one[0], &zero[0], &w[0], &factors[0], &job.wide_clip, gradient)
         if job.hessian.data != NULL:
@@ -324,7 +359,7 @@ cdef int weighted_block(
             hessian[i] = 0 if w[i] == 0 else w[i] * hessian[i]
     else:
         if job.value.data != NULL or job.wanted_sum:
-            logit_value(x, &one[0], &zero[0], &w[0], value)
+            logit_value(x, &one[0], &zero[0], &w[0], False, value)
         if job.gradient.data != NULL:
             logit_weighted_gradient(x, &one[0], &zero[0], &w[0], &factors[0], gradient)
         if job.hessian.data != NULL:
@@ -338,7 +373,8 @@ cdef const real *weight_block(
     const Job *job, Py_ssize_t start, Py_ssize_t n, bint fresh, real *scratch, real *factors
 ) noexcept nogil:
     # A block of weights, 0 in the padding, and of the gradient's factors: weight * scale (* upstream), exactly 0
-    # where the weight is. Without weights both stay in the scratch from block to block, unless filled afresh.
+    # where the weight is. Without weights both stay in the scratch from block to block, unless filled afresh. Factors
+    # that are NULL are not wanted.
     cdef const real *w = scratch
     cdef real scale = <real>job.scale
     cdef double wide_scale = job.scale
@@ -356,6 +392,8 @@ cdef const real *weight_block(
     elif fresh or n != BLOCK:
         for i in range(BLOCK):
             scratch[i] = unit if i < n else 0
+    if factors == NULL:
+        return w
     if job.upstream.data != NULL:
         load(&job.upstream, start, 1, n, factors)
         for i in range(n, BLOCK):
@@ -424,6 +462,7 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
     cdef real *value_place
     cdef real *gradient_place
     cdef real *hessian_place
+    cdef real *wanted_factors = &factors[0] if job.gradient.data != NULL else NULL
     cdef Py_ssize_t block, start, n
     cdef int state
     for block in range(first, last):
@@ -431,7 +470,7 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         p = block_of(&job.x, start, n, p_scratch, <real>1)
         t = block_of(&job.targets, start, n, t_scratch, <real>1)
-        w = weight_block(job, start, n, block == first, w_scratch, factors)
+        w = weight_block(job, start, n, block == first, w_scratch, wanted_factors)
         value_place = destination(&job.value, job, start, n, &value[0])
         gradient_place = destination(&job.gradient, job, start, n, &gradient[0])
         hessian_place = destination(&job.hessian, job, start, n, &hessian[0])
@@ -485,7 +524,6 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
     # What the mean divides by, added up; what is outside its domain is found by the blocks
     cdef int64_t labels[BLOCK]
     cdef real scratch[BLOCK]
-    cdef real factors[BLOCK]
     cdef double own[BLOCK]
     cdef const real *w
     cdef bint by_count = job.options.by_count
@@ -494,7 +532,10 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
     for block in range(first, last):
         start = block * job.block
         n = min(job.n - start, job.block)
-        w = weight_block(job, start, n, True, scratch, factors)
+        w = weight_block(job, start, n, True, scratch, <real *>NULL)
+        if not weighted and not job.options.ignores:
+            add_all(&job.sum, w)
+            continue
         for i in range(BLOCK):
             own[i] = w[i]
         if weighted or job.options.ignores:

@@ -16,10 +16,47 @@ cdef inline real share(bint larger, real e, real low) noexcept nogil:
         return cecore_sharef(larger, e, low)
 
 
+cdef inline real exp_shifted(real x, real shift, real *lost) noexcept nogil:
+    if real is double:
+        return cecore_exp_shifted(x, shift, lost)
+    else:
+        return cecore_exp_shiftedf(x, shift, lost)
+
+
+cdef inline real exp_of_minus(real z, bint quick, real *lost) noexcept nogil:
+    # exp(-|z|); quick where |z| is in the ordinary range
+    cdef real x = -absolute(z)
+    return exp_shifted(x, 0, lost) if quick else exp_parts(x, 0, lost)
+
+
+cdef inline real ordinary_range(real unused) noexcept nogil:
+    if real is double:
+        return CECORE_ORDINARY
+    else:
+        return CECORE_ORDINARYF
+
+
+cdef bint all_in_range(const real *z) noexcept nogil:
+    # NaN is passed over.
+    cdef real most[SUM_LANES]
+    cdef real size
+    cdef bint fine = True
+    cdef Py_ssize_t i, j
+    for j in range(SUM_LANES):
+        most[j] = 0
+    for i in range(BLOCK // SUM_LANES):
+        for j in range(SUM_LANES):
+            size = absolute(z[i * SUM_LANES + j])
+            most[j] = size if size > most[j] else most[j]
+    for j in range(SUM_LANES):
+        fine &= most[j] <= ordinary_range(<real>0)
+    return fine
+
+
 cdef inline void logit_values(
-    const real *z, const real *t, const real *u, bint complement, const real *w, real *out
+    const real *z, const real *t, const real *u, bint complement, const real *w, bint quick, real *out
 ) noexcept nogil:
-    cdef real other, negative, positive, one, zero, rest, value
+    cdef real other, negative, positive, one, zero, e, low, rest, value
     cdef Py_ssize_t i
     for i in range(BLOCK):
         other = <real>1 - t[i] if complement else u[i]
@@ -29,22 +66,27 @@ cdef inline void logit_values(
         one = 0 if t[i] == 0 else one
         zero = other * positive
         zero = 0 if other == 0 else zero
+        e = exp_of_minus(z[i], quick, &low)
         if real is double:
-            rest = cecore_softplus_rest(z[i])
+            rest = cecore_log1p_unit(e, low)
         else:
-            rest = cecore_softplus_restf(z[i])
+            rest = cecore_log1p_unitf(e, low)
         if not complement:
             rest = (t[i] + other) * rest
         value = w[i] * ((one + zero) + rest)
         out[i] = 0 if w[i] == 0 else value
 
 
-cdef void logit_value(const real *z, const real *t, const real *u, const real *w, real *out) noexcept nogil:
+cdef void logit_value(
+    const real *z, const real *t, const real *u, const real *w, bint quick, real *out
+) noexcept nogil:
     # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t
-    if u == NULL:
-        logit_values(z, t, u, True, w, out)
+    if u != NULL:
+        logit_values(z, t, u, False, w, False, out)
+    elif quick:
+        logit_values(z, t, u, True, w, True, out)
     else:
-        logit_values(z, t, u, False, w, out)
+        logit_values(z, t, u, True, w, False, out)
 
 
 cdef inline real logit_slope(real z, real t, real e, real low) noexcept nogil:
@@ -56,6 +98,13 @@ cdef inline real logit_slope(real z, real t, real e, real low) noexcept nogil:
     return above if upper else below
 
 
+cdef inline real hard_slope(real z, real y, real e, real low) noexcept nogil:
+    # the same for y of 0 and 1, to the bit
+    cdef real part = share((z > 0) ^ (y == 1), e, low)
+    cdef real above = 0 - part
+    return above if y == 1 else part
+
+
 cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
     # p q; NaN where t is
     cdef real smaller = share(False, e, low)
@@ -63,37 +112,58 @@ cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
     return value if t - t == 0 else t
 
 
-cdef void logit_gradient(
-    const real *z, const real *t, const real *w, const real *factor, real *out
+cdef inline void logit_gradients(
+    const real *z, const real *t, const real *w, const real *factor, bint quick, real *out
 ) noexcept nogil:
     cdef real e, low, value
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
+        e = exp_of_minus(z[i], quick, &low)
         value = factor[i] * logit_slope(z[i], t[i], e, low)
         out[i] = 0 if w[i] == 0 else value
 
 
-cdef void logit_derivatives(
-    const real *z, const real *t, const real *w, const real *factor, real *gradient, real *hessian
+cdef void logit_gradient(
+    const real *z, const real *t, const real *w, const real *factor, bint quick, real *out
 ) noexcept nogil:
-    cdef real e, low, value, bend
+    if quick:
+        logit_gradients(z, t, w, factor, True, out)
+    else:
+        logit_gradients(z, t, w, factor, False, out)
+
+
+cdef inline void logit_both(
+    const real *z, const real *t, const real *w, const real *factor, bint hard, bint quick, real *gradient,
+    real *hessian
+) noexcept nogil:
+    cdef real e, low, slope, value, bend
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
-        value = factor[i] * logit_slope(z[i], t[i], e, low)
+        e = exp_of_minus(z[i], quick, &low)
+        slope = hard_slope(z[i], t[i], e, low) if hard else logit_slope(z[i], t[i], e, low)
+        value = factor[i] * slope
         bend = w[i] * logit_bend(t[i], e, low)
         gradient[i] = 0 if w[i] == 0 else value
         hessian[i] = 0 if w[i] == 0 else bend
 
 
-cdef inline void hard_logits(
-    const real *z, const real *y, const real *factor, bint with_gradient, real *gradient,
+cdef void logit_derivatives(
+    const real *z, const real *t, const real *w, const real *factor, bint hard, bint quick, real *gradient,
+    real *hessian
+) noexcept nogil:
+    if hard and quick:
+        logit_both(z, t, w, factor, True, True, gradient, hessian)
+    else:
+        logit_both(z, t, w, factor, False, False, gradient, hessian)
+
+
+cdef inline void logit_terms(
+    const real *z, const real *t, bint hard, bint quick, const real *factor, bint with_gradient, real *gradient,
     double *curved, double *straight
 ) noexcept nogil:
     # With S the product of a lane's 1 + e less 1, S = S + e + S e from positive terms alone: one logarithm of 1 + S
-    # serves all of them
-    cdef real e, low, negative, positive, own
+    # serves all of them. What is left is t max(-z, 0) + (1 - t) max(z, 0).
+    cdef real e, low, negative, positive, own, slope
     cdef double wide
     cdef Py_ssize_t i, j, k
     for j in range(SUM_LANES):
@@ -102,26 +172,41 @@ cdef inline void hard_logits(
     for i in range(BLOCK // SUM_LANES):
         for j in range(SUM_LANES):
             k = i * SUM_LANES + j
-            e = exp_parts(-z[k] if z[k] > 0 else z[k], 0, &low)
+            e = exp_of_minus(z[k], quick, &low)
             negative = -z[k] if z[k] < 0 else 0
             positive = z[k] if z[k] > 0 else 0
-            own = negative if y[k] == 1 else positive
+            if hard:
+                own = negative if t[k] == 1 else positive
+            else:
+                own = t[k] * negative + (<real>1 - t[k]) * positive
             wide = e
-            curved[j] += wide + curved[j] * wide
+            curved[j] += CECORE_FMA(curved[j], wide, wide)
             straight[j] += own
             if with_gradient:
-                gradient[k] = factor[k] * logit_slope(z[k], y[k], e, low)
+                slope = hard_slope(z[k], t[k], e, low) if hard else logit_slope(z[k], t[k], e, low)
+                gradient[k] = factor[k] * slope
 
 
-cdef double hard_logit_sum(const real *z, const real *y, const real *factor, real *gradient) noexcept nogil:
-    # The sum of the losses of a whole block of hard targets without weights, and with it the gradient, if it is wanted
+cdef double logit_sum(
+    const real *z, const real *t, bint hard, bint quick, const real *factor, real *gradient
+) noexcept nogil:
+    # The sum of the losses of a whole block without weights, and with it the gradient, if it is wanted; soft targets
+    # are quick
     cdef double curved[SUM_LANES]
     cdef double straight[SUM_LANES]
     cdef Py_ssize_t j
-    if gradient == NULL:
-        hard_logits(z, y, factor, False, gradient, &curved[0], &straight[0])
+    if hard and quick and gradient == NULL:
+        logit_terms(z, t, True, True, factor, False, gradient, &curved[0], &straight[0])
+    elif hard and quick:
+        logit_terms(z, t, True, True, factor, True, gradient, &curved[0], &straight[0])
+    elif hard and gradient == NULL:
+        logit_terms(z, t, True, False, factor, False, gradient, &curved[0], &straight[0])
+    elif hard:
+        logit_terms(z, t, True, False, factor, True, gradient, &curved[0], &straight[0])
+    elif gradient == NULL:
+        logit_terms(z, t, False, True, factor, False, gradient, &curved[0], &straight[0])
     else:
-        hard_logits(z, y, factor, True, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, False, True, factor, True, gradient, &curved[0], &straight[0])
     for j in range(SUM_LANES):
         curved[j] = cecore_log1p(curved[j]) + straight[j]
     for j in range(8):
@@ -133,11 +218,13 @@ cdef void logit_weighted_gradient(
     const double *z, const double *t, const double *u, const double *w, const double *factor, double *out
 ) noexcept nogil:
     # u p - t q
-    cdef double e, low, value
+    cdef double e, low, p, q, value
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
-        value = factor[i] * (u[i] * share(z[i] > 0, e, low) - t[i] * share(not z[i] > 0, e, low))
+        e = exp_of_minus(z[i], False, &low)
+        p = share(z[i] > 0, e, low)
+        q = share(not z[i] > 0, e, low)
+        value = factor[i] * (u[i] * p - t[i] * q)
         out[i] = 0 if w[i] == 0 else value
 
 
@@ -147,7 +234,7 @@ cdef inline void logit_curvatures(
     cdef real e, low, value
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
+        e = exp_of_minus(z[i], False, &low)
         value = w[i] * logit_bend(t[i], e, low)
         if not complement:
             value = value * (t[i] + u[i])
@@ -184,10 +271,10 @@ cdef void logit_focal(
     cdef double e, low, p, q, rest, value_one, slope_one, bend_one, value_zero, slope_zero, bend_zero
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        e = exp_parts(-z[i] if z[i] > 0 else z[i], 0, &low)
+        e = exp_of_minus(z[i], False, &low)
         p = share(z[i] > 0, e, low)
         q = share(not z[i] > 0, e, low)
-        rest = cecore_log1p_sum(e, low)
+        rest = cecore_log1p_unit(e, low)
         focal_terms(p, q, (-z[i] if z[i] < 0 else 0) + rest, gamma, &value_one, &slope_one, &bend_one)
         focal_terms(q, p, (z[i] if z[i] > 0 else 0) + rest, gamma, &value_zero, &slope_zero, &bend_zero)
         value_one *= t[i]

@@ -54,15 +54,16 @@ cdef inline void hard_factor(
     product[0] *= a
 
 
-cdef bint hard_sum(
-    const double *p, const double *y, Py_ssize_t n, const Clip *clip, Pending *pending
+cdef int hard_sum(
+    const real *p, const real *y, Py_ssize_t n, const Clip *clip, Pending *pending
 ) noexcept nogil:
     # The sum of -log(a) over a block of hard targets: with P the product of a lane's probabilities a, and S the sum of
     # their complements b, each times the product before it, S = 1 - P. Both come from positive terms alone, so that
     # both keep their relative accuracy, and one logarithm serves FACTORS elements:
     # (2 * FACTORS - 1) / ln 2 = 44.7 half-ULPs at most, with 2 of the logarithm, 4 of the joined lanes, and one each of
-    # the sum's rounding and the division 52.7, or 5.9e-15. The pairs wait for take_logarithms. False, and nothing left
-    # there, if a target is soft, something is outside its domain or NaN, or a product may have left the normal numbers.
+    # the sum's rounding and the division 52.7, or 5.9e-15. The pairs wait for take_logarithms: HARD. NOT_A_NUMBER, and
+    # nothing left there, if all is fine but for a prediction that is NaN; SOFT if it takes another way to tell: a
+    # target is soft, something is outside its domain, or a product may have left the normal numbers.
     cdef double product[LANES]
     cdef double complement[LANES]
     cdef double least[LANES]
@@ -72,6 +73,7 @@ cdef bint hard_sum(
     cdef double eps = clip.eps
     cdef double top = clip.top
     cdef Py_ssize_t group, i, j, first, count
+    cdef double sum = 0
     cdef bint fine = True
     for j in range(LANES):
         least[j] = 0
@@ -96,11 +98,15 @@ cdef bint hard_sum(
             complements[group * LANES + j] = complement[j]
     for j in range(LANES):
         fine &= (least[j] >= 0) & (odd[j] == 0)
+    if not fine:
+        return SOFT
     for j in range(PAIRS):
         fine &= products[j] >= CECORE_LEAST_PRODUCT
+        sum += products[j]
     if fine:
         pending.blocks += 1
-    return fine
+        return HARD
+    return SOFT if sum == sum else NOT_A_NUMBER
 
 
 cdef void take_logarithms(Pending *pending, Accumulator *sum) noexcept nogil:
@@ -119,10 +125,17 @@ cdef void take_logarithms(Pending *pending, Accumulator *sum) noexcept nogil:
 
 # ---------------------------------------------------------------- any element
 
-cdef inline real neg_log(real a, real b, real floor, real low_value, real high_value) noexcept nogil:
-    # -log of the clipped probability a, b its complement
+cdef inline real neg_log(
+    real a, real b, bint normal, real floor, real low_value, real high_value
+) noexcept nogil:
+    # -log of the clipped probability a, b its complement; normal where the floor is a normal number
     cdef real value
-    if real is double:
+    if normal:
+        if real is double:
+            value = cecore_neg_log_normal(a, b)
+        else:
+            value = cecore_neg_log_normalf(a, b)
+    elif real is double:
         value = cecore_neg_log(a, b)
     else:
         value = cecore_neg_logf(a, b)
@@ -134,6 +147,13 @@ cdef inline real clipped(real a, real b, real below, real head, real top) noexce
     # the probability a, b its complement; NaN stays, -0 becomes 0
     cdef real value = head if a <= below else a
     return top if b <= below else value
+
+
+cdef inline bint is_normal(const Clip *clip, real unused) noexcept nogil:
+    if real is double:
+        return clip.floor >= 2.2250738585072014e-308
+    else:
+        return clip.floor >= 1.1754943508222875e-38
 
 
 cdef int verdict(const real *codes) noexcept nogil:
@@ -181,7 +201,9 @@ cdef int inspect(const real *p, const real *t, const real *w) noexcept nogil:
     return verdict(&codes[0])
 
 
-cdef void hard_value(const real *p, const real *y, const real *w, const Clip *clip, real *out) noexcept nogil:
+cdef inline void hard_values(
+    const real *p, const real *y, const real *w, bint weighted, bint normal, const Clip *clip, real *out
+) noexcept nogil:
     cdef real q, a, b, value
     cdef real floor = <real>clip.floor
     cdef real low_value = <real>clip.low_value
@@ -191,22 +213,40 @@ cdef void hard_value(const real *p, const real *y, const real *w, const Clip *cl
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
-        value = w[i] * neg_log(a, b, floor, low_value, high_value)
-        out[i] = 0 if w[i] == 0 else value
+        value = neg_log(a, b, normal, floor, low_value, high_value)
+        if weighted:
+            value = w[i] * value
+            value = 0 if w[i] == 0 else value
+        out[i] = value
+
+
+cdef void hard_value(
+    const real *p, const real *y, const real *mask, const real *w, const Clip *clip, real *out
+) noexcept nogil:
+    # The mask is NULL if all weights are 1.
+    if not is_normal(clip, <real>0):
+        hard_values(p, y, w, True, False, clip, out)
+    elif mask == NULL:
+        hard_values(p, y, w, False, True, clip, out)
+    else:
+        hard_values(p, y, w, True, True, clip, out)
 
 
 cdef inline void mix(
-    const real *one, const real *zero, const real *t, const real *u, bint complement, const real *w, real *out
+    const real *one, const real *zero, const real *t, const real *u, bint complement, const real *w, bint weighted,
+    real *out
 ) noexcept nogil:
     # w (t one + u zero) with 0 * inf = 0; u is 1 - t, or given
     cdef real first, second, value_one, value_zero
     cdef Py_ssize_t i
     for i in range(BLOCK):
+        first = t[i]
         second = <real>1 - t[i] if complement else u[i]
-        first = w[i] * t[i]
-        first = 0 if w[i] == 0 else first
-        second = w[i] * second
-        second = 0 if w[i] == 0 else second
+        if weighted:
+            first = w[i] * t[i]
+            first = 0 if w[i] == 0 else first
+            second = w[i] * second
+            second = 0 if w[i] == 0 else second
         value_one = first * one[i]
         value_one = 0 if first == 0 else value_one
         value_zero = second * zero[i]
@@ -214,25 +254,34 @@ cdef inline void mix(
         out[i] = value_one + value_zero
 
 
-cdef void soft_value(
-    const real *p, const real *t, const real *u, const real *w, const Clip *clip, real *out
-) noexcept nogil:
-    # w (t L1 + u L0), u NULL for 1 - t; a loop for each logarithm, since both together have too many constants for
-    # the registers
-    cdef real log_one[BLOCK]
-    cdef real log_zero[BLOCK]
+cdef inline void both_logarithms(const real *p, bint normal, const Clip *clip, real *one, real *zero) noexcept nogil:
+    # a loop for each, since both together have too many constants for the registers
     cdef real floor = <real>clip.floor
     cdef real low_value = <real>clip.low_value
     cdef real high_value = <real>clip.high_value
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        log_one[i] = neg_log(p[i], <real>1 - p[i], floor, low_value, high_value)
+        one[i] = neg_log(p[i], <real>1 - p[i], normal, floor, low_value, high_value)
     for i in range(BLOCK):
-        log_zero[i] = neg_log(<real>1 - p[i], p[i], floor, low_value, high_value)
-    if u == NULL:
-        mix(&log_one[0], &log_zero[0], t, u, True, w, out)
+        zero[i] = neg_log(<real>1 - p[i], p[i], normal, floor, low_value, high_value)
+
+
+cdef void soft_value(
+    const real *p, const real *t, const real *u, const real *mask, const real *w, const Clip *clip, real *out
+) noexcept nogil:
+    # w (t L1 + u L0), u NULL for 1 - t, the mask NULL if all weights are 1
+    cdef real log_one[BLOCK]
+    cdef real log_zero[BLOCK]
+    if is_normal(clip, <real>0):
+        both_logarithms(p, True, clip, &log_one[0], &log_zero[0])
     else:
-        mix(&log_one[0], &log_zero[0], t, u, False, w, out)
+        both_logarithms(p, False, clip, &log_one[0], &log_zero[0])
+    if u != NULL:
+        mix(&log_one[0], &log_zero[0], t, u, False, w, True, out)
+    elif mask != NULL:
+        mix(&log_one[0], &log_zero[0], t, u, True, w, True, out)
+    else:
+        mix(&log_one[0], &log_zero[0], t, u, True, w, False, out)
 
 
 cdef inline void quotients(
@@ -256,6 +305,139 @@ cdef inline void quotients(
         if weighted:
             value = 0 if w[i] == 0 else value
         out[i] = value
+
+
+cdef bint sound(const real *least, const real *odd) noexcept nogil:
+    # of the lanes of a block: none below 0, nothing odd
+    cdef bint fine = True
+    cdef Py_ssize_t j
+    for j in range(SUM_LANES):
+        fine &= (least[j] >= 0) & (odd[j] == 0)
+    return fine
+
+
+cdef inline real oddness(real y, real exact, real w, bint weighted) noexcept nogil:
+    # 0 for a hard target and a valid weight; what has weight 0 is not looked at
+    cdef real odd = absolute(y - exact)
+    if weighted:
+        odd = 0 if w == 0 else odd
+        odd = odd if w - w == 0 else 1
+        odd = odd if w >= 0 else 1
+    return odd
+
+
+cdef inline bint quick_quotients(
+    const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip, real *out
+) noexcept nogil:
+    cdef real least[SUM_LANES]
+    cdef real odd[SUM_LANES]
+    cdef real q, a, b, exact, smaller, value
+    cdef real weight = 1
+    cdef real below = <real>clip.below
+    cdef real head = <real>clip.head
+    cdef real top = <real>clip.top
+    cdef Py_ssize_t i, j, k
+    for j in range(SUM_LANES):
+        least[j] = 0
+        odd[j] = 0
+    for i in range(BLOCK // SUM_LANES):
+        for j in range(SUM_LANES):
+            k = i * SUM_LANES + j
+            q = <real>1 - p[k]
+            a = p[k] if y[k] == 1 else q
+            b = q if y[k] == 1 else p[k]
+            exact = 1 if y[k] == 1 else 0
+            if weighted:
+                weight = w[k]
+            smaller = a if a < b else b
+            if weighted:
+                smaller = 0 if weight == 0 else smaller
+            least[j] = smaller if smaller < least[j] else least[j]
+            odd[j] += oddness(y[k], exact, weight, weighted)
+            value = factor[k] / clipped(a, b, below, head, top)
+            value = -value if y[k] == 1 else value
+            if weighted:
+                value = 0 if weight == 0 else value
+            out[k] = value
+    return sound(&least[0], &odd[0])
+
+
+cdef bint quick_hard_gradient(
+    const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+) noexcept nogil:
+    # hard_gradient and the checks in one pass; False, and the results mean nothing, if it takes another way. w may be
+    # NULL, for all 1.
+    if w == NULL:
+        return quick_quotients(p, y, w, False, factor, clip, out)
+    return quick_quotients(p, y, w, True, factor, clip, out)
+
+
+cdef bint weighted_hard_sum(
+    const real *p, const real *y, const real *w, const Clip *clip, Accumulator *sum
+) noexcept nogil:
+    # The sum of w (-log a) over a block of hard targets, in double; False, and nothing added, if it takes another way
+    cdef double terms[BLOCK]
+    cdef double least[SUM_LANES]
+    cdef double odd[SUM_LANES]
+    cdef double target, weight, one, q, a, b, exact, smaller, value
+    cdef double floor = clip.floor
+    cdef double low_value = clip.low_value
+    cdef double high_value = clip.high_value
+    cdef Py_ssize_t i, j, k
+    for j in range(SUM_LANES):
+        least[j] = 0
+        odd[j] = 0
+    for i in range(BLOCK // SUM_LANES):
+        for j in range(SUM_LANES):
+            k = i * SUM_LANES + j
+            one = p[k]
+            target = y[k]
+            weight = w[k]
+            q = 1 - one
+            a = one if target == 1 else q
+            b = q if target == 1 else one
+            exact = 1 if target == 1 else 0
+            smaller = a if a < b else b
+            smaller = 0 if weight == 0 else smaller
+            least[j] = smaller if smaller < least[j] else least[j]
+            odd[j] += oddness(target, exact, weight, True)
+            value = weight * neg_log(a, b, True, floor, low_value, high_value)
+            terms[k] = 0 if weight == 0 else value
+    if not sound(&least[0], &odd[0]):
+        return False
+    accumulator_add(sum, lane_sum(&terms[0]))
+    return True
+
+
+cdef bint quick_soft_gradient(
+    const real *p, const real *t, const real *factor, const Clip *clip, real *out
+) noexcept nogil:
+    # The same of soft_gradient, where nothing is clipped
+    cdef real least[SUM_LANES]
+    cdef real odd[SUM_LANES]
+    cdef real q, u, smaller, numerator, denominator
+    cdef real floor = <real>clip.floor
+    cdef Py_ssize_t i, j, k
+    for j in range(SUM_LANES):
+        least[j] = 0
+        odd[j] = 0
+    for i in range(BLOCK // SUM_LANES):
+        for j in range(SUM_LANES):
+            k = i * SUM_LANES + j
+            q = <real>1 - p[k]
+            u = <real>1 - t[k]
+            smaller = (p[k] if p[k] < q else q) - floor
+            least[j] = smaller if smaller < least[j] else least[j]
+            smaller = t[k] if t[k] < u else u
+            least[j] = smaller if smaller < least[j] else least[j]
+            numerator = p[k] - t[k]
+            numerator = -1 if t[k] == 1 else numerator
+            numerator = 1 if t[k] == 0 else numerator
+            denominator = p[k] * q
+            denominator = p[k] if t[k] == 1 else denominator
+            denominator = q if t[k] == 0 else denominator
+            out[k] = factor[k] * numerator / denominator
+    return sound(&least[0], &odd[0])
 
 
 cdef void hard_gradient(
@@ -329,6 +511,26 @@ cdef void weighted_gradient(
         b = q if q < p[i] else p[i]
         value = 0 if b < cut else value
         out[i] = 0 if w[i] == 0 else value
+
+
+cdef void hard_hessian(const real *p, const real *y, const real *w, const Clip *clip, real *out) noexcept nogil:
+    # 1 / a^2, to the bit what curvatures gives
+    cdef real q, a, b, value
+    cdef real floor = <real>clip.floor
+    cdef real below = <real>clip.below
+    cdef real head = <real>clip.head
+    cdef real top = <real>clip.top
+    cdef real cut = floor if clip.zero_outside else -1
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q = <real>1 - p[i]
+        a = p[i] if y[i] == 1 else q
+        b = q if y[i] == 1 else p[i]
+        value = clipped(a, b, below, head, top)
+        value = w[i] / value / value
+        value = 0 if w[i] == 0 else value
+        b = a if a < b else b
+        out[i] = 0 if b < cut else value
 
 
 cdef inline void curvatures(

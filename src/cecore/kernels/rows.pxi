@@ -44,26 +44,26 @@ cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real
     return fine
 
 
-cdef bint in_domain(const double *t, Py_ssize_t n) noexcept nogil:
+cdef bint in_domain(const real *t, Py_ssize_t n) noexcept nogil:
     # 0 <= t <= 1, or NaN
-    cdef double least[8]
-    cdef double u, smaller
+    cdef real least[LANES]
+    cdef real u, smaller
+    cdef bint fine = True
     cdef Py_ssize_t i, j
-    for j in range(8):
+    for j in range(LANES):
         least[j] = 0
-    for i in range(n // 8):
-        for j in range(8):
-            u = 1 - t[i * 8 + j]
-            smaller = t[i * 8 + j] if t[i * 8 + j] < u else u
+    for i in range(n // LANES):
+        for j in range(LANES):
+            u = 1 - t[i * LANES + j]
+            smaller = t[i * LANES + j] if t[i * LANES + j] < u else u
             least[j] = smaller if smaller < least[j] else least[j]
-    for j in range(n // 8 * 8, n):
+    for j in range(n // LANES * LANES, n):
         u = 1 - t[j]
         smaller = t[j] if t[j] < u else u
         least[0] = smaller if smaller < least[0] else least[0]
-    u = 0
-    for j in range(8):
-        u += least[j]
-    return u == 0
+    for j in range(LANES):
+        fine &= least[j] >= 0
+    return fine
 
 
 cdef inline double tau_of(double t, double weight, double smoothing, double uniform) noexcept nogil:
@@ -302,7 +302,7 @@ cdef int distribution_block(
             if not inspect_terms(p, &tau[0], &weights[0]):
                 return BAD
             if job.value.data != NULL or job.wanted_sum:
-                hard_value(p, &ones[0], &tau[0], &job.wide_clip, &out[0])
+                hard_value(p, &ones[0], &tau[0], &tau[0], &job.wide_clip, &out[0])
                 if one_row:
                     sums_add(&sums, &out[0], per_row)
                 for i in range(rows):
@@ -339,11 +339,109 @@ cdef double label_loss(double z, double top, const Softmax *softmax, Py_ssize_t 
 
 cdef void clear_rows(const real *w, Py_ssize_t rows, Py_ssize_t classes, real *tile) noexcept nogil:
     # Rows of weight 0 are 0, also where they are NaN
+    cdef int64_t zeros = 0
     cdef Py_ssize_t r, k
+    for r in range(rows):
+        zeros += w[r] == 0
+    if zeros == 0:
+        return
     for r in range(rows):
         if w[r] == 0:
             for k in range(classes):
                 tile[k * WIDTH + r] = 0
+
+
+cdef struct Own:  # of the labels of a panel's rows
+    double z[WIDTH]
+    double e[WIDTH]
+
+
+cdef void rows_losses(
+    const real *top, const real *w, const Own *own, const Softmax *softmax, Py_ssize_t n, double *losses
+) noexcept nogil:
+    cdef double losses_[WIDTH]
+    cdef double low, d, value
+    cdef Py_ssize_t i
+    for i in range(n):
+        d = difference(own.z[i], <double>top[i], &low)
+        value = w[i] * ((softmax.log_total[i] - low) - d)
+        losses_[i] = 0 if w[i] == 0 else value
+    memcpy(losses, losses_, n * sizeof(double))
+
+
+cdef void rows_own_gradients(
+    const Own *own, const double *scale, const Softmax *softmax, Py_ssize_t n, double *out
+) noexcept nogil:
+    cdef double value
+    cdef Py_ssize_t i
+    for i in range(n):
+        value = others(own.e[i], softmax.total[i], softmax.lost[i], softmax.largest[i], softmax.rest[i])
+        out[i] = 0 - value * scale[i]
+
+
+cdef inline double small_rest() noexcept nogil:
+    # below which the rest is added up anew, without the largest
+    return 9.5367431640625e-07
+
+
+cdef void set_rest(Softmax *softmax, Py_ssize_t lane, double rest, double lost) noexcept nogil:
+    cdef double total
+    softmax.rest[lane] = rest + lost
+    softmax.rest_lost[lane] = lost = (rest - softmax.rest[lane]) + lost
+    total = softmax.largest[lane] + softmax.rest[lane]
+    softmax.lost[lane] = ((softmax.largest[lane] - total) + softmax.rest[lane]) + (lost + softmax.largest_lost[lane])
+    softmax.total[lane] = total
+
+
+cdef bint any_small(const double *rest, Py_ssize_t n) noexcept nogil:
+    cdef double least = 1
+    cdef Py_ssize_t i
+    for i in range(n):
+        least = rest[i] if rest[i] < least else least
+    return least < small_rest()
+
+
+cdef void tile_rest(const real *e, Py_ssize_t classes, Py_ssize_t lane, Softmax *softmax) noexcept nogil:
+    cdef double total = 0
+    cdef double lost = 0
+    cdef double term
+    cdef bint first = True
+    cdef Py_ssize_t k
+    for k in range(classes):
+        term = e[k * WIDTH + lane]
+        if first and term == softmax.largest[lane]:
+            first = False
+            continue
+        add_exactly(&total, &lost, term)
+    set_rest(softmax, lane, total, lost)
+
+
+cdef void load_tile(
+    const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, real *tile
+) noexcept nogil:
+    # Rows of few classes, side by side
+    cdef const real *data = <const real *>x.data + first * classes
+    cdef Py_ssize_t r, k
+    if of_computing_type(x, <real>0):  # in the order of the memory
+        for r in range(rows):
+            for k in range(classes):
+                tile[k * WIDTH + r] = data[r * classes + k]
+        for k in range(classes if rows < WIDTH else 0):
+            for r in range(rows, WIDTH):
+                tile[k * WIDTH + r] = 0
+        return
+    for k in range(classes):
+        load(x, first * classes + k, classes, rows, tile + k * WIDTH)
+        for r in range(rows, WIDTH):
+            tile[k * WIDTH + r] = 0
+
+
+cdef bint all_ordinary(const real *least, const real *top, Py_ssize_t n) noexcept nogil:
+    cdef int64_t count = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        count += is_ordinary(least[i], top[i])
+    return count == n
 
 
 cdef void label_tile(
@@ -354,66 +452,94 @@ cdef void label_tile(
     cdef real z[FEW * WIDTH]
     cdef real e[FEW * WIDTH]
     cdef bint mine[WIDTH]
+    cdef real least[WIDTH]
     cdef real top[WIDTH]
+    cdef real shift[WIDTH]
     cdef real scale[WIDTH]
-    cdef real bend_scale[WIDTH]
     cdef real inverse[WIDTH]
-    cdef Exponentials sums
+    cdef double scales[WIDTH]
+    cdef double own_gradients[WIDTH]
+    cdef double loss
+    cdef Own own
     cdef Softmax softmax
     cdef Py_ssize_t classes = job.classes
+    cdef bint is_loss = job.activation == NOT_ACTIVATION
     cdef Py_ssize_t r, k
-    cdef double own
     for r in range(WIDTH):
         top[r] = -INFINITY
+        least[r] = INFINITY
+    load_tile(&job.x, first, rows, classes, z)
     for k in range(classes):
-        load(&job.x, first * classes + k, classes, rows, &z[k * WIDTH])
-        for r in range(rows, WIDTH):
-            z[k * WIDTH + r] = 0
-        maxima(&z[k * WIDTH], WIDTH, top)
-    memset(&sums, 0, sizeof(Exponentials))
+        rows_extremes(&z[k * WIDTH], least, top)
     for r in range(rows):
-        top[r] = settled(&job.x, (first + r) * classes, classes, top[r])
+        mine[r] = not (is_loss and general[r])
+    if not all_ordinary(least, top, rows):
+        for r in range(rows):
+            if is_ordinary(least[r], top[r]):
+                continue
+            if mine[r] and is_loss:
+                label_row(job, first + r, labels[r], w[r], factors[r], losses + r)
+            elif mine[r]:
+                label_row(job, first + r, 0, <real>1, <real>1, &loss)
+            mine[r] = False
+            top[r] = 0
+    rows_largest(top, WIDTH, shift, &softmax)
     for k in range(classes):
-        rows_exponentials(&z[k * WIDTH], &top[0], &e[k * WIDTH])
-        exponentials_add(&sums, &e[k * WIDTH], WIDTH)
-    softmax_finish(&sums, WIDTH, &softmax)
+        rows_shifted(&z[k * WIDTH], shift, &e[k * WIDTH])
+    rows_totals(e, classes, softmax.total, softmax.lost)
+    rows_rest(WIDTH, &softmax)
+    if any_small(softmax.rest, rows):
+        for r in range(rows):
+            if softmax.rest[r] < small_rest():
+                tile_rest(e, classes, r, &softmax)
+    if job.activation != SOFTMAX and (not is_loss or job.value.data != NULL or job.wanted_sum):
+        rows_log_totals(WIDTH, &softmax)
     if job.activation == LOG_SOFTMAX:
         for r in range(WIDTH):
             scale[r] = <real>softmax.log_total[r]
         for k in range(classes):
-            rows_log(&z[k * WIDTH], &top[0], &scale[0], &e[k * WIDTH])
-        store_tile(&job.gradient, first, rows, classes, &e[0], NULL)
+            rows_log(&z[k * WIDTH], top, scale, &e[k * WIDTH])
+        store_tile(&job.gradient, first, rows, classes, e, mine)
         return
     if job.activation == SOFTMAX:
         for r in range(WIDTH):
-            scale[r] = <real>over_total(1, &softmax, r)
+            inverse[r] = 1
+        rows_over_total(inverse, &softmax, WIDTH, scales)
+        for r in range(WIDTH):
+            scale[r] = <real>scales[r]
         for k in range(classes):
-            rows_scale(&e[k * WIDTH], &scale[0], &z[k * WIDTH])
-        store_tile(&job.gradient, first, rows, classes, &z[0], NULL)
+            rows_scale(&e[k * WIDTH], scale, &z[k * WIDTH])
+        store_tile(&job.gradient, first, rows, classes, z, mine)
         return
     for r in range(rows):
-        mine[r] = not general[r]
-        if mine[r]:
-            losses[r] = label_loss(z[labels[r] * WIDTH + r], top[r], &softmax, r, w[r])
-    if job.gradient.data != NULL:
+        k = labels[r] * WIDTH + r
+        own.z[r] = z[k]
+        own.e[r] = e[k]
+    if job.value.data != NULL or job.wanted_sum:
+        rows_losses(top, w, &own, &softmax, rows, own_gradients)
         for r in range(rows):
-            scale[r] = <real>over_total(factors[r], &softmax, r)
-        for k in range(classes):
-            rows_scale(&e[k * WIDTH], &scale[0], &z[k * WIDTH])
-        for r in range(rows):
-            k = labels[r] * WIDTH + r
-            own = over_total(factors[r], &softmax, r)
-            z[k] = <real>(0 - others(e[k], softmax.total[r], softmax.lost[r], softmax.rest[r]) * own)
-        clear_rows(w, rows, classes, z)
-        store_tile(&job.gradient, first, rows, classes, &z[0], &mine[0])
+            if mine[r]:
+                losses[r] = own_gradients[r]
     if job.hessian.data != NULL:
+        rows_over_total(w, &softmax, rows, scales)
         for r in range(rows):
-            bend_scale[r] = <real>over_total(w[r], &softmax, r)
+            scale[r] = <real>scales[r]
             inverse[r] = <real>over_total(1, &softmax, r)
         for k in range(classes):
-            rows_bend(&e[k * WIDTH], &bend_scale[0], &inverse[0], &softmax, &z[k * WIDTH])
+            rows_bend(&e[k * WIDTH], scale, inverse, &softmax, &z[k * WIDTH])
         clear_rows(w, rows, classes, z)
-        store_tile(&job.hessian, first, rows, classes, &z[0], &mine[0])
+        store_tile(&job.hessian, first, rows, classes, z, mine)
+    if job.gradient.data != NULL:
+        rows_over_total(factors, &softmax, rows, scales)
+        rows_own_gradients(&own, scales, &softmax, rows, own_gradients)
+        for r in range(rows):
+            scale[r] = <real>scales[r]
+        for k in range(classes):
+            rows_scale(&e[k * WIDTH], scale, &z[k * WIDTH])
+        for r in range(rows):
+            z[labels[r] * WIDTH + r] = <real>own_gradients[r]
+        clear_rows(w, rows, classes, z)
+        store_tile(&job.gradient, first, rows, classes, z, mine)
 
 
 cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
@@ -426,7 +552,7 @@ cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *
 cdef void label_row(
     Job *job, Py_ssize_t row, int64_t label, real w, real factor, double *loss
 ) noexcept nogil:
-    # One row of many classes. The exponentials wait in the gradient's place, if it is of the computing type.
+    # One row of any logits. The exponentials wait in the gradient's place, if it is of the computing type.
     cdef real scratch[BLOCK]
     cdef real e[BLOCK]
     cdef real out[BLOCK]
@@ -456,7 +582,7 @@ cdef void label_row(
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
         row_exponentials(piece_of(&job.x, start + first, n, scratch), &top, n, e)
-        exponentials_add(&sums, &e[0], n)
+        exponentials_add(&sums, &e[0], n, 1)
         if kept:
             store(&job.gradient, start + first, n, &e[0])
     exponentials_join(&sums)
@@ -483,7 +609,7 @@ cdef void label_row(
                 continue
             row_exponentials(z, &top, n, e)
         if job.hessian.data != NULL:
-            row_bend(&e[0], &bend_scale, &inverse, &softmax, n, out)
+            lane_bend(&e[0], &bend_scale, &inverse, &softmax, 0, n, out)
             if w == 0:
                 memset(out, 0, n * sizeof(real))
             store(&job.hessian, start + first, n, &out[0])
@@ -493,31 +619,218 @@ cdef void label_row(
                 memset(out, 0, n * sizeof(real))
             elif job.activation == NOT_ACTIVATION and first <= label < first + n:
                 own = over_total(factor, &softmax, 0)
-                out[label - first] = <real>(0 - others(own_e, softmax.total[0], softmax.lost[0], softmax.rest[0]) * own)
+                own *= others(own_e, softmax.total[0], softmax.lost[0], 1, softmax.rest[0])
+                out[label - first] = <real>(0 - own)
             store(&job.gradient, start + first, n, &out[0])
+
+
+cdef const real *whole_groups(
+    const Array *x, Py_ssize_t start, Py_ssize_t n, real padding, real *scratch, Py_ssize_t *groups
+) noexcept nogil:
+    # A piece of a row, padded to whole groups of LANES
+    cdef Py_ssize_t i
+    groups[0] = (n + LANES - 1) // LANES
+    if n % LANES == 0:
+        return piece_of(x, start, n, scratch)
+    load(x, start, 1, n, scratch)
+    for i in range(n, groups[0] * LANES):
+        scratch[i] = padding
+    return scratch
+
+
+cdef bint add_row(
+    Job *job, Py_ssize_t row, bint kept, real *top, double *total, double *lost
+) noexcept nogil:
+    # The largest logit of a row and the sum of its exponentials; False if it is not an ordinary one
+    cdef real scratch[BLOCK]
+    cdef real e[BLOCK]
+    cdef real small[LANES]
+    cdef real large[LANES]
+    cdef real shift
+    cdef const real *z
+    cdef Py_ssize_t start = row * job.classes
+    cdef Py_ssize_t pieces = blocks(job.classes)
+    cdef Py_ssize_t piece, first, n, groups, j
+    for j in range(LANES):
+        small[j] = INFINITY
+        large[j] = -INFINITY
+    for piece in range(pieces):
+        first = piece * BLOCK
+        n = min(job.classes - first, <Py_ssize_t>BLOCK)
+        row_extremes(piece_of(&job.x, start + first, n, scratch), n, small, large)
+    for j in range(1, LANES):
+        small[0] = small[j] if small[j] < small[0] else small[0]
+        large[0] = large[j] if large[j] > large[0] else large[0]
+    top[0] = large[0]
+    if not is_ordinary(small[0], large[0]):
+        return False
+    shift = shift_of(top[0])
+    total[0] = lost[0] = 0
+    for piece in range(pieces):
+        first = piece * BLOCK
+        n = min(job.classes - first, <Py_ssize_t>BLOCK)
+        z = whole_groups(&job.x, start + first, n, top[0], scratch, &groups)
+        row_shifted(z, &shift, groups, e)
+        for j in range(n, groups * LANES):
+            e[j] = 0
+        row_total(e, groups, total, lost)
+        if kept:
+            memcpy(<real *>job.gradient.data + start + first, e, n * sizeof(real))
+    return True
+
+
+cdef const real *row_piece(
+    Job *job, Py_ssize_t start, Py_ssize_t n, bint kept, real top, real shift, real *scratch, real *e
+) noexcept nogil:
+    # The exponentials of a piece once more
+    cdef const real *z
+    cdef Py_ssize_t groups
+    if kept:
+        return <const real *>job.gradient.data + start
+    z = whole_groups(&job.x, start, n, top, scratch, &groups)
+    row_shifted(z, &shift, groups, e)
+    return e
+
+
+cdef void row_rest(
+    Job *job, Py_ssize_t row, Py_ssize_t lane, bint kept, real top, real shift, Softmax *softmax
+) noexcept nogil:
+    cdef real scratch[BLOCK]
+    cdef real e[BLOCK]
+    cdef Exponentials sums
+    cdef Py_ssize_t piece, n
+    cdef double largest = softmax.largest[lane]
+    memset(&sums, 0, sizeof(Exponentials))
+    for piece in range(blocks(job.classes)):
+        n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
+        exponentials_add(
+            &sums, row_piece(job, row * job.classes + piece * BLOCK, n, kept, top, shift, scratch, e), n, largest
+        )
+    exponentials_join(&sums)
+    add_exactly(&sums.small.total[0], &sums.small.lost[0], (sums.ones[0] - 1) * largest)
+    set_rest(softmax, lane, sums.small.total[0], sums.small.lost[0])
+
+
+cdef void label_batch(
+    Job *job, Py_ssize_t first_row, Py_ssize_t rows, const int64_t *labels, const bint *general, const real *w,
+    const real *factors, double *losses
+) noexcept nogil:
+    # Rows of many classes, at most WIDTH. The exponentials wait in the gradient's place, if it is of the computing type.
+    cdef real scratch[BLOCK]
+    cdef real e[BLOCK]
+    cdef real out[BLOCK]
+    cdef real top[WIDTH]
+    cdef real shift[WIDTH]
+    cdef real own_z[WIDTH]
+    cdef real scale, inverse, lost
+    cdef real bend_scale = 0
+    cdef bint mine[WIDTH]
+    cdef double scales[WIDTH]
+    cdef double own_gradients[WIDTH]
+    cdef double unused
+    cdef const real *z
+    cdef Own own
+    cdef Softmax softmax
+    cdef Py_ssize_t classes = job.classes
+    cdef Py_ssize_t pieces = blocks(classes)
+    cdef bint is_loss = job.activation == NOT_ACTIVATION
+    cdef bint kept = (
+        job.gradient.data != NULL and of_computing_type(&job.gradient, <real>0) and job.activation != LOG_SOFTMAX
+    )
+    cdef Py_ssize_t r, row, start, piece, first, n
+    for r in range(rows):
+        row = first_row + r
+        top[r] = own_z[r] = 0
+        softmax.total[r] = softmax.lost[r] = 1
+        mine[r] = not (is_loss and general[r])
+        if not mine[r]:
+            continue
+        if is_loss:
+            load(&job.x, row * classes + labels[r], 1, 1, &own_z[r])
+        mine[r] = add_row(job, row, kept, &top[r], &softmax.total[r], &softmax.lost[r])
+        if not mine[r]:
+            top[r] = own_z[r] = 0
+            if is_loss:
+                label_row(job, row, labels[r], w[r], factors[r], losses + r)
+            else:
+                label_row(job, row, 0, <real>1, <real>1, &unused)
+    rows_largest(top, rows, shift, &softmax)
+    rows_rest(rows, &softmax)
+    for r in range(rows):
+        if mine[r] and softmax.rest[r] < small_rest():
+            row_rest(job, first_row + r, r, kept, top[r], shift[r], &softmax)
+    rows_log_totals(rows, &softmax)
+    if is_loss:
+        for r in range(rows):
+            own.z[r] = own_z[r]
+            own.e[r] = exp_shifted(own_z[r], shift[r], &lost)
+        rows_losses(top, w, &own, &softmax, rows, scales)
+        for r in range(rows):
+            if mine[r]:
+                losses[r] = scales[r]
+    if job.gradient.data == NULL and job.hessian.data == NULL:
+        return
+    if is_loss:
+        rows_over_total(factors, &softmax, rows, scales)
+        rows_own_gradients(&own, scales, &softmax, rows, own_gradients)
+    for r in range(rows):
+        if not mine[r]:
+            continue
+        start = (first_row + r) * classes
+        inverse = <real>over_total(1, &softmax, r)
+        if is_loss:
+            scale = <real>scales[r]
+            bend_scale = <real>over_total(w[r], &softmax, r)
+        else:
+            scale = <real>softmax.log_total[r] if job.activation == LOG_SOFTMAX else inverse
+        for piece in range(pieces):
+            first = piece * BLOCK
+            n = min(classes - first, <Py_ssize_t>BLOCK)
+            if job.activation == LOG_SOFTMAX:
+                row_log(piece_of(&job.x, start + first, n, scratch), &top[r], &scale, n, out)
+                store(&job.gradient, start + first, n, &out[0])
+                continue
+            z = row_piece(job, start + first, n, kept, top[r], shift[r], scratch, e)
+            if job.hessian.data != NULL:
+                lane_bend(z, &bend_scale, &inverse, &softmax, r, n, out)
+                if w[r] == 0:
+                    memset(out, 0, n * sizeof(real))
+                store(&job.hessian, start + first, n, &out[0])
+            if job.gradient.data != NULL:
+                row_scale(z, &scale, n, out)
+                if is_loss and w[r] == 0:
+                    memset(out, 0, n * sizeof(real))
+                elif is_loss and first <= labels[r] < first + n:
+                    out[labels[r] - first] = <real>own_gradients[r]
+                store(&job.gradient, start + first, n, &out[0])
 
 
 cdef void label_rows(
     Job *job, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *general, const real *w,
     const real *factors, double *losses
 ) noexcept nogil:
-    cdef Py_ssize_t i, r
-    if job.classes > FEW:
-        for i in range(n):
-            if not general[i]:
-                label_row(job, start + i, labels[i], w[i], factors[i], losses + i)
-        return
-    for i in range((n + WIDTH - 1) // WIDTH):
-        r = i * WIDTH
-        label_tile(
-            job, start + r, min(n - r, <Py_ssize_t>WIDTH), labels + r, general + r, w + r, factors + r, losses + r
-        )
+    # Panels of rows; of activations labels, weights, factors and losses are NULL
+    cdef bint few = job.classes <= FEW
+    cdef Py_ssize_t height = WIDTH if few else min(max(CACHED // job.classes, <Py_ssize_t>1), <Py_ssize_t>WIDTH)
+    cdef bint is_loss = labels != NULL
+    cdef Py_ssize_t i, r, rows
+    for i in range((n + height - 1) // height):
+        r = i * height
+        rows = min(n - r, height)
+        if few and is_loss:
+            label_tile(job, start + r, rows, labels + r, general + r, w + r, factors + r, losses + r)
+        elif few:
+            label_tile(job, start + r, rows, labels, general, w, factors, losses)
+        elif is_loss:
+            label_batch(job, start + r, rows, labels + r, general + r, w + r, factors + r, losses + r)
+        else:
+            label_batch(job, start + r, rows, labels, general, w, factors, losses)
 
 
 # ---------------------------------------------------------------- logits with any target
 
 cdef Py_ssize_t load_piece(
-    const Job *job, const Array *x, Py_ssize_t first_row, Py_ssize_t rows, bint one_row, Py_ssize_t piece, double *z
+    const Job *job, const Array *x, Py_ssize_t first_row, Py_ssize_t rows, bint one_row, Py_ssize_t piece, real *z
 ) noexcept nogil:
     # The lanes of a piece, and how many there are
     cdef Py_ssize_t n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
@@ -706,7 +1019,7 @@ cdef int general_panel(
     for piece in range(pieces):
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
         exponential_parts(z, top, one_row, n, e, p)
-        exponentials_add(&sums, &e[0], n)
+        exponentials_add(&sums, &e[0], n, 1)
         sums_add(&sums.small, &p[0], n)
     if one_row:
         exponentials_join(&sums)
@@ -760,14 +1073,429 @@ cdef int general_panel(
     return SOFT
 
 
+# ---------------------------------------------------------------- ordinary logits with any target
+
+# Without a focal factor the loss is T L + sum of tau_k (m - z_k), T the sum of the taus, m the largest logit and L that
+# of its softmax: positive terms alone. The gradient is p T - tau, with what rounding took from the exponentials.
+
+cdef inline void soft_terms_of(
+    const real *z, const real *top, const real *tau, bint one_row, Py_ssize_t n, Terms *terms
+) noexcept nogil:
+    cdef double losses[BLOCK]
+    cdef double d
+    cdef double single = top[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        d = (single if one_row else <double>top[i]) - <double>z[i]
+        losses[i] = tau[i] * d
+    sums_add(&terms.loss, &losses[0], n)
+    sums_add(&terms.slope, tau, n)
+
+
+cdef inline void exponentials_with_lost(
+    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *e, real *lost
+) noexcept nogil:
+    cdef real s
+    cdef real losts[BLOCK]
+    cdef real single = shift[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        s = single if one_row else shift[i]
+        e[i] = exp_shifted(z[i], s, &losts[i])
+    memcpy(lost, losts, n * sizeof(real))
+
+
+cdef real join_lanes_of(real *lanes, bint largest) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(1, LANES):
+        if largest:
+            lanes[0] = lanes[j] if lanes[j] > lanes[0] else lanes[0]
+        else:
+            lanes[0] = lanes[j] if lanes[j] < lanes[0] else lanes[0]
+    return lanes[0]
+
+
+cdef void add_piece(
+    real *z, const real *shift, real top, Py_ssize_t n, Softmax *softmax
+) noexcept nogil:
+    # The exponentials of a piece of a row to its sum; z has room for whole groups of LANES
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
+    cdef double losts[LANES]
+    cdef Py_ssize_t groups = (n + LANES - 1) // LANES
+    cdef Py_ssize_t i, j
+    for i in range(n, groups * LANES):
+        z[i] = top
+    exponentials_with_lost(z, shift, True, groups * LANES, &e[0], &low[0])
+    for i in range(n, groups * LANES):
+        e[i] = low[i] = 0
+    row_total(&e[0], groups, &softmax.total[0], &softmax.lost[0])
+    for j in range(LANES):
+        losts[j] = 0
+    for i in range(groups):
+        for j in range(LANES):
+            losts[j] += low[i * LANES + j]
+    softmax.lost[0] += join_lanes(&losts[0])
+
+
+cdef inline void rows_add(const real *e, const real *low, double *total, double *lost) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(WIDTH):
+        if real is double:
+            add_below(&total[j], &lost[j], e[j])
+        else:
+            total[j] += e[j]
+        lost[j] += low[j]
+
+
+cdef void add_tile(const real *z, const real *shift, Py_ssize_t classes, Softmax *softmax) noexcept nogil:
+    cdef real e[WIDTH]
+    cdef real low[WIDTH]
+    cdef double above = 2 if real is double else 0
+    cdef double totals[WIDTH]
+    cdef double losts[WIDTH]
+    cdef Py_ssize_t k, j
+    for j in range(WIDTH):
+        totals[j] = above
+        losts[j] = 0
+    for k in range(classes):
+        exponentials_with_lost(z + k * WIDTH, shift, False, WIDTH, &e[0], &low[0])
+        rows_add(&e[0], &low[0], &totals[0], &losts[0])
+    for j in range(WIDTH):
+        softmax.total[j] = totals[j] - above
+        softmax.lost[j] = losts[j]
+
+
+cdef void tile_rest_of(
+    const real *z, real shift, Py_ssize_t classes, Py_ssize_t lane, Softmax *softmax
+) noexcept nogil:
+    cdef real e[FEW * WIDTH]
+    cdef real lost
+    cdef Py_ssize_t k
+    for k in range(classes):
+        e[k * WIDTH + lane] = exp_shifted(z[k * WIDTH + lane], shift, &lost)
+    tile_rest(&e[0], classes, lane, softmax)
+
+
+cdef struct Near:  # classes whose probability is nearly 1
+    bint any
+    Py_ssize_t classes[WIDTH]  # -1 for none
+
+
+cdef struct Scale:  # of rows: T / total, in two numbers, the factor, w T / total and 1 / total
+    double high[WIDTH]
+    double low[WIDTH]
+    double factor[WIDTH]
+    double bend[WIDTH]
+    double inverse[WIDTH]
+    bint cleared  # some row is 0 whatever it holds: its weight is 0, or all its taus are
+
+
+cdef void soft_scales(
+    const double *w, const double *factors, const Softmax *softmax, const Sums *slope, Py_ssize_t n, Scale *scale,
+    real unused
+) noexcept nogil:
+    cdef double total, quotient, rest
+    cdef int64_t zeros = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        total = slope.total[i] + slope.lost[i]
+        scale.inverse[i] = 1 / softmax.total[i]
+        scale.factor[i] = factors[i]
+        quotient = cecore_quotient(total, softmax.total[i], softmax.lost[i], &rest)
+        rest += ((slope.total[i] - total) + slope.lost[i]) * scale.inverse[i]
+        scale.high[i] = <real>quotient
+        scale.low[i] = (quotient - scale.high[i]) + rest
+        scale.bend[i] = w[i] * quotient
+        zeros += (w[i] == 0) | (slope.total[i] == 0)
+    scale.cleared = zeros > 0
+
+
+cdef inline real product_lost(real x, real y, real product) noexcept nogil:
+    if real is double:
+        return cecore_product_lost(x, y, product)
+    else:
+        return cecore_product_lostf(x, y, product)
+
+
+cdef inline void soft_gradients(
+    const real *e, const real *lost, const real *tau, const real *high, const real *low, const real *factor,
+    bint one_row, Py_ssize_t n, real *out
+) noexcept nogil:
+    cdef real h, l, f, product, rest
+    cdef real single_high = high[0]
+    cdef real single_low = low[0]
+    cdef real single_factor = factor[0]
+    cdef real outs[BLOCK]
+    cdef Py_ssize_t i
+    for i in range(n):
+        h = single_high if one_row else high[i]
+        l = single_low if one_row else low[i]
+        f = single_factor if one_row else factor[i]
+        product = e[i] * h
+        rest = product_lost(e[i], h, product) + (e[i] * l + lost[i] * h)
+        outs[i] = f * ((product - tau[i]) + rest)
+    memcpy(out, outs, n * sizeof(real))
+
+
+cdef inline void soft_bends(
+    const real *e, const Softmax *softmax, const Scale *scale, bint one_row, Py_ssize_t lane, Py_ssize_t n, real *out
+) noexcept nogil:
+    # w T p (1 - p)
+    cdef double bend, inverse, total, lost, largest, rest
+    cdef double single_bend = scale.bend[lane]
+    cdef double single_inverse = scale.inverse[lane]
+    cdef double single_total = softmax.total[lane]
+    cdef double single_lost = softmax.lost[lane]
+    cdef double single_largest = softmax.largest[lane]
+    cdef double single_rest = softmax.rest[lane]
+    cdef real outs[BLOCK]
+    cdef Py_ssize_t i
+    for i in range(n):
+        bend = single_bend if one_row else scale.bend[i]
+        inverse = single_inverse if one_row else scale.inverse[i]
+        total = single_total if one_row else softmax.total[i]
+        lost = single_lost if one_row else softmax.lost[i]
+        largest = single_largest if one_row else softmax.largest[i]
+        rest = single_rest if one_row else softmax.rest[i]
+        outs[i] = <real>((e[i] * bend) * (others(e[i], total, lost, largest, rest) * inverse))
+    memcpy(out, outs, n * sizeof(real))
+
+
+cdef void clear_lanes(const double *w, const Sums *slope, Py_ssize_t n, real *out) noexcept nogil:
+    # Rows of weight 0, or whose taus are all 0, are 0 whatever they hold.
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = 0 if w[i] == 0 or slope.total[i] == 0 else out[i]
+
+
+cdef const real *row_taus(
+    const Job *job, Py_ssize_t row, int64_t label, double w, Py_ssize_t piece, Py_ssize_t n, real *scratch, bint *fine
+) noexcept nogil:
+    # The taus of a piece of one row; those of a plain distribution lie there
+    cdef double wide[BLOCK]
+    cdef const real *plain
+    cdef bint mine = True
+    if (
+        not job.labels and job.class_weights == NULL and job.options.smoothing == 0 and w != 0
+        and of_computing_type(&job.targets, <real>0)
+    ):
+        plain = <const real *>job.targets.data + row * job.classes + piece * BLOCK
+        fine[0] &= in_domain(plain, n)
+        return plain
+    fine[0] &= load_taus(job, row, 1, True, &label, &mine, &w, piece, n, wide)
+    convert(&wide[0], scratch, n)
+    return scratch
+
+
+cdef void find_near(
+    const Job *job, Py_ssize_t row, Py_ssize_t rows, bint one_row, const real *z, const real *top, const bint *done,
+    const Softmax *softmax, Near *near, real *scratch
+) noexcept nogil:
+    # The classes of the largest logits, where the others' exponentials nearly vanish
+    cdef Py_ssize_t i, k, n, piece
+    near.any = False
+    for i in range(rows):
+        near.classes[i] = -1
+        if not done[i] or not softmax.rest[i] < small_rest():
+            continue
+        near.any = True
+        if not one_row:
+            for k in range(job.classes):
+                if z[k * WIDTH + i] == top[i]:
+                    near.classes[i] = k
+            continue
+        for piece in range(blocks(job.classes)):
+            n = load_piece(job, &job.x, row, 1, True, piece, scratch)
+            for k in range(n):
+                if scratch[k] == top[0]:
+                    near.classes[0] = piece * BLOCK + k
+
+
+cdef inline double near_gradient(
+    double tau, const Sums *slope, const Softmax *softmax, const Scale *scale, Py_ssize_t lane, double otherwise
+) noexcept nogil:
+    # (T - tau) - T (1 - p), where p T - tau would cancel
+    cdef double total = slope.total[lane]
+    if not tau > 0.5 * total:
+        return otherwise
+    return scale.factor[lane] * (((total - tau) + slope.lost[lane]) - softmax.rest[lane] * scale.high[lane])
+
+
+cdef bint taus_tile(
+    const Job *job, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w, real *t
+) noexcept nogil:
+    # The taus of rows of few classes, side by side
+    cdef double wide[WIDTH]
+    cdef Py_ssize_t classes = job.classes
+    cdef Py_ssize_t r, k
+    if not job.labels and job.class_weights == NULL and job.options.smoothing == 0:
+        load_tile(&job.targets, row, rows, classes, t)
+        for r in range(rows):
+            if not mine[r] or w[r] == 0:
+                for k in range(classes):
+                    t[k * WIDTH + r] = 0
+        return in_domain(t, classes * WIDTH)
+    for k in range(classes):
+        if not taus_of_class(job, row, rows, labels, mine, w, k, wide):
+            return False
+        convert(&wide[0], t + k * WIDTH, WIDTH)
+    return True
+
+
+cdef int soft_panel(
+    Job *job, Py_ssize_t first_row, Py_ssize_t rows, bint one_row, const int64_t *labels, bint *mine,
+    const double *w, const double *factors, double *losses, real unused
+) noexcept nogil:
+    # Takes from `mine` the rows that it does: those of ordinary logits
+    cdef real z[FEW * WIDTH]
+    cdef real t[FEW * WIDTH]
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
+    cdef real least[WIDTH]
+    cdef real top[WIDTH]
+    cdef real shift[WIDTH]
+    cdef real high[WIDTH]
+    cdef real rest[WIDTH]
+    cdef real factor[WIDTH]
+    cdef bint done[WIDTH]
+    cdef bint fine = True
+    cdef bint any_done = False
+    cdef double loss
+    cdef Softmax softmax
+    cdef Terms terms
+    cdef Scale scale
+    cdef Near near
+    cdef double nearly[WIDTH]
+    cdef const real *tau
+    cdef Py_ssize_t classes = job.classes
+    cdef Py_ssize_t pieces = blocks(classes) if one_row else classes
+    cdef Py_ssize_t lanes = 1 if one_row else <Py_ssize_t>WIDTH
+    cdef Py_ssize_t piece, place, n, i
+    for i in range(WIDTH):
+        least[i] = INFINITY
+        top[i] = -INFINITY
+    if one_row:
+        for piece in range(pieces):
+            n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[0])
+            row_extremes(&z[0], n, &least[0], &top[0])
+        top[0] = join_lanes_of(&top[0], True)
+        least[0] = join_lanes_of(&least[0], False)
+    else:
+        load_tile(&job.x, first_row, rows, classes, &z[0])
+        if not taus_tile(job, first_row, rows, labels, mine, w, &t[0]):
+            return BAD
+        for piece in range(pieces):
+            rows_extremes(&z[piece * WIDTH], &least[0], &top[0])
+    for i in range(rows):
+        done[i] = mine[i] and is_ordinary(least[i], top[i])
+        any_done = any_done or done[i]
+        if not done[i]:
+            top[i] = 0
+    if not any_done:
+        return SOFT
+    memset(&terms, 0, sizeof(Terms))
+    rows_largest(&top[0], lanes, &shift[0], &softmax)
+    for i in range(WIDTH):
+        softmax.total[i] = softmax.lost[i] = 0
+    if not one_row:
+        add_tile(&z[0], &shift[0], classes, &softmax)
+    for piece in range(pieces):
+        place = 0 if one_row else piece * WIDTH
+        n = WIDTH
+        tau = &t[place]
+        if one_row:
+            n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[0])
+            tau = row_taus(job, first_row, labels[0], w[0], piece, n, &t[0], &fine)
+            if not fine:
+                return BAD
+            add_piece(&z[0], &shift[0], top[0], n, &softmax)
+            soft_terms_of(&z[0], &top[0], tau, True, n, &terms)
+        else:
+            soft_terms_of(&z[place], &top[0], tau, False, WIDTH, &terms)
+    for i in range(lanes):
+        softmax.lost[i] -= softmax.largest_lost[i]  # rows_rest adds it
+    rows_rest(lanes, &softmax)
+    for i in range(rows if any_small(softmax.rest, rows) else 0):
+        if done[i] and softmax.rest[i] < small_rest():
+            if one_row:
+                row_rest(job, first_row, 0, False, top[0], shift[0], &softmax)
+            else:
+                tile_rest_of(&z[0], shift[i], classes, i, &softmax)
+    rows_log_totals(lanes, &softmax)
+    if one_row:
+        sums_join(&terms.loss)
+        sums_join(&terms.slope)
+    for i in range(rows):
+        if done[i]:
+            loss = cecore_product(softmax.log_total[i], terms.slope.total[i], terms.slope.lost[i])
+            loss = loss + (terms.loss.total[i] + terms.loss.lost[i])
+            losses[i] = 0 if w[i] == 0 or terms.slope.total[i] == 0 else w[i] * loss
+    if job.gradient.data != NULL or job.hessian.data != NULL:
+        soft_scales(w, factors, &softmax, &terms.slope, lanes, &scale, unused)
+        convert(&scale.high[0], &high[0], lanes)
+        convert(&scale.low[0], &rest[0], lanes)
+        convert(&scale.factor[0], &factor[0], lanes)
+        find_near(job, first_row, rows, one_row, &z[0], &top[0], done, &softmax, &near, &e[0])
+        for i in range(rows if near.any and not one_row else 0):
+            if near.classes[i] >= 0:
+                nearly[i] = t[near.classes[i] * WIDTH + i]
+        for piece in range(pieces):
+            place = 0 if one_row else piece * WIDTH
+            n = WIDTH
+            tau = &t[place]
+            if one_row:
+                n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[0])
+                tau = row_taus(job, first_row, labels[0], w[0], piece, n, &t[0], &fine)
+                exponentials_with_lost(&z[0], &shift[0], True, n, &e[0], &low[0])
+                if job.hessian.data != NULL:
+                    soft_bends(&e[0], &softmax, &scale, True, 0, n, &z[0])
+                    if scale.cleared:
+                        memset(z, 0, n * sizeof(real))
+                    store(&job.hessian, first_row * classes + piece * BLOCK, n, &z[0])
+                if job.gradient.data != NULL:
+                    soft_gradients(&e[0], &low[0], tau, &high[0], &rest[0], &factor[0], True, n, &z[0])
+                    i = near.classes[0] - piece * BLOCK
+                    if near.any and 0 <= i < n:
+                        z[i] = <real>near_gradient(tau[i], &terms.slope, &softmax, &scale, 0, z[i])
+                    if scale.cleared:
+                        memset(z, 0, n * sizeof(real))
+                    store(&job.gradient, first_row * classes + piece * BLOCK, n, &z[0])
+            else:
+                exponentials_with_lost(&z[place], &shift[0], False, WIDTH, &e[0], &low[0])
+                if job.gradient.data != NULL:
+                    soft_gradients(&e[0], &low[0], tau, &high[0], &rest[0], &factor[0], False, WIDTH, &z[place])
+                    if scale.cleared:
+                        clear_lanes(w, &terms.slope, WIDTH, &z[place])
+                if job.hessian.data != NULL:
+                    soft_bends(&e[0], &softmax, &scale, False, 0, WIDTH, &t[place])
+                    if scale.cleared:
+                        clear_lanes(w, &terms.slope, WIDTH, &t[place])
+        for i in range(rows if near.any and not one_row and job.gradient.data != NULL else 0):
+            if near.classes[i] >= 0 and w[i] != 0 and terms.slope.total[i] != 0:
+                place = near.classes[i] * WIDTH + i
+                z[place] = <real>near_gradient(nearly[i], &terms.slope, &softmax, &scale, i, z[place])
+        if not one_row:
+            store_tile(&job.gradient, first_row, rows, classes, &z[0], done)
+            store_tile(&job.hessian, first_row, rows, classes, &t[0], done)
+    for i in range(rows):
+        mine[i] = mine[i] and not done[i]
+    return SOFT
+
+
 cdef int general_rows(
     Job *job, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *mine, const double *w,
-    const double *factors, double *losses
+    const double *factors, double *losses, real unused
 ) noexcept nogil:
     cdef double panel_w[WIDTH]
     cdef double panel_factors[WIDTH]
+    cdef bint left[WIDTH]
     cdef bint one_row = job.classes > FEW
-    cdef Py_ssize_t r, rows, i
+    cdef bint wanted = (
+        job.value.data != NULL or job.gradient.data != NULL or job.hessian.data != NULL or job.wanted_sum
+    )
+    cdef bint any_left
+    cdef Py_ssize_t r, rows, i, k
     cdef Py_ssize_t width = 1 if one_row else WIDTH
     for i in range((n + width - 1) // width):
         r = i * width
@@ -778,8 +1506,17 @@ cdef int general_rows(
         memset(panel_factors, 0, sizeof(panel_factors))
         memcpy(panel_w, w + r, rows * sizeof(double))
         memcpy(panel_factors, factors + r, rows * sizeof(double))
-        if general_panel(
-            job, start + r, rows, one_row, labels + r, mine + r, panel_w, panel_factors, losses + r
+        memcpy(left, mine + r, rows * sizeof(bint))
+        if job.options.gamma == 0 and wanted and job.classes > 1:  # else this is to check, or p is 1
+            if soft_panel(
+                job, start + r, rows, one_row, labels + r, left, panel_w, panel_factors, losses + r, unused
+            ) == BAD:
+                return BAD
+        any_left = False
+        for k in range(rows):
+            any_left = any_left or left[k]
+        if any_left and general_panel(
+            job, start + r, rows, one_row, labels + r, left, panel_w, panel_factors, losses + r
         ) == BAD:
             return BAD
     return SOFT
@@ -863,7 +1600,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
             convert(w, wide_w, BLOCK)
             convert(&factors[0], wide_factors, BLOCK)
             if job.options.logits:
-                if general_rows(job, start, n, labels, general, wide_w, wide_factors, losses) == BAD:
+                if general_rows(job, start, n, labels, general, wide_w, wide_factors, losses, unused) == BAD:
                     return
             elif distribution_block(job, start, n, labels, general, wide_w, wide_factors, losses) == BAD:
                 return
@@ -893,17 +1630,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
 
 cdef void run_activation(Job *job, Py_ssize_t start, Py_ssize_t stop, real unused) noexcept nogil:
     # The rows from start to stop; start is a multiple of the block
-    cdef double loss
-    cdef Py_ssize_t row, panel
-    if job.classes > FEW:
-        for row in range(start, stop):
-            label_row(job, row, 0, <real>1, <real>1, &loss)
-        return
-    for panel in range((stop - start + WIDTH - 1) // WIDTH):
-        row = start + panel * WIDTH
-        label_tile(
-            job, row, min(stop - row, <Py_ssize_t>WIDTH), NULL, NULL, <const real *>NULL, <const real *>NULL, NULL
-        )
+    label_rows(job, start, stop - start, NULL, NULL, <const real *>NULL, <const real *>NULL, NULL)
 
 
 cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:

@@ -164,22 +164,32 @@ CECORE_INLINE uint16_t cecore_to_bfloat16(float x)
 
 /* x = 2^exponent * significand for x > 0, the significand in [sqrt(1/2), sqrt(2)). The exponent becomes a
  * floating-point number by the low bits of 2^52: AVX2 has no conversion from 64-bit integers. */
+CECORE_INLINE void cecore_split_normal(double x, double *exponent, double *significand)
+{
+    uint64_t shifted = cecore_bits(x) + (UINT64_C(0x3ff0000000000000) - CECORE_ROOT_HALF_BITS);
+    *exponent = cecore_double((shifted >> 52) | UINT64_C(0x4330000000000000)) - (0x1p52 + 1023);
+    *significand = cecore_double((shifted & UINT64_C(0x000fffffffffffff)) + CECORE_ROOT_HALF_BITS);
+}
+
 CECORE_INLINE void cecore_split(double x, double *exponent, double *significand)
 {
     int tiny = x < 0x1p-1022;
-    double scaled = tiny ? x * 0x1p54 : x;
-    uint64_t shifted = cecore_bits(scaled) + (UINT64_C(0x3ff0000000000000) - CECORE_ROOT_HALF_BITS);
-    *exponent = cecore_double((shifted >> 52) | UINT64_C(0x4330000000000000)) - (tiny ? 0x1p52 + 1077 : 0x1p52 + 1023);
-    *significand = cecore_double((shifted & UINT64_C(0x000fffffffffffff)) + CECORE_ROOT_HALF_BITS);
+    cecore_split_normal(tiny ? x * 0x1p54 : x, exponent, significand);
+    *exponent -= tiny ? 54 : 0;
+}
+
+CECORE_INLINE void cecore_split_normalf(float x, float *exponent, float *significand)
+{
+    uint32_t shifted = cecore_bitsf(x) + (UINT32_C(0x3f800000) - CECORE_ROOT_HALFF_BITS);
+    *exponent = cecore_float((shifted >> 23) | UINT32_C(0x4b000000)) - (0x1p23f + 127);
+    *significand = cecore_float((shifted & UINT32_C(0x007fffff)) + CECORE_ROOT_HALFF_BITS);
 }
 
 CECORE_INLINE void cecore_splitf(float x, float *exponent, float *significand)
 {
     int tiny = x < 0x1p-126f;
-    float scaled = tiny ? x * 0x1p25f : x;
-    uint32_t shifted = cecore_bitsf(scaled) + (UINT32_C(0x3f800000) - CECORE_ROOT_HALFF_BITS);
-    *exponent = cecore_float((shifted >> 23) | UINT32_C(0x4b000000)) - (tiny ? 0x1p23f + 152 : 0x1p23f + 127);
-    *significand = cecore_float((shifted & UINT32_C(0x007fffff)) + CECORE_ROOT_HALFF_BITS);
+    cecore_split_normalf(tiny ? x * 0x1p25f : x, exponent, significand);
+    *exponent -= tiny ? 25 : 0;
 }
 
 /* -exponent * ln 2 - log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1].
@@ -194,18 +204,16 @@ CECORE_INLINE double cecore_neg_log_parts(double f, double exponent, double *hea
     double z = s * s;
     double half_square = 0.5 * f * f;
     double p = CECORE_FMA(z, CECORE_LOG_6, CECORE_LOG_5);
-    double large, rest;
+    double rest;
     p = CECORE_FMA(z, p, CECORE_LOG_4);
     p = CECORE_FMA(z, p, CECORE_LOG_3);
     p = CECORE_FMA(z, p, CECORE_LOG_2);
     p = CECORE_FMA(z, p, CECORE_LOG_1);
     p = CECORE_FMA(z, p, CECORE_LOG_0);
     rest = CECORE_FMA(-s, CECORE_FMA(z, p, half_square), half_square);
-    large = -exponent * CECORE_LN2_HEAD;
-    *head = large - f;
-    rest += (large - *head) - f;
-    rest += -exponent * CECORE_LN2_TAIL;
-    return rest;
+    *head = CECORE_FMA(-exponent, CECORE_LN2_HEAD, -f);
+    rest += CECORE_FMA(-exponent, CECORE_LN2_HEAD, -*head) - f;
+    return CECORE_FMA(-exponent, CECORE_LN2_TAIL, rest);
 }
 
 CECORE_INLINE double cecore_neg_log_reduced(double f, double exponent)
@@ -221,7 +229,7 @@ CECORE_INLINE float cecore_neg_log_partsf(float f, float exponent, float *head)
 {
     float square = f * f;
     float p = CECORE_FMAF(f, CECORE_LOGF_7, CECORE_LOGF_6);
-    float large, rest;
+    float rest;
     p = CECORE_FMAF(f, p, CECORE_LOGF_5);
     p = CECORE_FMAF(f, p, CECORE_LOGF_4);
     p = CECORE_FMAF(f, p, CECORE_LOGF_3);
@@ -229,11 +237,9 @@ CECORE_INLINE float cecore_neg_log_partsf(float f, float exponent, float *head)
     p = CECORE_FMAF(f, p, CECORE_LOGF_1);
     p = CECORE_FMAF(f, p, CECORE_LOGF_0);
     rest = square * CECORE_FMAF(-f, p, 0.5f);
-    large = -exponent * CECORE_LN2F_HEAD;
-    *head = large - f;
-    rest += (large - *head) - f;
-    rest += -exponent * CECORE_LN2F_TAIL;
-    return rest;
+    *head = CECORE_FMAF(-exponent, CECORE_LN2F_HEAD, -f);
+    rest += CECORE_FMAF(-exponent, CECORE_LN2F_HEAD, -*head) - f;
+    return CECORE_FMAF(-exponent, CECORE_LN2F_TAIL, rest);
 }
 
 CECORE_INLINE float cecore_neg_log_reducedf(float f, float exponent)
@@ -248,24 +254,47 @@ CECORE_INLINE float cecore_neg_log_reducedf(float f, float exponent)
  * Whichever of the two is below 1/2 is taken as exact and the other as its rounded complement: near a = 1 the
  * result is -log1p(-b), and for a in [1/2, sqrt(1/2)) the reduced argument 2a - 1 is 1 - 2b. neg_log(1, 0) is
  * +0, neg_log(0, 1) is +inf, NaN stays NaN. */
+CECORE_INLINE double cecore_neg_log_from(double a, double b, double significand, double exponent)
+{
+    double f = a < CECORE_ROOT_HALF ? 1 - 2 * b : -b;
+    return cecore_neg_log_reduced(a < 0.5 ? significand - 1 : f, exponent);
+}
+
+CECORE_INLINE float cecore_neg_log_fromf(float a, float b, float significand, float exponent)
+{
+    float f = a < CECORE_ROOT_HALFF ? 1 - 2 * b : -b;
+    return cecore_neg_log_reducedf(a < 0.5f ? significand - 1 : f, exponent);
+}
+
 CECORE_INLINE double cecore_neg_log(double a, double b)
 {
-    double exponent, significand, f, result;
+    double exponent, significand, result;
     cecore_split(a, &exponent, &significand);
-    f = a >= CECORE_ROOT_HALF ? -b : 1 - 2 * b;
-    f = a >= 0.5 ? f : significand - 1;
-    result = cecore_neg_log_reduced(f, exponent) + (a - a);
+    result = cecore_neg_log_from(a, b, significand, exponent);
     return a == 0 ? (double)INFINITY : result;
 }
 
 CECORE_INLINE float cecore_neg_logf(float a, float b)
 {
-    float exponent, significand, f, result;
+    float exponent, significand, result;
     cecore_splitf(a, &exponent, &significand);
-    f = a >= CECORE_ROOT_HALFF ? -b : 1 - 2 * b;
-    f = a >= 0.5f ? f : significand - 1;
-    result = cecore_neg_log_reducedf(f, exponent) + (a - a);
+    result = cecore_neg_log_fromf(a, b, significand, exponent);
     return a == 0 ? (float)INFINITY : result;
+}
+
+/* The same, to the bit, where a is a normal number or NaN; of another a a number that means nothing. */
+CECORE_INLINE double cecore_neg_log_normal(double a, double b)
+{
+    double exponent, significand;
+    cecore_split_normal(a, &exponent, &significand);
+    return cecore_neg_log_from(a, b, significand, exponent);
+}
+
+CECORE_INLINE float cecore_neg_log_normalf(float a, float b)
+{
+    float exponent, significand;
+    cecore_split_normalf(a, &exponent, &significand);
+    return cecore_neg_log_fromf(a, b, significand, exponent);
 }
 
 /* log(x). -0 and +0 give -inf, x < 0 NaN. */
@@ -329,23 +358,50 @@ CECORE_INLINE float cecore_log1p_sumf(float x, float low)
     return x == -1 ? -(float)INFINITY : result;
 }
 
+/* log(1 + e + low) for e in [0, 1]: one selection does what the exponent does above. */
+CECORE_INLINE double cecore_log1p_unit(double e, double low)
+{
+    double u = 1 + e;
+    double lost = (1 - u) + e;
+    int large = u > 2 * CECORE_ROOT_HALF;
+    double f = large ? 0.5 * u - 1 : e;
+    double c = large ? 0.5 * (lost + low) : low;
+    double head;
+    double rest = cecore_neg_log_parts(f, large ? 1 : 0, &head);
+    return (c * (1 - f + f * f) - rest) - head;
+}
+
+CECORE_INLINE float cecore_log1p_unitf(float e, float low)
+{
+    float u = 1 + e;
+    float lost = (1 - u) + e;
+    int large = u > 2 * CECORE_ROOT_HALFF;
+    float f = large ? 0.5f * u - 1 : e;
+    float c = large ? 0.5f * (lost + low) : low;
+    float head;
+    float rest = cecore_neg_log_partsf(f, large ? 1 : 0, &head);
+    return (c * (1 - f + f * f) - rest) - head;
+}
+
 CECORE_INLINE double cecore_log1p(double x) { return cecore_log1p_sum(x, 0); }
 CECORE_INLINE float cecore_log1pf(float x) { return cecore_log1p_sumf(x, 0); }
 
 /* exp(x + low) for |low| of at most some rounding errors of x, as a number and what its rounding lost:
  * 2^k exp(r), k the integer nearest x / ln 2, exp(r) = 1 + r + r^2 Q(r).
  *
- * Adding 3 * 2^51 rounds to an integer and leaves it in the low bits. k ln2_head is exact; what rounding takes from
- * r goes back into the sum. 2^k is applied in two halves, each a normal number, so that overflow and gradual
- * underflow come from the last multiplication alone. */
-CECORE_INLINE double cecore_exp_parts(double x, double low, double *lost)
+ * Adding 3 * 2^51 rounds to an integer and leaves it in the low bits; with the bias of the exponents added too, these
+ * are the upper bits of 2^k. k ln2_head is exact; what rounding takes from r goes back into the sum. The result is
+ * exp(r), and what it lost, to be multiplied by 2^k. */
+#define CECORE_BIASED (0x1.8p52 + 1023)
+#define CECORE_BIASEDF (0x1.8p23f + 127)
+
+CECORE_INLINE double cecore_exp_reduced(double x, double low, double *biased, double *lost)
 {
-    double clamped, k, half, r, head, p, q, tail, scale, last;
-    clamped = x > 720 ? 720 : x;
-    clamped = clamped < -760 ? -760 : clamped;
-    k = (clamped * CECORE_LOG2E + 0x1.8p52) - 0x1.8p52;
-    head = clamped - k * CECORE_LN2_HEAD;
-    tail = k * CECORE_LN2_TAIL - low;
+    double k, r, head, p, q, tail;
+    *biased = CECORE_FMA(x, CECORE_LOG2E, CECORE_BIASED);
+    k = *biased - CECORE_BIASED;
+    head = CECORE_FMA(-k, CECORE_LN2_HEAD, x);
+    tail = CECORE_FMA(k, CECORE_LN2_TAIL, -low);
     r = head - tail;
     low = (head - r) - tail;
     p = CECORE_FMA(r, CECORE_EXP_10, CECORE_EXP_9);
@@ -361,22 +417,17 @@ CECORE_INLINE double cecore_exp_parts(double x, double low, double *lost)
     p = CECORE_FMA(r * r, p, low);
     q = r + p;
     head = 1 + q;
-    tail = ((1 - head) + q) + ((r - q) + p);
-    half = (k * 0.5 + 0x1.8p52) - 0x1.8p52;
-    scale = cecore_double(cecore_bits(half + (0x1p52 + 1023)) << 52);
-    last = cecore_double(cecore_bits((k - half) + (0x1p52 + 1023)) << 52);
-    *lost = tail * scale * last;
-    return head * scale * last;
+    *lost = ((1 - head) + q) + ((r - q) + p);
+    return head;
 }
 
-CECORE_INLINE float cecore_exp_partsf(float x, float low, float *lost)
+CECORE_INLINE float cecore_exp_reducedf(float x, float low, float *biased, float *lost)
 {
-    float clamped, k, half, r, head, p, q, tail, scale, last;
-    clamped = x > 100 ? 100 : x;
-    clamped = clamped < -120 ? -120 : clamped;
-    k = (clamped * CECORE_LOG2EF + 0x1.8p23f) - 0x1.8p23f;
-    head = clamped - k * CECORE_LN2F_HEAD;
-    tail = k * CECORE_LN2F_TAIL - low;
+    float k, r, head, p, q, tail;
+    *biased = CECORE_FMAF(x, CECORE_LOG2EF, CECORE_BIASEDF);
+    k = *biased - CECORE_BIASEDF;
+    head = CECORE_FMAF(-k, CECORE_LN2F_HEAD, x);
+    tail = CECORE_FMAF(k, CECORE_LN2F_TAIL, -low);
     r = head - tail;
     low = (head - r) - tail;
     p = CECORE_FMAF(r, CECORE_EXPF_4, CECORE_EXPF_3);
@@ -386,12 +437,61 @@ CECORE_INLINE float cecore_exp_partsf(float x, float low, float *lost)
     p = CECORE_FMAF(r * r, p, low);
     q = r + p;
     head = 1 + q;
-    tail = ((1 - head) + q) + ((r - q) + p);
+    *lost = ((1 - head) + q) + ((r - q) + p);
+    return head;
+}
+
+/* For any x. 2^k is applied in two halves, each a normal number, so that overflow and gradual underflow come from the
+ * last multiplication alone. */
+CECORE_INLINE double cecore_exp_parts(double x, double low, double *lost)
+{
+    double biased, k, half, scale, last, result;
+    double clamped = x > 720 ? 720 : x;
+    clamped = clamped < -760 ? -760 : clamped;
+    result = cecore_exp_reduced(clamped, low, &biased, lost);
+    k = biased - CECORE_BIASED;
+    half = (k * 0.5 + 0x1.8p52) - 0x1.8p52;
+    scale = cecore_double(cecore_bits(half + CECORE_BIASED) << 52);
+    last = cecore_double(cecore_bits((k - half) + CECORE_BIASED) << 52);
+    *lost = *lost * scale * last;
+    return result * scale * last;
+}
+
+CECORE_INLINE float cecore_exp_partsf(float x, float low, float *lost)
+{
+    float biased, k, half, scale, last, result;
+    float clamped = x > 100 ? 100 : x;
+    clamped = clamped < -120 ? -120 : clamped;
+    result = cecore_exp_reducedf(clamped, low, &biased, lost);
+    k = biased - CECORE_BIASEDF;
     half = (k * 0.5f + 0x1.8p23f) - 0x1.8p23f;
-    scale = cecore_float(cecore_bitsf(half + (0x1p23f + 127)) << 23);
-    last = cecore_float(cecore_bitsf((k - half) + (0x1p23f + 127)) << 23);
-    *lost = tail * scale * last;
-    return head * scale * last;
+    scale = cecore_float(cecore_bitsf(half + CECORE_BIASEDF) << 23);
+    last = cecore_float(cecore_bitsf((k - half) + CECORE_BIASEDF) << 23);
+    *lost = *lost * scale * last;
+    return result * scale * last;
+}
+
+/* exp(x) / 2^shift, where the result is a normal number, and |x| at most CECORE_ORDINARY; of NaN NaN. Where both
+ * serve, the bits are those of cecore_exp_parts. */
+#define CECORE_ORDINARY 700
+#define CECORE_ORDINARYF 80
+
+CECORE_INLINE double cecore_exp_shifted(double x, double shift, double *lost)
+{
+    double biased;
+    double result = cecore_exp_reduced(x, 0, &biased, lost);
+    double scale = cecore_double(cecore_bits(biased - shift) << 52);
+    *lost = *lost * scale;
+    return result * scale;
+}
+
+CECORE_INLINE float cecore_exp_shiftedf(float x, float shift, float *lost)
+{
+    float biased;
+    float result = cecore_exp_reducedf(x, 0, &biased, lost);
+    float scale = cecore_float(cecore_bitsf(biased - shift) << 23);
+    *lost = *lost * scale;
+    return result * scale;
 }
 
 CECORE_INLINE double cecore_exp(double x) { double lost; return cecore_exp_parts(x, 0, &lost); }
@@ -416,6 +516,29 @@ CECORE_INLINE double cecore_power(double x, double y)
     result = cecore_exp_parts(high, high < -760 ? 0 : low, &lost);
     result = x == 0 ? 0 : result;
     return x - x == 0 ? result : x;
+}
+
+/* What rounding x * y lost. */
+CECORE_INLINE double cecore_product_lost(double x, double y, double product)
+{
+#if CECORE_HAS_FMA
+    return CECORE_FMA(x, y, -product);
+#else
+    double x_top = cecore_double(cecore_bits(x) & UINT64_C(0xfffffffff8000000));
+    double y_top = cecore_double(cecore_bits(y) & UINT64_C(0xfffffffff8000000));
+    double x_rest = x - x_top;
+    double y_rest = y - y_top;
+    return ((x_top * y_top - product) + x_top * y_rest + x_rest * y_top) + x_rest * y_rest;
+#endif
+}
+
+CECORE_INLINE float cecore_product_lostf(float x, float y, float product)
+{
+#if CECORE_HAS_FMA
+    return CECORE_FMAF(x, y, -product);
+#else
+    return (float)((double)x * y - product);
+#endif
 }
 
 /* 1 / (1 + e) or e / (1 + e) for e + low in [0, 1]: a share of the logistic function. The quotient is corrected for
@@ -458,28 +581,14 @@ CECORE_INLINE double cecore_softplus_rest(double x)
 {
     double low;
     double e = cecore_exp_parts(x > 0 ? -x : x, 0, &low);
-    return cecore_log1p_sum(e, low);
+    return cecore_log1p_unit(e, low);
 }
 
 CECORE_INLINE float cecore_softplus_restf(float x)
 {
     float low;
     float e = cecore_exp_partsf(x > 0 ? -x : x, 0, &low);
-    return cecore_log1p_sumf(e, low);
-}
-
-/* What rounding x * y lost. */
-CECORE_INLINE double cecore_product_lost(double x, double y, double product)
-{
-#if CECORE_HAS_FMA
-    return CECORE_FMA(x, y, -product);
-#else
-    double x_top = cecore_double(cecore_bits(x) & UINT64_C(0xfffffffff8000000));
-    double y_top = cecore_double(cecore_bits(y) & UINT64_C(0xfffffffff8000000));
-    double x_rest = x - x_top;
-    double y_rest = y - y_top;
-    return ((x_top * y_top - product) + x_top * y_rest + x_rest * y_top) + x_rest * y_rest;
-#endif
+    return cecore_log1p_unitf(e, low);
 }
 
 /* x * (y + low), rounded about once; where something overflows, x * y. */

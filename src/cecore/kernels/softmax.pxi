@@ -2,12 +2,14 @@
 # classes one row, in pieces of BLOCK classes. In either the loops run over lanes of a piece, and what belongs to a row
 # is a number for each lane, or one number (one_row).
 
-cdef struct Softmax:  # what the exponentials of a row sum up to
-    double rest[WIDTH]  # without one of the largest, which is 1
-    double rest_lost[WIDTH]  # by rounding
+cdef struct Softmax:  # what the exponentials of rows sum up to, by a common power of two for each row
+    double largest[WIDTH]
+    double largest_lost[WIDTH]  # by rounding
+    double rest[WIDTH]  # without one of the largest
+    double rest_lost[WIDTH]
     double total[WIDTH]
     double lost[WIDTH]
-    double log_total[WIDTH]
+    double log_total[WIDTH]  # of the total over the largest
 
 
 cdef inline real difference(real z, real top, real *low) noexcept nogil:
@@ -88,20 +90,20 @@ cdef real settled(const Array *x, Py_ssize_t start, Py_ssize_t classes, real top
     return top if top > 0 and infinite == 1 else <real>NAN
 
 
-cdef struct Exponentials:  # the sums of a panel's rows: those below 1, and how many are 1
+cdef struct Exponentials:  # the sums of a panel's rows: those below the largest, and how many are that
     Sums small
     double ones[WIDTH]
 
 
-cdef void exponentials_add(Exponentials *sums, const real *e, Py_ssize_t n) noexcept nogil:
-    # The ones apart: beside them the sum of small ones would be rounded away
+cdef void exponentials_add(Exponentials *sums, const real *e, Py_ssize_t n, double largest) noexcept nogil:
+    # The largest apart: beside them the sum of small ones would be rounded away
     cdef double one, term
     cdef Py_ssize_t i, j
     for i in range((n + WIDTH - 1) // WIDTH):
         for j in range(min(n - i * WIDTH, <Py_ssize_t>WIDTH)):
             term = e[i * WIDTH + j]
-            one = 1 if term == 1 else 0
-            term = 0 if term == 1 else term
+            one = 1 if term == largest else 0
+            term = 0 if term == largest else term
             sums.ones[j] += one
             add_exactly(&sums.small.total[j], &sums.small.lost[j], term)
 
@@ -125,6 +127,7 @@ cdef void softmax_finish(const Exponentials *sums, Py_ssize_t n, Softmax *softma
         softmax.rest[i] = rest + lost
         lost = (rest - softmax.rest[i]) + lost
         softmax.rest_lost[i] = lost
+        softmax.largest[i] = 1
         softmax.log_total[i] = cecore_log1p_sum(softmax.rest[i], lost)
         total = 1
         add_exactly(&total, &lost, softmax.rest[i])
@@ -132,17 +135,196 @@ cdef void softmax_finish(const Exponentials *sums, Py_ssize_t n, Softmax *softma
         softmax.lost[i] = lost
 
 
+# ---------------------------------------------------------------- rows of ordinary logits
+
+# Where all logits of a row lie within the ordinary range, the exponentials are taken of the logits themselves, over a
+# power of two near the largest one: no difference from the largest logit is needed, which would be inexact. Their sum
+# starts at a number above each of them, so that what an addition loses is known from two more operations.
+
+cdef inline bint is_ordinary(real least, real top) noexcept nogil:
+    cdef real range_ = ordinary_range(<real>0)
+    return (top <= range_) & (least >= -range_) & (top - least <= range_)
+
+
+cdef inline real shift_of(real top) noexcept nogil:
+    # the integer nearest top / ln 2
+    if real is double:
+        return (top * CECORE_LOG2E + 6755399441055744.0) - 6755399441055744.0
+    else:
+        return (top * <float>CECORE_LOG2E + <float>12582912) - <float>12582912
+
+
+cdef inline void shifted_exponentials(
+    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *e
+) noexcept nogil:
+    cdef real s, lost
+    cdef real single = shift[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        s = single if one_row else shift[i]
+        e[i] = exp_shifted(z[i], s, &lost)
+
+
+cdef void rows_shifted(const real *z, const real *shift, real *e) noexcept nogil:
+    shifted_exponentials(z, shift, False, WIDTH, e)
+
+
+cdef void row_shifted(const real *z, const real *shift, Py_ssize_t groups, real *e) noexcept nogil:
+    shifted_exponentials(z, shift, True, groups * LANES, e)
+
+
+cdef void row_extremes(const real *z, Py_ssize_t n, real *least, real *top) noexcept nogil:
+    # of LANES lanes; NaN is passed over
+    cdef real small[LANES]
+    cdef real large[LANES]
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        small[j] = least[j]
+        large[j] = top[j]
+    for i in range(n // LANES):
+        for j in range(LANES):
+            small[j] = z[i * LANES + j] if z[i * LANES + j] < small[j] else small[j]
+            large[j] = z[i * LANES + j] if z[i * LANES + j] > large[j] else large[j]
+    i = n // LANES * LANES
+    for j in range(n - i):
+        small[j] = z[i + j] if z[i + j] < small[j] else small[j]
+        large[j] = z[i + j] if z[i + j] > large[j] else large[j]
+    for j in range(LANES):
+        least[j] = small[j]
+        top[j] = large[j]
+
+
+cdef void rows_extremes(const real *z, real *least, real *top) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(WIDTH):
+        least[j] = z[j] if z[j] < least[j] else least[j]
+        top[j] = z[j] if z[j] > top[j] else top[j]
+
+
+cdef inline void add_below(double *total, double *lost, double term) noexcept nogil:
+    # as add_exactly, where the total is not below the term
+    cdef double after = total[0] + term
+    lost[0] += term - (after - total[0])
+    total[0] = after
+
+
+cdef void rows_totals(const real *e, Py_ssize_t classes, double *total, double *lost) noexcept nogil:
+    # of WIDTH rows side by side; sums of floats in double lose nothing that matters
+    cdef double totals[LANES]
+    cdef double losts[LANES]
+    cdef double above = 2 if real is double else 0
+    cdef Py_ssize_t group, first, j, k
+    for group in range(WIDTH // LANES):
+        first = group * LANES
+        for j in range(LANES):
+            totals[j] = above
+            losts[j] = 0
+        for k in range(classes):
+            for j in range(LANES):
+                if real is double:
+                    add_below(&totals[j], &losts[j], e[k * WIDTH + first + j])
+                else:
+                    totals[j] += e[k * WIDTH + first + j]
+        for j in range(LANES):
+            total[first + j] = totals[j] - above
+            lost[first + j] = losts[j]
+
+
+cdef void row_total(const real *e, Py_ssize_t groups, double *total, double *lost) noexcept nogil:
+    # Adds a piece of one row. What the lanes hold are multiples of 2^-51 and sums of at most BLOCK numbers below 2, so
+    # that joining them loses nothing.
+    cdef double totals[LANES]
+    cdef double losts[LANES]
+    cdef double above = 2 if real is double else 0
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        totals[j] = above
+        losts[j] = 0
+    for i in range(groups):
+        for j in range(LANES):
+            if real is double:
+                add_below(&totals[j], &losts[j], e[i * LANES + j])
+            else:
+                totals[j] += e[i * LANES + j]
+    for j in range(LANES):
+        totals[j] = totals[j] - above
+    add_exactly(total, lost, join_lanes(&totals[0]))
+    lost[0] += join_lanes(&losts[0])
+
+
+cdef void rows_largest(const real *top, Py_ssize_t n, real *shift, Softmax *softmax) noexcept nogil:
+    cdef real largest[WIDTH]
+    cdef real losts[WIDTH]
+    cdef Py_ssize_t i
+    for i in range(n):
+        shift[i] = shift_of(top[i])
+        largest[i] = exp_shifted(top[i], shift[i], &losts[i])
+    for i in range(n):
+        softmax.largest[i] = largest[i]
+        softmax.largest_lost[i] = losts[i]
+
+
+cdef void rows_rest(Py_ssize_t n, Softmax *softmax) noexcept nogil:
+    # From the totals; what the largest one lost goes into the total
+    cdef double rest, low, total
+    cdef Py_ssize_t i
+    for i in range(n):
+        rest = softmax.total[i] - softmax.largest[i]
+        low = ((softmax.total[i] - rest) - softmax.largest[i]) + softmax.lost[i]
+        softmax.rest[i] = rest + low
+        softmax.rest_lost[i] = (rest - softmax.rest[i]) + low
+        low = softmax.lost[i] + softmax.largest_lost[i]
+        total = softmax.total[i] + low
+        softmax.lost[i] = (softmax.total[i] - total) + low
+        softmax.total[i] = total
+
+
+cdef void rows_log_totals(Py_ssize_t n, Softmax *softmax) noexcept nogil:
+    cdef double inverse, ratio, product, low
+    cdef Py_ssize_t i
+    for i in range(n):
+        inverse = 1 / softmax.largest[i]
+        ratio = softmax.rest[i] * inverse
+        product = ratio * softmax.largest[i]
+        low = (softmax.rest[i] - product) - cecore_product_lost(ratio, softmax.largest[i], product)
+        low = low + (softmax.rest_lost[i] - ratio * softmax.largest_lost[i])
+        softmax.log_total[i] = cecore_log1p_sum(ratio, low * inverse)
+
+
+cdef void rows_over_total(const real *x, const Softmax *softmax, Py_ssize_t n, double *out) noexcept nogil:
+    cdef double wide, inverse, result, corrected
+    cdef Py_ssize_t i
+    for i in range(n):
+        wide = x[i]
+        inverse = 1 / softmax.total[i]
+        result = wide * inverse
+        corrected = accurate_quotient(wide, 0, softmax.total[i], softmax.lost[i], inverse)
+        out[i] = corrected if corrected - corrected == 0 else result
+
+
+cdef inline double accurate_quotient(
+    double x, double x_low, double total, double lost, double inverse
+) noexcept nogil:
+    # (x + x_low) / (total + lost), nearly rounded once
+    cdef double result = x * inverse
+    cdef double product = result * total
+    cdef double rest = ((x - product) - cecore_product_lost(result, total, product)) + (x_low - result * lost)
+    return result + rest * inverse
+
+
+# ---------------------------------------------------------------- what is made of the exponentials
+
 cdef inline double over_total(double x, const Softmax *softmax, Py_ssize_t lane) noexcept nogil:
     cdef double lost
     cdef double result = cecore_quotient(x, softmax.total[lane], softmax.lost[lane], &lost)
     return result + lost
 
 
-cdef inline double others(double e, double total, double lost, double rest) noexcept nogil:
-    # the sum of the exponentials but this one: nothing cancels, since but for a largest e it is 1 at least
+cdef inline double others(double e, double total, double lost, double largest, double rest) noexcept nogil:
+    # the sum of the exponentials but this one: nothing cancels, since but for a largest e it is that at least
     cdef double difference = total - e
     difference += ((total - difference) - e) + lost
-    return rest if e == 1 else difference
+    return rest if e == largest else difference
 
 
 cdef inline void scale_all(const real *e, const real *scale, bint one_row, Py_ssize_t n, real *out) noexcept nogil:
@@ -163,37 +345,42 @@ cdef void row_scale(const real *e, const real *scale, Py_ssize_t n, real *out) n
 
 
 cdef inline void bend_all(
-    const real *e, const real *scale, const real *inverse, const Softmax *softmax, bint one_row, Py_ssize_t n, real *out
+    const real *e, const real *scale, const real *inverse, const Softmax *softmax, bint one_row, Py_ssize_t lane,
+    Py_ssize_t n, real *out
 ) noexcept nogil:
     # w p (1 - p), from scale = w / total
     cdef real factor, divisor, product
-    cdef double total, lost, rest
+    cdef double total, lost, largest, rest
     cdef real single = scale[0]
     cdef real single_inverse = inverse[0]
-    cdef double single_total = softmax.total[0]
-    cdef double single_lost = softmax.lost[0]
-    cdef double single_rest = softmax.rest[0]
+    cdef double single_total = softmax.total[lane]
+    cdef double single_lost = softmax.lost[lane]
+    cdef double single_largest = softmax.largest[lane]
+    cdef double single_rest = softmax.rest[lane]
     cdef Py_ssize_t i
     for i in range(n):
         factor = single if one_row else scale[i]
         divisor = single_inverse if one_row else inverse[i]
         total = single_total if one_row else softmax.total[i]
         lost = single_lost if one_row else softmax.lost[i]
+        largest = single_largest if one_row else softmax.largest[i]
         rest = single_rest if one_row else softmax.rest[i]
         product = e[i] * factor
-        out[i] = product * (<real>others(e[i], total, lost, rest) * divisor)
+        out[i] = product * (<real>others(e[i], total, lost, largest, rest) * divisor)
 
 
 cdef void rows_bend(
     const real *e, const real *scale, const real *inverse, const Softmax *softmax, real *out
 ) noexcept nogil:
-    bend_all(e, scale, inverse, softmax, False, WIDTH, out)
+    bend_all(e, scale, inverse, softmax, False, 0, WIDTH, out)
 
 
-cdef void row_bend(
-    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t n, real *out
+cdef void lane_bend(
+    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t lane, Py_ssize_t n,
+    real *out
 ) noexcept nogil:
-    bend_all(e, scale, inverse, softmax, True, n, out)
+    # of one row, which is a lane of the sums
+    bend_all(e, scale, inverse, softmax, True, lane, n, out)
 
 
 cdef inline void log_all(
@@ -223,6 +410,7 @@ cdef void store_tile(
 ) noexcept nogil:
     # A panel of few classes back to rows; mine NULL for all of them
     cdef real flat[BLOCK]
+    cdef real *place
     cdef Py_ssize_t group = BLOCK // classes  # rows
     cdef Py_ssize_t start, count, i, r, k
     cdef bint all = True
@@ -233,6 +421,12 @@ cdef void store_tile(
     if all and out.layout != NULL:  # the classes may be anywhere, the rows side by side
         for k in range(classes):
             store_apart(out, first * classes + k, True, rows, tile + k * WIDTH)
+        return
+    if all and of_computing_type(out, <real>0):
+        place = <real *>out.data + first * classes
+        for r in range(rows):
+            for k in range(classes):
+                place[r * classes + k] = tile[k * WIDTH + r]
         return
     for i in range((rows + group - 1) // group):
         start = i * group
@@ -273,16 +467,6 @@ cdef void store_class(
 
 
 # ---------------------------------------------------------------- any target
-
-cdef inline double accurate_quotient(
-    double x, double x_low, double total, double lost, double inverse
-) noexcept nogil:
-    # (x + x_low) / (total + lost), nearly rounded once
-    cdef double result = x * inverse
-    cdef double product = result * total
-    cdef double rest = ((x - product) - cecore_product_lost(result, total, product)) + (x_low - result * lost)
-    return result + rest * inverse
-
 
 cdef inline void classes_all(
     const double *z, const double *top, const Softmax *softmax, bint one_row, Py_ssize_t n,

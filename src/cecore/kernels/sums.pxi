@@ -29,6 +29,13 @@ cdef inline real neighbour(real x, int step) noexcept nogil:
         return cecore_float(cecore_bitsf(x) + step)
 
 
+cdef inline real absolute(real x) noexcept nogil:
+    if real is double:
+        return fabs(x)
+    else:
+        return fabsf(x)
+
+
 cdef struct Sums:  # of rows side by side, or of the lanes of one row; each keeps what its additions lose
     double total[WIDTH]
     double lost[WIDTH]
@@ -84,18 +91,31 @@ cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
     return total + lost if total - total == 0 else total
 
 
-cdef void add_all(Accumulator *sum, const double *terms) noexcept nogil:
+cdef void add_all(Accumulator *sum, const real *terms) noexcept nogil:
     # A block of numbers >= 0, with what their sum loses by rounding
-    cdef Sums sums
-    cdef double total, lost
-    sums_clear(&sums)
-    sums_add(&sums, terms, BLOCK)
-    sums_join(&sums)
-    total = sums.total[0]
-    lost = sums.lost[0]
-    if lost < 0:
-        total = neighbour(total, -1)
-        lost += sums.total[0] - total
+    cdef double totals[SUM_LANES]
+    cdef double losts[SUM_LANES]
+    cdef double total = 0
+    cdef double lost = 0
+    cdef double rounded
+    cdef Py_ssize_t i, j
+    for j in range(SUM_LANES):
+        totals[j] = 0
+        losts[j] = 0
+    for i in range(BLOCK // SUM_LANES):
+        for j in range(SUM_LANES):
+            add_exactly(&totals[j], &losts[j], terms[i * SUM_LANES + j])
+    for j in range(SUM_LANES):
+        add_exactly(&total, &lost, totals[j])
+        lost += losts[j]
+    rounded = total + lost
+    if rounded - rounded != 0:
+        accumulator_add(sum, total)
+        return
+    lost = (total - rounded) + lost
+    total = rounded
+    if lost < 0:  # the accumulator takes no negative numbers
+        total = neighbour(rounded, -1)
+        lost += rounded - total
     accumulator_add(sum, total)
-    if total - total == 0:
-        accumulator_add(sum, lost)
+    accumulator_add(sum, lost)
