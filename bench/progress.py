@@ -32,4 +32,4 @@ def bar(total: int) -> Line:
     except ImportError:
         return Line(total)
     form = "{n_fmt}/{total_fmt} |{bar:20}| {elapsed}<{remaining} {postfix}"
-    return tqdm(total=total, bar_format=form, file=sys.stderr)  # type: ignore[no-any-return]
+    return tqdm(total=total, bar_format=form, file=sys.stderr, leave=False)  # type: ignore[no-any-return]
