@@ -29,7 +29,13 @@ def options() -> argparse.Namespace:
     run.add_argument("--levels", nargs="+", help="instruction sets: baseline, x86_v3 (AVX2), x86_v4 (AVX-512)")
     run.add_argument("--threads", nargs="+", type=int)
     run.add_argument("--layouts", nargs="+", choices=("contiguous", "strided"))
-    run.add_argument("--contestants", nargs="+", metavar="PATTERN", default=[], help="peers with this in their name")
+    run.add_argument(
+        "--contestants",
+        nargs="+",
+        metavar="PATTERN",
+        default=[],
+        help="peers with this in their name; torch.compile only if named, or with --full",
+    )
     run.add_argument("--rounds", type=int, help="timings of each contestant, at most")
     run.add_argument("--json", metavar="PATH", type=Path, help="store the results, as cells finish")
     run.add_argument("--compare", metavar="OLD.json", type=Path, help="name regressions; status 1 if there are any")
@@ -70,7 +76,7 @@ def plan(given: argparse.Namespace) -> dict[str, Any]:
         "layouts": given.layouts or layouts,
         "more": [task for task in more if task[1] in dtypes],
         "levels": [level for level in _dispatch.usable if level in levels],
-        "contestants": given.contestants,
+        "contestants": given.contestants or ([""] if given.full else []),
         "effort": {"rounds": given.rounds or (9 if given.quick else 25), "seconds": 0.05 if given.quick else 0.4},
     }
 

@@ -30,7 +30,7 @@ def main(threads: int, plan: dict[str, Any]) -> None:
     say("process", threads=threads, affinity=cpus or None, load=load, absent=absent)
     for task, record in measure_all(plan, field, threads):
         if record is None:
-            say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}, {threads} threads")
+            say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")
         else:
             say("cell", record=record)
 

@@ -16,18 +16,18 @@ from cecore import _dispatch
 
 from . import floor
 from .cells import OUTPUTS, Cell, Problem
-from .peers import Skip
 
 OURS = "cecore/"
-FORMULA, FLOOR, TORCH = "NumPy formula", "memory floor", "PyTorch"
+FORMULA, FLOOR, COMPILED = "NumPy formula", "memory floor", "torch.compile"
 PEERS = {  # by the names of the tables: the module and the distribution
     FORMULA: ("numpy_peer", "numpy"),
-    TORCH: ("torch_peer", "torch"),
+    "PyTorch": ("torch_peer", "torch"),
     "JAX": ("jax_peer", "jax"),
     "scikit-learn": ("sklearn_peer", "scikit-learn"),
     "SciPy": ("scipy_peer", "scipy"),
     "numexpr": ("numexpr_peer", "numexpr"),
     "numba": ("numba_peer", "numba"),
+    COMPILED: ("torch_compiled_peer", "torch"),
 }
 Bind = Callable[[Cell, Problem, int], Callable[[], Any]]
 
@@ -39,10 +39,6 @@ class Contestant:
     tolerance: Callable[[Any, np.dtype], float] | None = None  # relative, of a part of the result; None: no check
     select: Callable[[], None] = lambda: None  # called before the timed calls
     relative: bool = False  # right for small gradients too
-
-
-def is_peer(name: str) -> bool:
-    return name != FLOOR and not name.startswith(OURS)
 
 
 def bind_cecore(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
@@ -91,7 +87,7 @@ def installed(distribution: str) -> str | None:
 
 def contestants(levels: Sequence[str], wanted: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
     """Those that take part, and a word on each other; the best level of cecore comes first."""
-    found = {name: peer(name) for name in PEERS if not wanted or _matches(name, wanted)}
+    found = {name: peer(name) for name in PEERS if _matches(name, wanted)}
     absent = {name: word for name, word in found.items() if isinstance(word, str)}
     field = [cecore_at(level) for level in reversed(levels)]
     field += [one for one in found.values() if isinstance(one, Contestant)]
@@ -99,7 +95,5 @@ def contestants(levels: Sequence[str], wanted: Sequence[str]) -> tuple[list[Cont
 
 
 def _matches(name: str, wanted: Sequence[str]) -> bool:
-    return any(pattern.lower() in name.lower() for pattern in wanted)
-
-
-__all__ = ["FLOOR", "FORMULA", "OURS", "PEERS", "TORCH", "Contestant", "Skip", "contestants", "installed", "is_peer"]
+    """Whether the name has one of the patterns in it; without any, all but the one that must be asked for."""
+    return any(pattern.lower() in name.lower() for pattern in wanted) if wanted else name != COMPILED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from .report import table
 from .results import FLOOR, LEVELS, OURS, Record, Run
 
 MARKERS = "<!-- speed: written by python -m bench --draw -->", "<!-- end of speed -->"
+PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the memory floor](docs/speed.svg)"
 TABLE = re.compile("(?<=" + re.escape(MARKERS[0]) + r"\n).*?(?=" + re.escape(MARKERS[1]) + ")", re.DOTALL)
 AVX2, AVX512 = OURS + "x86_v3", OURS + "x86_v4"
 FORMULA = "NumPy formula"
@@ -28,6 +30,7 @@ COLORS = {
     "scikit-learn": "#8e5ea2",
     "SciPy": "#b08968",
     "numexpr": "#17a2b8",
+    "torch.compile": "#f4a6b0",
 }
 MARKS = {AVX512: "o", AVX2: "o", "fastest peer": "D", FORMULA: "s", FLOOR: "|"}
 SIZED = (
@@ -63,7 +66,7 @@ def draw(run: Run, folder: Path = ROOT / "docs", readme: Path = ROOT / "README.m
     rows = readme_table(run)
     if rows:
         text = readme.read_text()
-        readme.write_text(TABLE.sub(lambda _: f"\n{about(run)}\n\n{rows}\n\n", text))
+        readme.write_text(TABLE.sub(lambda _: f"\n{about(run)}\n\n{rows}\n\n{PICTURE}\n\n", text))
 
 
 def label(name: str) -> str:
@@ -93,7 +96,7 @@ def about(run: Run) -> str:
     machine = run.machine
     versions = ", ".join(f"{name} {found}" for name, found in machine["versions"].items() if name != "jaxlib")
     where = f"{machine['cpu']}, {machine['date'][:10]}, one thread, {records[0].size:,} elements, ns per element"
-    return f"{where}. {versions}, Python {machine['python']}."
+    return "\n".join(textwrap.wrap(f"{where}. {versions}, Python {machine['python']}.", 120))
 
 
 def readme_table(run: Run) -> str:
@@ -151,15 +154,7 @@ def _rows(axes: Any, records: Sequence[Record]) -> None:
         axes.plot(
             [record.nanoseconds(record.ours()[-1]), record.nanoseconds(best)], [place] * 2, color="#dddddd", zorder=0
         )
-        axes.annotate(
-            best,
-            (max(record.nanoseconds(best), record.nanoseconds(FORMULA) or 0), place),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=COLORS["fastest peer"],
-        )
+        axes.text(1.01, place, best, transform=axes.get_yaxis_transform(), va="center", color=COLORS["fastest peer"])
     for name, time in series.items():
         points = [(time(record), place) for place, record in zip(places, records, strict=True)]
         points = [point for point in points if point[0] is not None]
@@ -169,7 +164,7 @@ def _rows(axes: Any, records: Sequence[Record]) -> None:
     _log(axes.xaxis)
     axes.set_yticks(places, [title(record.cell) for record in records])
     axes.set_ylim(len(records) - 0.4, -0.6)
-    axes.margins(x=0.12)
+    axes.margins(x=0.05)
     axes.grid(axis="x", color="#eeeeee")
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
@@ -179,7 +174,8 @@ def _log(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_data_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 2000 * low else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -34,11 +34,21 @@ def heading(run: Run) -> str:
     lines.append(", ".join(f"{name} {found}" for name, found in about["versions"].items()))
     for process in run.processes:
         where = f"pinned to CPUs {process['affinity']}" if process["affinity"] else "not pinned: no sched_setaffinity"
-        load = f", load average {process['load'][0]:.2f}" if process["load"] else ""
-        lines.append(f"{process['threads']} threads: {where}{load}")
+        lines.append(f"{_count(process['threads'])}: {where}{_load(process['load'])}")
     if run.imports:
         lines.append(f"import: NumPy {run.imports['numpy_ms']:.0f} ms, cecore {run.imports['added_ms']:.1f} ms more")
     return "\n".join(lines)
+
+
+def _count(threads: int) -> str:
+    return f"{threads} thread" + ("s" if threads > 1 else "")
+
+
+def _load(averages: Sequence[float] | None) -> str:
+    """That of the minute before; the process itself had not begun."""
+    if averages is None:
+        return ""
+    return f", load average {averages[0]:.2f}" + (" (something else was running)" if averages[0] > 0.7 else "")
 
 
 def timings(run: Run) -> Iterator[str]:
@@ -48,7 +58,7 @@ def timings(run: Run) -> Iterator[str]:
             for size in sorted(run.values("size")):
                 chosen = [r for r in run.cells if (r.threads, r.layout, r.size) == (count, layout, size)]
                 if chosen:
-                    yield f"{size:,} elements, {layout}, {count} threads\n\n{_timings(chosen, size)}"
+                    yield f"{size:,} elements, {layout}, {_count(count)}\n\n{_timings(chosen, size)}"
 
 
 def _timings(records: Sequence[Record], size: int) -> str:

@@ -14,7 +14,12 @@ from . import Skip
 EPS = 1e-7
 
 
-def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
+Loss = Callable[[Any], Any]
+
+
+def bind(
+    cell: Cell, problem: Problem, threads: int, prepared: Callable[[Loss], Loss] = lambda loss: loss
+) -> Callable[[], Any]:
     torch.set_num_threads(threads)
     x = torch.from_numpy(problem.x)
     if cell.activation:
@@ -23,7 +28,7 @@ def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
         return _derivatives(cell, x, problem)
     if cell.results == "in place":
         raise Skip("autograd gives a new gradient")
-    loss = _loss(cell, problem)
+    loss = prepared(_loss(cell, problem))
     if cell.method in ("forward", "function"):
         return lambda: loss(x)
     leaf = x.detach().requires_grad_()
