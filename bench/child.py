@@ -6,7 +6,6 @@ It pins itself before NumPy or any peer is imported, and writes a line of JSON f
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from typing import Any
@@ -26,8 +25,7 @@ def main(threads: int, plan: dict[str, Any]) -> None:
     warnings.simplefilter("ignore")  # what the peers have to say of float32 rows that do not sum to 1
     say("start", tasks=len(tasks(plan)))
     field, absent = contestants(plan["levels"], plan["contestants"])
-    load = os.getloadavg() if hasattr(os, "getloadavg") else None
-    say("process", threads=threads, affinity=cpus or None, load=load, absent=absent)
+    say("process", threads=threads, affinity=cpus or None, absent=absent)
     for task, record in measure_all(plan, field, threads):
         if record is None:
             say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from .goals import losses, scaling, verdicts
 from .results import Record, Run, compare
 
+BUSY = 0.7  # the load average of a minute from which others may have disturbed
 SMALL = 10_000  # elements: below, a time is given per call
 
 
@@ -32,9 +33,11 @@ def heading(run: Run) -> str:
     about = run.machine
     lines = [f"{about['date']}, {about['cpu']}, {about['system']}, Python {about['python']}"]
     lines.append(", ".join(f"{name} {found}" for name, found in about["versions"].items()))
+    if about["load"] is not None:
+        lines.append(f"load average before: {about['load']:.2f}" + (" (the machine was busy)" if busy(run) else ""))
     for process in run.processes:
         where = f"pinned to CPUs {process['affinity']}" if process["affinity"] else "not pinned: no sched_setaffinity"
-        lines.append(f"{_count(process['threads'])}: {where}{_load(process['load'])}")
+        lines.append(f"{_count(process['threads'])}: {where}")
     if run.imports:
         lines.append(f"import: NumPy {run.imports['numpy_ms']:.0f} ms, cecore {run.imports['added_ms']:.1f} ms more")
     return "\n".join(lines)
@@ -44,11 +47,9 @@ def _count(threads: int) -> str:
     return f"{threads} thread" + ("s" if threads > 1 else "")
 
 
-def _load(averages: Sequence[float] | None) -> str:
-    """That of the minute before; the process itself had not begun."""
-    if averages is None:
-        return ""
-    return f", load average {averages[0]:.2f}" + (" (something else was running)" if averages[0] > 0.7 else "")
+def busy(run: Run) -> bool:
+    """Whether something was running in the minute before."""
+    return (run.machine["load"] or 0) > BUSY
 
 
 def timings(run: Run) -> Iterator[str]:
@@ -117,11 +118,11 @@ def _listed(names: list[str], most: int = 3) -> str:
 def lost(run: Run) -> str:
     """The cells in which a peer is faster than cecore."""
     rows = [
-        (r.cell, r.dtype, r.layout, f"{r.size:,}", str(r.threads), ours, peer, f"{ratio:.2f}")
+        (r.cell, r.dtype, r.layout, ours, peer, f"{r.size:,}", str(r.threads), f"{ratio:.2f}")
         for r, ours, peer, ratio in losses(run)
     ]
-    header = ("cell", "dtype", "layout", "elements", "threads", "cecore", "faster", "ratio")
-    return "Where a peer is faster\n\n" + table(header, rows, left=3) if rows else ""
+    header = ("cell", "dtype", "layout", "cecore", "faster", "elements", "threads", "ratio")
+    return "Where a peer is faster\n\n" + table(header, rows, left=5) if rows else ""
 
 
 def goals(run: Run) -> str:
@@ -131,8 +132,13 @@ def goals(run: Run) -> str:
         for kind, word in ((True, "PASS"), (False, "MISS"), (None, "not measured"))
     )
     measured = [str(v) for v in found if v.passed is not None]
-    missing = "; ".join(v.what for v in found if v.passed is None)
-    return "\n".join((*measured, *([f"(not measured): {missing}"] if missing else []), f"goals: {counts}"))
+    missing = dict.fromkeys(_without_level(v.what) for v in found if v.passed is None)
+    words = [f"(not measured): {'; '.join(missing)}"] if missing else []
+    return "\n".join((*measured, *words, f"goals: {counts}"))
+
+
+def _without_level(what: str) -> str:
+    return what.partition(", AVX")[0]
 
 
 def compared(run: Run, old: Run) -> tuple[str, bool]:
@@ -140,10 +146,12 @@ def compared(run: Run, old: Run) -> tuple[str, bool]:
     changes = sorted(compare(old, run), key=lambda change: -change.ratio)
     slower = [change for change in changes if change.regression]
     rows = [
-        (r.cell, r.dtype, f"{r.size:,}", str(r.threads), r.layout, c.name, f"{c.ratio:.2f}", f"{c.allowed:.2f}")
+        (r.cell, r.dtype, r.layout, c.name, f"{r.size:,}", str(r.threads), f"{c.ratio:.2f}", f"{c.allowed:.2f}")
         for c in slower
         for r in (c.record,)
     ]
-    header = ("cell", "dtype", "elements", "threads", "layout", "contestant", "new / old", "allowed")
+    header = ("cell", "dtype", "layout", "contestant", "elements", "threads", "new / old", "allowed")
     text = f"{len(changes)} timings compared, {len(slower)} regressions"
-    return (f"{text}\n\n{table(header, rows, left=1)}" if rows else text), bool(slower)
+    if busy(old) or busy(run):
+        text += "; the machine was busy before one of the runs: repeat it before believing them"
+    return (f"{text}\n\n{table(header, rows, left=4)}" if rows else text), bool(slower)

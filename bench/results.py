@@ -107,6 +107,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu(),
         "system": f"{platform.system()} {platform.release()}",
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # of the minute before
         "python": platform.python_version(),
         "versions": {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None},
     }

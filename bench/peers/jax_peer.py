@@ -16,7 +16,6 @@ from . import Skip
 
 EPS = 1e-7
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_cpu_enable_async_dispatch", False)  # each result is waited for: small calls are faster
 
 
 def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
