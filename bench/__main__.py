@@ -77,7 +77,7 @@ def plan(given: argparse.Namespace) -> dict[str, Any]:
         "more": [task for task in more if task[1] in dtypes],
         "levels": [level for level in _dispatch.usable if level in levels],
         "contestants": given.contestants or ([""] if given.full else []),
-        "effort": {"rounds": given.rounds or (9 if given.quick else 25), "seconds": 0.05 if given.quick else 0.4},
+        "effort": {"rounds": given.rounds or (9 if given.quick else 25), "seconds": 0.05 if given.quick else 0.25},
     }
 
 

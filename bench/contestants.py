@@ -16,9 +16,9 @@ from cecore import _dispatch
 
 from . import floor
 from .cells import OUTPUTS, Cell, Problem
+from .results import FLOOR, FORMULA, OURS
 
-OURS = "cecore/"
-FORMULA, FLOOR, COMPILED = "NumPy formula", "memory floor", "torch.compile"
+COMPILED = "torch.compile"
 PEERS = {  # by the names of the tables: the module and the distribution
     FORMULA: ("numpy_peer", "numpy"),
     "PyTorch": ("torch_peer", "torch"),

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from . import ROOT
-from .goals import GOALS, SIZE
+from .cells import DTYPES, SIZE
+from .goals import GOALS
 from .report import table
-from .results import FLOOR, LEVELS, OURS, Record, Run
+from .results import FLOOR, FORMULA, LEVELS, OURS, Record, Run
 
 MARKERS = "<!-- speed: written by python -m bench --draw -->", "<!-- end of speed -->"
 PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the memory floor](docs/speed.svg)"
 TABLE = re.compile("(?<=" + re.escape(MARKERS[0]) + r"\n).*?(?=" + re.escape(MARKERS[1]) + ")", re.DOTALL)
 AVX2, AVX512 = OURS + "x86_v3", OURS + "x86_v4"
-FORMULA = "NumPy formula"
 COLORS = {
     AVX512: "#0b3d91",
     AVX2: "#5b9bd5",
@@ -81,7 +81,7 @@ def goal_records(run: Run) -> Iterator[Record]:
     """Those of the goals on one thread, at ten million elements or the most that were measured."""
     found = run.values("size")
     size = SIZE if SIZE in found else max(found)
-    for dtype in ("float64", "float32"):
+    for dtype in DTYPES:
         for cell in dict.fromkeys(goal.cell for goal in GOALS):
             record = run.find(cell, dtype, size)
             if record and record.ours() and record.peers():
@@ -122,7 +122,7 @@ def speed(run: Run) -> Any:
     """A row for each cell of the goals: a dot for each contestant."""
     import matplotlib.pyplot as plt
 
-    halves = [[r for r in goal_records(run) if r.dtype == dtype] for dtype in ("float64", "float32")]
+    halves = [[r for r in goal_records(run) if r.dtype == dtype] for dtype in DTYPES]
     halves = [half for half in halves if half]
     if not halves:
         return None
@@ -192,7 +192,7 @@ def classes(run: Run) -> Any:
     found = run.values("size")
     size = SIZE if SIZE in found else max(found, default=SIZE)
     panels = []
-    for dtype in ("float64", "float32"):
+    for dtype in DTYPES:
         records = [
             record
             for record in run.cells

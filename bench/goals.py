@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .results import LEVELS, OURS, Record, Run
+from .cells import DTYPES, SIZE
+from .results import FORMULA, LEVELS, OURS, Record, Run
 
-SIZE = 10_000_000
-BOTH = ("float64", "float32")
 FEW, MANY, MOST = (2, 3, 10, 32), (100, 1000), (50_257,)
 Limits = float | tuple[float, float]  # of AVX2 and of AVX-512, where two stand
 
@@ -43,13 +42,13 @@ def _goals() -> Iterator[Goal]:
     limits = [(FEW, (1.6, 2), (1.6, 2)), (MANY, (2, 2.5), (1.3, 1.8)), (MOST, (1.8, 2.5), (1.8, 2))]
     for classes, *by_dtype in limits:
         for count in classes:
-            for dtype, limit in zip(BOTH, by_dtype, strict=True):
+            for dtype, limit in zip(DTYPES, by_dtype, strict=True):
                 yield Goal(f"ce logits forward_backward, {count:,} classes, out=", dtype, limit)
 
 
 GOALS = list(_goals())
 SMALL = {"bce forward, hard": 1.0, "bce function, hard": 2.0}  # microseconds for 16 elements
-THOUSAND, THOUSAND_RIVALS = 5.0, ("NumPy formula", "PyTorch", "JAX")
+THOUSAND, THOUSAND_RIVALS = 5.0, (FORMULA, "PyTorch", "JAX")
 BY_MEMORY = ("bce forward, hard", "bce backward, hard", "bce forward_backward, hard")  # where threads share the memory
 THREADS_GAIN, RIVAL = 1.8, "PyTorch"
 IMPORT_MS = 10.0
@@ -103,7 +102,7 @@ def _small(run: Run) -> Iterator[Verdict]:
         time = record.time(best[0]) * 1e6 if best else None
         figure = "" if time is None else f"{time:.2f} us; wanted under {limit:g} us"
         yield Verdict(None if time is None else time < limit, f"{cell}, 16 elements", figure)
-    for dtype in BOTH:
+    for dtype in DTYPES:
         record = run.find("bce forward, hard", dtype, 1000)
         best = record.ours()[-1:] if record else []
         faster = record.speedup(best[0], THOUSAND_RIVALS) if best else None

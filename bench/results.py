@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-OURS, FLOOR = "cecore/", "memory floor"
+OURS, FLOOR, FORMULA = "cecore/", "memory floor", "NumPy formula"
 LEVELS = {"baseline": "baseline", "x86_v3": "AVX2", "x86_v4": "AVX-512"}
 DISTRIBUTIONS = ("cecore", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "scipy", "numexpr", "numba")
 KEY = ("cell", "dtype", "size", "threads", "layout")

@@ -15,6 +15,8 @@ from .contestants import Contestant
 from .peers import Skip
 from .timing import Call, Effort, interleaved
 
+FUNCTION_SIZE = 1000  # a function makes an object each time: at most so many elements
+
 
 @dataclass(frozen=True)
 class Task:
@@ -27,14 +29,15 @@ class Task:
 
 
 def tasks(plan: dict[str, Any]) -> list[Task]:
-    """Those that a plan asks for; a size that gives a single row of classes stands for all the smaller ones."""
+    """Those that a plan asks for."""
     chosen = [Task(*task) for task in product(plan["cells"], plan["dtypes"], plan["sizes"], plan["layouts"])]
     return [task for task in [*chosen, *(Task(*task) for task in plan["more"])] if fits(task)]
 
 
 def fits(task: Task) -> bool:
+    """Whether there is a whole row of classes, and, of a function, whether its overhead shows."""
     cell = CELLS[task.cell]
-    return task.size >= cell.classes and (cell.method != "function" or task.size <= 1000)
+    return task.size >= cell.classes and (cell.method != "function" or task.size <= FUNCTION_SIZE)
 
 
 def measured(task: Task, field: Sequence[Contestant], threads: int, effort: Effort) -> dict[str, Any]:

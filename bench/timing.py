@@ -13,6 +13,7 @@ import numpy as np
 
 Call = Callable[[], Any]
 TIMED = 300e-6  # seconds, at least, in one timing: small calls are repeated
+SLOW = 0.1  # seconds: to see how long a call takes, once is enough
 FEWEST = 3  # timings of a contestant, however slow
 
 
@@ -51,7 +52,8 @@ def interleaved(calls: dict[str, Call], select: dict[str, Call], effort: Effort)
     repeats, rounds = {}, {}
     for name, call in calls.items():
         select[name]()
-        once = min(run(call, 1), run(call, 1))
+        once = run(call, 1)
+        once = once if once > SLOW else min(once, run(call, 1))
         repeats[name] = max(1, round(TIMED / once))
         rounds[name] = min(effort.rounds, max(FEWEST, int(effort.seconds / (once * repeats[name]))))
     times: dict[str, list[float]] = {name: [] for name in calls}

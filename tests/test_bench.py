@@ -18,8 +18,9 @@ CELLS = pytest.importorskip("bench.cells", reason="the tests run without the ben
 
 from bench import __main__ as command  # noqa: E402
 from bench import draw, floor, goals, report, results, run  # noqa: E402
-from bench.contestants import FLOOR, PEERS, contestants  # noqa: E402
+from bench.contestants import PEERS, contestants  # noqa: E402
 from bench.peers import Skip  # noqa: E402
+from bench.results import FLOOR  # noqa: E402
 
 pytestmark = [pytest.mark.thread_unsafe, pytest.mark.filterwarnings("ignore")]  # the peers' warnings
 COMPILED = ("JAX", "numba")  # torch.compile takes too long for a test
@@ -118,7 +119,9 @@ def record(cell="bce forward, hard", ours=1e-3, peers=10e-3, floor_time=0.8e-3, 
 
 
 def stored(*records, **parts):
-    return results.Run(results.machine(), [], parts.get("imports", {}), list(records))
+    return results.Run(
+        {**results.machine(), "load": parts.get("load", 0.0)}, [], parts.get("imports", {}), list(records)
+    )
 
 
 def test_a_run_is_the_same_after_json(tmp_path):
@@ -143,6 +146,12 @@ def test_a_slower_cell_is_a_regression():
     assert "bce forward, hard" in text
     assert "1.30" in text
     assert "int8" not in text
+
+
+def test_a_busy_machine_is_named():
+    assert "busy" in report.compared(stored(record()), stored(record(), load=2.0))[0]
+    assert "busy" in report.report(stored(record(), load=2.0))
+    assert "busy" not in report.report(stored(record()))
 
 
 def test_noise_is_no_regression():
