@@ -59,7 +59,7 @@ def hard_bend(q, t):
 
 @inline
 def soft_value(q, t):
-    return -(t * log(q) + (1 - t) * log1p(-q))
+    return -(t * log(q) + (1 - t) * log(1 - q))
 
 
 @inline
@@ -74,7 +74,8 @@ def logits_value(z, t):
 
 @inline
 def logits_slope(z, t):
-    return 1 / (1 + exp(-z)) - t
+    e = exp(-abs(z))  # the same as in the value: computed once
+    return (1 if z >= 0 else e) / (1 + e) - t
 
 
 @inline
