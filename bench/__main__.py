@@ -3,60 +3,164 @@
 from __future__ import annotations
 
 import argparse
-import platform
-from collections.abc import Sequence
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+from . import ROOT
+from .pinning import available, pin
 
-import cecore
-from cecore import _dispatch
-
-from . import memory, scaling
-from .cells import CELLS, DTYPES, SIZE, Cell
-from .contestants import cecore_at, contestants
-from .progress import progress
-from .report import goals, timings
-from .timing import measure
+QUICK = ("bce forward, hard", "bce backward, hard, out=", "bce forward_backward, hard, out=")
+QUICK += ("bce logits forward_backward, hard, out=", "bce logits gradient_hessian, hard, out=")
+QUICK += tuple(f"ce logits forward_backward, {classes} classes, out=" for classes in ("10", "1,000"))
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Check, then time.")
-    parser.add_argument("--cells", metavar="PATTERN", default="", help='those with this in "NAME, DTYPE"')
-    parser.add_argument("--levels", nargs="+", choices=_dispatch.usable, default=list(_dispatch.usable))
-    parser.add_argument("--size", type=int, help=f"elements (default: {SIZE:,})")
-    parser.add_argument("--rounds", type=int, help="timings of each contestant (default: 9)")
-    parser.add_argument("--quick", action="store_true", help="a million elements, 3 rounds")
-    parser.add_argument("--memory", action="store_true", help=f"peak memory of every method, at {SIZE:,} elements")
-    parser.add_argument("--scaling", action="store_true", help="one thread against all, beside PyTorch's")
-    given = parser.parse_args()
-    given.size = given.size or (1_000_000 if given.quick else SIZE)
-    given.rounds = given.rounds or (3 if given.quick else 9)
-    return given
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Check, then time: cecore and its peers.")
+    run = parser.add_argument_group("what is measured (default: the cells of the goals)")
+    run.add_argument("--quick", action="store_true", help="some cells, a million elements: two minutes")
+    run.add_argument("--full", action="store_true", help="every cell, size and layout: hours")
+    run.add_argument("--cells", metavar="PATTERN", help="those with this in their name, of all there are")
+    run.add_argument("--sizes", nargs="+", type=lambda text: int(float(text)), help="elements")
+    run.add_argument("--dtypes", nargs="+", choices=("float64", "float32"))
+    run.add_argument("--levels", nargs="+", help="instruction sets: baseline, x86_v3 (AVX2), x86_v4 (AVX-512)")
+    run.add_argument("--threads", nargs="+", type=int)
+    run.add_argument("--layouts", nargs="+", choices=("contiguous", "strided"))
+    run.add_argument(
+        "--contestants",
+        nargs="+",
+        metavar="PATTERN",
+        default=[],
+        help="peers with this in their name; torch.compile only if named, or with --full",
+    )
+    run.add_argument("--rounds", type=int, help="timings of each contestant, at most")
+    run.add_argument("--json", metavar="PATH", type=Path, help="store the results, as cells finish")
+    run.add_argument("--compare", metavar="OLD.json", type=Path, help="name regressions; status 1 if there are any")
+    other = parser.add_argument_group("in place of a run")
+    other.add_argument("--report", metavar="FILE.json", type=Path, help="print the tables of a stored run")
+    other.add_argument("--draw", metavar="FILE.json", type=Path, help="draw the charts, and write the README's table")
+    other.add_argument("--memory", action="store_true", help="peak memory of every method")
+    other.add_argument("--busy", action="store_true", help="small calls: threads cost nothing, beside a busy one too")
+    return parser.parse_args()
 
 
-def time_all(jobs: Sequence[tuple[Cell, str]], size: int, rounds: int, levels: Sequence[str]) -> None:
-    """Print the tables and the verdicts."""
-    field, results = contestants(levels), []
-    for number, (cell, dtype) in enumerate(jobs, 1):
-        label = f"{number}/{len(jobs)}  {cell.name}, {dtype}"
-        results.append(measure(cell, dtype, cell.size or size, field, rounds, label))
-    progress("")
-    print(f"cecore {cecore.__version__}, NumPy {np.__version__}, Python {platform.python_version()}, one thread")
-    print(f"{size:,} elements, median wall time of {rounds} interleaved rounds; spread: IQR over median\n")
-    print(timings(results), goals(results, cecore_at(_dispatch.chosen).name), sep="\n\n")
+def plan(given: argparse.Namespace) -> dict[str, Any]:
+    """What the processes are to measure."""
+    from cecore import _dispatch
+
+    from .cells import CELLS, DTYPES, LAYOUTS, SIZE, SIZES
+    from .goals import GOALS, SMALL
+
+    cells, sizes, layouts, more = list(dict.fromkeys(goal.cell for goal in GOALS)), [SIZE], list(LAYOUTS[:1]), []
+    if given.quick:
+        cells, sizes = list(QUICK), [1_000_000]
+    if given.full:
+        cells, sizes, layouts = list(CELLS), list(SIZES), list(LAYOUTS)
+    if given.cells is not None:
+        cells = [name for name in CELLS if given.cells in name]
+        if not cells:
+            raise SystemExit(f"no cell has {given.cells!r} in its name: {'; '.join(CELLS)}")
+    elif not (given.full or given.sizes):
+        more = [(cell, dtype, size, "contiguous") for cell in SMALL for dtype in DTYPES for size in (16, 1000)]
+    levels = given.levels or list(_dispatch.usable)
+    if not set(levels) <= set(_dispatch.usable):
+        raise SystemExit(f"levels usable here: {', '.join(_dispatch.usable)}")
+    dtypes = given.dtypes or list(DTYPES)
+    return {
+        "cells": cells,
+        "dtypes": dtypes,
+        "sizes": given.sizes or sizes,
+        "layouts": given.layouts or layouts,
+        "more": [task for task in more if task[1] in dtypes],
+        "levels": [level for level in _dispatch.usable if level in levels],
+        "contestants": given.contestants or ([""] if given.full else []),
+        "effort": {"rounds": given.rounds or (9 if given.quick else 25), "seconds": 0.05 if given.quick else 0.25},
+    }
+
+
+def measure(given: argparse.Namespace) -> int:
+    from .report import compared, report
+    from .results import Run, machine
+
+    wanted, cpus = plan(given), available()
+    old = Run.load(given.compare) if given.compare else None
+    counts = given.threads or ([1, 2] if len(cpus or range(os.cpu_count() or 1)) > 1 else [1])
+    if not cpus:
+        print("this system does not pin processes: contestants may wander between CPUs", file=sys.stderr)
+    run = Run(machine())
+    for count in counts:
+        if cpus and count > len(cpus):
+            raise SystemExit(f"--threads {count}: this process may use {len(cpus)} CPUs")
+        child(count, wanted, run, given.json)
+    if not given.cells:
+        from . import imports
+
+        run.imports = imports.measure()
+    if given.json:
+        run.save(given.json)
+    print(report(run))
+    if old is None:
+        return 0
+    text, worse = compared(run, old)
+    print(f"\n{text}")
+    return 1 if worse else 0
+
+
+def child(threads: int, wanted: dict[str, Any], run: Any, path: Path | None) -> None:
+    """Run a process, and keep each record as it comes."""
+    from .progress import bar
+    from .results import Record
+
+    command = [sys.executable, "-m", "bench.child", str(threads), json.dumps(wanted)]
+    shown = None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        for line in process.stdout:
+            said = json.loads(line)
+            match said.pop("kind"):
+                case "start":
+                    shown = bar(said["tasks"])
+                case "process":
+                    run.processes.append(said)
+                case "task":
+                    shown.set_postfix_str(said["label"])
+                case "cell":
+                    run.cells.append(Record(**said["record"]))
+                    shown.update()
+                    if path:
+                        run.save(path)
+    if shown:
+        shown.close()
+    if process.returncode:
+        raise SystemExit(f"the process with {threads} threads failed")
 
 
 def main() -> int:
     given = options()
+    if given.report:
+        from .report import report
+        from .results import Run
+
+        print(report(Run.load(given.report)))
+        return 0
+    if given.draw:
+        from .draw import draw
+        from .results import Run
+
+        draw(Run.load(given.draw))
+        return 0
     if given.memory:
-        return 0 if memory.report(given.cells) else 1
-    if given.scaling:
-        return 0 if scaling.report() else 1
-    jobs = [(cell, dtype) for cell in CELLS for dtype in DTYPES if given.cells in f"{cell.name}, {dtype}"]
-    if not jobs:
-        raise SystemExit(f"no cell has {given.cells!r} in its name")
-    time_all(jobs, given.size, given.rounds, given.levels)
-    return 0
+        pin(1)
+        from . import memory
+
+        return 0 if memory.report(given.cells or "") else 1
+    if given.busy:
+        from . import busy
+
+        return 0 if busy.report() else 1
+    return measure(given)
 
 
 if __name__ == "__main__":

@@ -1,165 +1,206 @@
-"""What is measured: one row of `CELLS` is one call of one loss on one kind of data."""
+"""What is measured: a cell is one call on one kind of data; `CELLS` has them all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
-from registry import LOSSES, Loss
+from registry import BLOCK, LOSSES, Loss
 
-from . import formulas
-
-CLASSES = 10
 DTYPES = ("float64", "float32")
+LAYOUTS = ("contiguous", "strided")
 SIZE = 10_000_000
-BINARY, CATEGORICAL, BINARY_LOGITS, ROW_LOGITS = LOSSES
+SIZES = (16, 1_000, 100_000, SIZE, 100_000_000)
+CLASSES = (2, 3, 10, 32, 100, 1000, 50_257)
+ACTIVATIONS = ("sigmoid", "softmax", "log_softmax")
+BINARY_TARGETS = ("hard", "int8", "soft", "weighted", "1 % NaN", "blocks", "subnormals")
+RARE = 100  # one in so many predictions is NaN, or subnormal
+BY_NAME = {loss.name: loss for loss in LOSSES}
+OUTPUTS = {  # the keywords of what a method can write to
+    "forward": ("out",),
+    "backward": ("out",),
+    "forward_backward": ("gradient_out",),
+    "gradient_hessian": ("gradient_out", "hessian_out"),
+}
 
 
 @dataclass(frozen=True)
 class Problem:
     """The arrays of one call; all of them have been written to."""
 
-    probs: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray | None
-    outputs: dict[str, np.ndarray]
+    x: np.ndarray
+    targets: Any = None
+    weights: Any = None
+    outputs: tuple[np.ndarray, ...] = ()  # to be reused; none where the call makes its own
 
-    def head(self, rows: int) -> Problem:
-        """The same call on the first rows."""
-        weights = None if self.weights is None else self.weights[:rows]
-        outputs = {name: output[:rows] for name, output in self.outputs.items()}
-        return Problem(self.probs[:rows], self.targets[:rows], weights, outputs)
+    @property
+    def inputs(self) -> list[np.ndarray]:
+        return [array for array in (self.x, self.targets, self.weights) if array is not None]
 
-
-Targets = Callable[[Loss, np.random.Generator, int, Any, int], np.ndarray]
-
-
-def hard_floats(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
-    return loss.hard(rng, rows, classes).astype(dtype)
+    def out(self, index: int = 0) -> np.ndarray:
+        """An array for a result: the reused one or a new one."""
+        return self.outputs[index] if self.outputs else np.empty(self.x.shape, self.x.dtype)
 
 
-def int8_labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
-    return loss.hard(rng, rows, classes).astype(np.int8)
-
-
-def labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
-    return loss.hard(rng, rows, classes)
-
-
-def soft(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
-    return loss.soft(rng, rows, dtype, classes)
-
-
-def one_hot(loss: Loss, rng: np.random.Generator, rows: int, dtype: Any, classes: int) -> np.ndarray:
-    return np.eye(classes, dtype=dtype)[loss.hard(rng, rows, classes)]
+def laid(array: np.ndarray, layout: str) -> np.ndarray:
+    """A copy; if strided, every second number along the last axis of an array twice as large."""
+    if layout == "contiguous":
+        return array.copy()
+    view = np.ones((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::2]
+    view[...] = array
+    return view
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A method of a loss (or ``"function"``), its data, and what it is compared with."""
+    """A method of a loss, or an activation; its data; where the results go."""
 
-    name: str
-    loss: Loss
-    method: str
-    targets: Targets
-    formula: Callable[[Problem], Any]
-    outputs: tuple[str, ...] = ()  # keywords of preallocated outputs, all of the predictions' shape
+    job: str  # the name of a loss in the registry, or an activation
+    method: str = "forward"  # or "function": the loss's function in place of its object
+    targets: str = ""  # of a binary loss one of BINARY_TARGETS, else "labels", "one-hot" or "soft"
+    classes: int = 1
     reduction: str = "mean"
-    weighted: bool = False
-    floor: bool = True  # whether a plain pass over memory moves the same bytes
-    size: int | None = None  # in place of the run's: a fixed number of elements, reported per call
-    classes: int = CLASSES
+    results: str = ""  # of arrays: "out=", "fresh" or "in place"
+
+    @property
+    def name(self) -> str:
+        method = "none" if self.reduction == "none" and self.method == "forward" else self.method
+        first = self.job if self.job in ACTIVATIONS else f"{self.job.replace('_', ' ')} {method}"
+        several = f"{self.classes:,} classes" if self.classes > 1 else ""
+        kind = "" if self.targets == "labels" and self.job == "ce_logits" else self.targets
+        return ", ".join(filter(None, (first, kind, several, self.results)))
+
+    @property
+    def loss(self) -> Loss:
+        return BY_NAME[self.job]
+
+    @property
+    def activation(self) -> bool:
+        return self.job in ACTIVATIONS
+
+    @property
+    def logits(self) -> bool:
+        return self.activation or self.loss.logits
+
+    @property
+    def hard(self) -> bool:
+        """Whether all binary targets are 0 or 1, so that one logarithm is enough."""
+        return self.targets not in ("soft", "blocks")
+
+    @property
+    def labels(self) -> bool:
+        """Whether the targets are class labels."""
+        return self.targets == "labels"
+
+    @property
+    def floor(self) -> bool:
+        """Whether a plain pass over memory moves the same bytes: on probabilities, a label chooses what is read."""
+        return self.method != "function" and not (self.job == "ce" and self.labels)
 
     def rows(self, size: int) -> int:
-        return size if self.loss.binary else max(size // self.classes, 1)
+        return max(size // self.classes, 1)
 
-    def problem(self, size: int, dtype: Any) -> Problem:
+    def problem(self, size: int, dtype: Any, layout: str = "contiguous") -> Problem:
         """Random data of a number of elements."""
         rng = np.random.default_rng(0)
         rows = self.rows(size)
-        probs = self.loss.predictions(rng, rows, dtype, self.classes)
-        targets = self.targets(self.loss, rng, rows, dtype, self.classes)
-        weights = rng.random(rows).astype(dtype) if self.weighted else None
-        return Problem(probs, targets, weights, {name: np.full_like(probs, 1) for name in self.outputs})
+        if self.activation:
+            shape = (rows, self.classes) if self.classes > 1 else rows
+            return self._with_outputs(Problem(laid(rng.normal(0, 3, shape).astype(dtype), layout)), layout)
+        x = self.loss.predictions(rng, rows, dtype, self.classes)
+        rare = rng.integers(0, rows, max(rows // RARE, 1))
+        if self.targets == "1 % NaN":
+            x[rare] = np.nan
+        if self.targets == "subnormals":
+            x[rare] = np.finfo(dtype).tiny / 4
+        targets = TARGETS[self.targets](self.loss, rng, rows, np.dtype(dtype), self.classes)
+        weights = laid(rng.random(rows).astype(dtype), layout) if self.targets == "weighted" else None
+        return self._with_outputs(Problem(laid(x, layout), laid(targets, layout), weights), layout)
+
+    def head(self, problem: Problem, size: int, layout: str) -> Problem:
+        """The same call on copies of the first elements."""
+        rows = self.rows(size)
+        copies = [None if a is None else laid(a[:rows], layout) for a in (problem.x, problem.targets, problem.weights)]
+        return self._with_outputs(Problem(*copies), layout)
+
+    def _with_outputs(self, problem: Problem, layout: str) -> Problem:
+        if self.results == "in place":
+            return replace(problem, outputs=(problem.x,))
+        keywords = OUTPUTS[self.method] if self.results == "out=" else ()
+        return replace(problem, outputs=tuple(laid(np.ones_like(problem.x), layout) for _ in keywords))
 
 
-CELLS = [
-    Cell("bce forward, hard", BINARY, "forward", hard_floats, formulas.binary_mean),
-    Cell("bce forward, int8", BINARY, "forward", int8_labels, formulas.binary_mean),
-    Cell("bce forward, soft", BINARY, "forward", soft, formulas.binary_mean),
-    Cell("bce forward, weighted", BINARY, "forward", hard_floats, formulas.binary_weighted, weighted=True),
-    Cell("bce forward, none", BINARY, "forward", hard_floats, formulas.binary_losses, ("out",), reduction="none"),
-    Cell("bce backward, hard", BINARY, "backward", hard_floats, formulas.binary_gradient, ("out",)),
-    Cell(
-        "bce forward_backward, hard", BINARY, "forward_backward", hard_floats, formulas.binary_both, ("gradient_out",)
-    ),
-    Cell(
-        "bce gradient_hessian, hard",
-        BINARY,
-        "gradient_hessian",
-        hard_floats,
-        formulas.binary_derivatives,
-        ("gradient_out", "hessian_out"),
-    ),
-    Cell("ce forward, labels", CATEGORICAL, "forward", labels, formulas.labels_mean, floor=False),
-    Cell("ce forward, one-hot", CATEGORICAL, "forward", one_hot, formulas.one_hot_mean),
-    Cell(
-        "ce forward_backward, labels",
-        CATEGORICAL,
-        "forward_backward",
-        labels,
-        formulas.labels_both,
-        ("gradient_out",),
-        floor=False,
-    ),
-    Cell(
-        "ce forward_backward, one-hot",
-        CATEGORICAL,
-        "forward_backward",
-        one_hot,
-        formulas.one_hot_both,
-        ("gradient_out",),
-    ),
-    Cell("bce logits forward, hard", BINARY_LOGITS, "forward", hard_floats, formulas.binary_logits_mean),
-    Cell(
-        "bce logits forward_backward, hard",
-        BINARY_LOGITS,
-        "forward_backward",
-        hard_floats,
-        formulas.binary_logits_both,
-        ("gradient_out",),
-    ),
-    Cell(
-        "bce logits gradient_hessian, hard",
-        BINARY_LOGITS,
-        "gradient_hessian",
-        hard_floats,
-        formulas.binary_logits_derivatives,
-        ("gradient_out", "hessian_out"),
-    ),
-    *(
-        Cell(
-            f"ce logits forward_backward, {classes} classes",
-            ROW_LOGITS,
-            "forward_backward",
-            labels,
-            formulas.row_logits_both,
-            ("gradient_out",),
-            floor=False,
-            classes=classes,
-        )
-        for classes in (2, 10, 32, 100, 1000, 50_257)
-    ),
-    Cell(
-        "ce logits forward_backward, soft, 10 classes",
-        ROW_LOGITS,
-        "forward_backward",
-        soft,
-        formulas.soft_row_logits_both,
-        ("gradient_out",),
-    ),
-    Cell("bce object, 16 elements", BINARY, "forward", hard_floats, formulas.binary_mean, floor=False, size=16),
-    Cell("bce function, 16 elements", BINARY, "function", hard_floats, formulas.binary_mean, floor=False, size=16),
-]
+Targets = Callable[[Loss, np.random.Generator, int, np.dtype, int], np.ndarray]
+
+
+def hard_floats(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
+    return loss.hard(rng, rows, classes).astype(dtype)
+
+
+def int8_labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
+    return loss.hard(rng, rows, classes).astype(np.int8)
+
+
+def labels(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
+    return loss.hard(rng, rows, classes)
+
+
+def soft(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
+    return loss.soft(rng, rows, dtype, classes)
+
+
+def one_hot(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
+    return np.eye(classes, dtype=dtype)[loss.hard(rng, rows, classes)]
+
+
+def blocks(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
+    """Hard and soft by turns: a kernel that guesses from the last block is wrong each time."""
+    targets = soft(loss, rng, rows, dtype, classes)
+    return np.where(np.arange(rows) // BLOCK % 2 == 0, np.round(targets), targets)
+
+
+TARGETS: dict[str, Targets] = {
+    **dict.fromkeys(("hard", "weighted", "1 % NaN", "subnormals"), hard_floats),
+    "int8": int8_labels,
+    "soft": soft,
+    "blocks": blocks,
+    "labels": labels,
+    "one-hot": one_hot,
+}
+
+NEW = ("out=", "fresh")  # where arrays go
+
+
+def _cells() -> Iterator[Cell]:
+    for targets in BINARY_TARGETS:
+        yield Cell("bce", "forward", targets)
+        for results in NEW:
+            yield Cell("bce", "forward", targets, reduction="none", results=results)
+            yield Cell("bce", "backward", targets, results=results)
+            yield Cell("bce", "forward_backward", targets, results=results)
+    yield Cell("bce", "function", "hard")
+    yield Cell("bce_logits", "forward", "hard")
+    for results in NEW:
+        yield Cell("bce", "gradient_hessian", "hard", results=results)
+        yield Cell("bce_logits", "forward_backward", "hard", results=results)
+        yield Cell("bce_logits", "forward_backward", "soft", results=results)
+        yield Cell("bce_logits", "gradient_hessian", "hard", results=results)
+    for targets in ("labels", "one-hot"):
+        yield Cell("ce", "forward", targets, 10)
+        yield from (Cell("ce", "forward_backward", targets, 10, results=results) for results in NEW)
+    for classes in CLASSES:
+        yield Cell("ce_logits", "forward", "labels", classes)
+        yield from (Cell("ce_logits", "forward_backward", "labels", classes, results=results) for results in NEW)
+        # A gradient becomes the next call's logits: that of the sum stays between -1 and 1
+        yield Cell("ce_logits", "forward_backward", "labels", classes, "sum", "in place")
+    for classes, results in product((10, 1000), NEW):
+        yield Cell("ce_logits", "forward_backward", "soft", classes, results=results)
+        yield Cell("softmax", "forward", "", classes, "none", results)
+        yield Cell("log_softmax", "forward", "", classes, "none", results)
+    yield from (Cell("sigmoid", "forward", "", reduction="none", results=results) for results in NEW)
+
+
+CELLS = {cell.name: cell for cell in _cells()}

@@ -1,62 +1,56 @@
-"""Who is measured: one function for each contestant, that binds it to the arrays of a cell."""
+"""Who is measured: cecore at each of its levels, the peers, and the memory floor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+import cecore
 from cecore import _dispatch
 
-from .cells import Cell, Problem
+from . import floor
+from .cells import OUTPUTS, Cell, Problem
+from .results import FLOOR, FORMULA, OURS
 
-FORMULA, FLOOR = "NumPy formula", "memory floor"
+COMPILED = "torch.compile"
+PEERS = {  # by the names of the tables: the module and the distribution
+    FORMULA: ("numpy_peer", "numpy"),
+    "PyTorch": ("torch_peer", "torch"),
+    "JAX": ("jax_peer", "jax"),
+    "scikit-learn": ("sklearn_peer", "scikit-learn"),
+    "SciPy": ("scipy_peer", "scipy"),
+    "numexpr": ("numexpr_peer", "numexpr"),
+    "numba": ("numba_peer", "numba"),
+    COMPILED: ("torch_compiled_peer", "torch"),
+}
+Bind = Callable[[Cell, Problem, int], Callable[[], Any]]
 
 
 @dataclass(frozen=True)
 class Contestant:
     name: str
-    bind: Callable[[Cell, Problem], Callable[[], Any] | None]  # None: does not take part in the cell
+    bind: Bind  # raises Skip where it does not take part
     tolerance: Callable[[Any, np.dtype], float] | None = None  # relative, of a part of the result; None: no check
     select: Callable[[], None] = lambda: None  # called before the timed calls
     relative: bool = False  # right for small gradients too
 
 
-def bind_cecore(cell: Cell, problem: Problem) -> Callable[[], Any]:
+def bind_cecore(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
     """The call as a user makes it."""
+    cecore.set_num_threads(threads)
+    outputs = dict(zip(OUTPUTS.get(cell.method, ()), problem.outputs, strict=False))
+    if cell.activation:
+        return partial(getattr(cecore, cell.job), problem.x, **outputs)
     loss = cell.loss.kind(reduction=cell.reduction)
     call = cell.loss.function if cell.method == "function" else getattr(loss, cell.method)
     weights = {} if problem.weights is None else {"sample_weight": problem.weights}
-    return partial(call, problem.probs, problem.targets, **weights, **problem.outputs)
-
-
-def bind_formula(cell: Cell, problem: Problem) -> Callable[[], Any]:
-    """The formula that people copy."""
-    return partial(cell.formula, problem)
-
-
-def bind_floor(cell: Cell, problem: Problem) -> Callable[[], Any] | None:
-    """A plain pass that reads and writes as many bytes."""
-    if not cell.floor:
-        return None
-    return partial(_read_and_write, problem) if cell.outputs else partial(np.dot, *_halves(problem))
-
-
-def _read_and_write(problem: Problem) -> None:
-    first, *others = problem.outputs.values()
-    np.add(problem.probs, problem.targets, out=first)
-    for output in others:
-        output.fill(0)
-
-
-def _halves(problem: Problem) -> np.ndarray:
-    """Two vectors that together hold as many bytes as the inputs."""
-    inputs = [array for array in (problem.probs, problem.targets, problem.weights) if array is not None]
-    length = sum(array.nbytes for array in inputs) // (2 * problem.probs.itemsize)
-    return np.ones((2, length), problem.probs.dtype)
+    return partial(call, problem.x, problem.targets, **weights, **outputs)
 
 
 def tight(part: Any, dtype: np.dtype) -> float:
@@ -65,15 +59,41 @@ def tight(part: Any, dtype: np.dtype) -> float:
 
 
 def loose(part: Any, dtype: np.dtype) -> float:
-    """1e-5; of arrays in float32 less, as the formula's 1 - p has rounded a small p away."""
+    """1e-5; of arrays in float32 less, as a formula's 1 - p has rounded a small p away."""
     return 1e-3 if np.ndim(part) and dtype == np.float32 else 1e-5
 
 
 def cecore_at(level: str) -> Contestant:
     """Cecore, at one instruction-set level."""
     select = partial(setattr, _dispatch, "kernels", _dispatch.usable[level])
-    return Contestant(f"cecore/{level}", bind_cecore, tight, select, relative=True)
+    return Contestant(f"{OURS}{level}", bind_cecore, tight, select, relative=True)
 
 
-def contestants(levels: Sequence[str]) -> list[Contestant]:
-    return [*map(cecore_at, levels), Contestant(FORMULA, bind_formula, loose), Contestant(FLOOR, bind_floor)]
+def peer(name: str) -> Contestant | str:
+    """A peer, or why there is none."""
+    module, distribution = PEERS[name]
+    try:
+        return Contestant(name, import_module(f".peers.{module}", __package__).bind, loose)
+    except ImportError as error:
+        return "not installed" if installed(distribution) is None else f"not importable: {error}"
+
+
+def installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def contestants(levels: Sequence[str], wanted: Sequence[str]) -> tuple[list[Contestant], dict[str, str]]:
+    """Those that take part, and a word on each other; the best level of cecore comes first."""
+    found = {name: peer(name) for name in PEERS if _matches(name, wanted)}
+    absent = {name: word for name, word in found.items() if isinstance(word, str)}
+    field = [cecore_at(level) for level in reversed(levels)]
+    field += [one for one in found.values() if isinstance(one, Contestant)]
+    return [*field, Contestant(FLOOR, floor.bind)], absent
+
+
+def _matches(name: str, wanted: Sequence[str]) -> bool:
+    """Whether the name has one of the patterns in it; without any, all but the one that must be asked for."""
+    return any(pattern.lower() in name.lower() for pattern in wanted) if wanted else name != COMPILED

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from operator import ge, le
+from collections.abc import Iterable, Iterator, Sequence
 
-from .cells import SIZE
-from .contestants import FLOOR, FORMULA
-from .timing import Measured
+from .goals import losses, scaling, verdicts
+from .results import Record, Run, compare
+
+BUSY = 0.7  # the load average of a minute from which others may have disturbed
+SMALL = 10_000  # elements: below, a time is given per call
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
@@ -24,76 +24,134 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> st
     )
 
 
-def timings(results: Sequence[Measured]) -> str:
-    """One table of the large cells, per element, and one of the small cells, per call."""
-    large = [result for result in results if result.cell.size is None]
-    small = [result for result in results if result.cell.size is not None]
-    return "\n\n".join(_timings(unit, part) for unit, part in (("ns/element", large), ("us/call", small)) if part)
+def report(run: Run) -> str:
+    """All tables of a run, and the verdicts."""
+    return "\n\n".join(filter(None, (heading(run), *timings(run), threads(run), words(run), lost(run), goals(run))))
 
 
-def _timings(unit: str, results: Iterable[Measured]) -> str:
-    header = ("cell", "dtype", "contestant", unit, "spread", "x faster", "/ floor")
-    return table(header, (_row(result, name) for result in results for name in result.timings), left=3)
+def heading(run: Run) -> str:
+    about = run.machine
+    lines = [f"{about['date']}, {about['cpu']}, {about['system']}, Python {about['python']}"]
+    lines.append(", ".join(f"{name} {found}" for name, found in about["versions"].items()))
+    if about["load"] is not None:
+        lines.append(f"load average before: {about['load']:.2f}" + (" (the machine was busy)" if busy(run) else ""))
+    for process in run.processes:
+        where = f"pinned to CPUs {process['affinity']}" if process["affinity"] else "not pinned: no sched_setaffinity"
+        lines.append(f"{_count(process['threads'])}: {where}")
+    if run.imports:
+        lines.append(f"import: NumPy {run.imports['numpy_ms']:.0f} ms, cecore {run.imports['added_ms']:.1f} ms more")
+    return "\n".join(lines)
 
 
-def _row(result: Measured, name: str) -> tuple[str, ...]:
-    timing = result.timings[name]
-    time = timing.median * 1e6 if result.cell.size else timing.median / result.size * 1e9
-    numbers = (
-        f"{time:.3f}",
-        f"{timing.spread:.0%}",
-        _ratio(result.ratio(FORMULA, name)),
-        _ratio(result.ratio(name, FLOOR)),
-    )
-    return result.cell.name, result.dtype, name, *numbers
+def _count(threads: int) -> str:
+    return f"{threads} thread" + ("s" if threads > 1 else "")
+
+
+def busy(run: Run) -> bool:
+    """Whether something was running in the minute before."""
+    return (run.machine["load"] or 0) > BUSY
+
+
+def timings(run: Run) -> Iterator[str]:
+    """A table for each number of threads, layout and size."""
+    for count in run.values("threads"):
+        for layout in run.values("layout"):
+            for size in sorted(run.values("size")):
+                chosen = [r for r in run.cells if (r.threads, r.layout, r.size) == (count, layout, size)]
+                if chosen:
+                    yield f"{size:,} elements, {layout}, {_count(count)}\n\n{_timings(chosen, size)}"
+
+
+def _timings(records: Sequence[Record], size: int) -> str:
+    unit = "us/call" if size <= SMALL else "ns/element"
+    header = ("cell", "dtype", "contestant", unit, "spread", "rounds", "/ fastest peer", "/ floor")
+    return table(header, (row for record in records for row in _rows(record, size)), left=3)
+
+
+def _rows(record: Record, size: int) -> Iterator[tuple[str, ...]]:
+    best = record.peers()[:1]
+    for name, timing in record.timings.items():
+        time = timing["median"] * 1e6 if size <= SMALL else record.nanoseconds(name)
+        to_best = record.ratio(name, best[0]) if best else None
+        numbers = f"{time:.3f}", f"{timing['spread']:.0%}", str(timing["rounds"])
+        yield record.cell, record.dtype, name, *numbers, _ratio(to_best), _ratio(record.to_floor(name))
 
 
 def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-@dataclass(frozen=True)
-class Goal:
-    """A bound on a quantity of a float64 cell."""
-
-    cell: str
-    text: str
-    quantity: Callable[[Measured, str], float | None]  # of a contestant
-    reached: Callable[[float, float], bool]
-    limit: float
-
-    def judge(self, result: Measured, name: str) -> str:
-        """One line; empty where the result does not tell."""
-        large_enough = result.cell.size is not None or result.size >= SIZE
-        applies = (result.cell.name, result.dtype) == (self.cell, "float64") and large_enough and name in result.timings
-        value = self.quantity(result, name) if applies else None
-        if value is None:
-            return ""
-        verdict = "PASS" if self.reached(value, self.limit) else "MISS"
-        return f"{verdict}  {self.cell}, {name}: {value:.3f} {self.text} {self.limit:g}"
+def threads(run: Run) -> str:
+    """One thread against each other number."""
+    rows = []
+    for several in run.cells:
+        one = run.find(several.cell, several.dtype, several.size, 1, several.layout)
+        if several.threads == 1 or several.size <= SMALL or one is None:
+            continue
+        for name in several.timings:
+            gain = scaling(one, several, name)
+            if gain is not None:
+                figures = f"{one.nanoseconds(name):.3f}", f"{several.nanoseconds(name):.3f}", f"{gain:.2f}"
+                first = several.cell, several.dtype, name, several.layout
+                rows.append((*first, f"{several.size:,}", str(several.threads), *figures))
+    header = ("cell", "dtype", "contestant", "layout", "elements", "threads", "1 thread", "with threads", "x faster")
+    return "What threads bring, ns/element\n\n" + table(header, rows, left=4) if rows else ""
 
 
-def _speedup(result: Measured, name: str) -> float | None:
-    return result.ratio(FORMULA, name)
+def words(run: Run) -> str:
+    """Who did not take part where, and why: the cells of each reason."""
+    absent = {name: word for process in run.processes for name, word in process["absent"].items()}
+    lines = [f"{name}: {word}" for name, word in absent.items()]
+    cells: dict[tuple[str, str], dict[str, None]] = {}
+    for record in run.cells:
+        for name, word in record.skipped.items():
+            cells.setdefault((name, word.partition(": off by")[0]), {})[record.cell] = None
+    rows = [(name, word, _listed(list(which))) for (name, word), which in sorted(cells.items())]
+    shown = table(("contestant", "reason", "cells"), rows, left=3) if rows else ""
+    return "\n\n".join(filter(None, ("Who did not take part", "\n".join(lines), shown))) if lines or rows else ""
 
 
-def _to_floor(result: Measured, name: str) -> float | None:
-    return result.ratio(name, FLOOR)
+def _listed(names: list[str], most: int = 3) -> str:
+    return "; ".join(names[:most]) + (f"; and {len(names) - most} more" if len(names) > most else "")
 
 
-def _microseconds(result: Measured, name: str) -> float:
-    return result.timings[name].median * 1e6
+def lost(run: Run) -> str:
+    """The cells in which a peer is faster than cecore."""
+    rows = [
+        (r.cell, r.dtype, r.layout, ours, peer, f"{r.size:,}", str(r.threads), f"{ratio:.2f}")
+        for r, ours, peer, ratio in losses(run)
+    ]
+    header = ("cell", "dtype", "layout", "cecore", "faster", "elements", "threads", "ratio")
+    return "Where a peer is faster\n\n" + table(header, rows, left=5) if rows else ""
 
 
-GOALS = [
-    Goal("bce forward, hard", "x faster than the NumPy formula; wanted >=", _speedup, ge, 8),
-    Goal("bce forward, hard", "x the read floor; wanted <=", _to_floor, le, 1.5),
-    Goal("bce backward, hard", "x the read-and-write floor; wanted <=", _to_floor, le, 1.5),
-    Goal("bce forward_backward, hard", "x the read-and-write floor; wanted <=", _to_floor, le, 2),
-    Goal("bce object, 16 elements", "us a call; wanted <=", _microseconds, le, 2),
-]
+def goals(run: Run) -> str:
+    found = verdicts(run)
+    counts = ", ".join(
+        f"{sum(v.passed is kind for v in found)} {word}"
+        for kind, word in ((True, "PASS"), (False, "MISS"), (None, "not measured"))
+    )
+    measured = [str(v) for v in found if v.passed is not None]
+    missing = dict.fromkeys(_without_level(v.what) for v in found if v.passed is None)
+    words = [f"(not measured): {'; '.join(missing)}"] if missing else []
+    return "\n".join((*measured, *words, f"goals: {counts}"))
 
 
-def goals(results: Sequence[Measured], name: str) -> str:
-    """The verdicts on what was measured, for one contestant."""
-    return "\n".join(line for goal in GOALS for result in results if (line := goal.judge(result, name)))
+def _without_level(what: str) -> str:
+    return what.partition(", AVX")[0]
+
+
+def compared(run: Run, old: Run) -> tuple[str, bool]:
+    """The changes against an older run, largest first, and whether there is a regression."""
+    changes = sorted(compare(old, run), key=lambda change: -change.ratio)
+    slower = [change for change in changes if change.regression]
+    rows = [
+        (r.cell, r.dtype, r.layout, c.name, f"{r.size:,}", str(r.threads), f"{c.ratio:.2f}", f"{c.allowed:.2f}")
+        for c in slower
+        for r in (c.record,)
+    ]
+    header = ("cell", "dtype", "layout", "contestant", "elements", "threads", "new / old", "allowed")
+    text = f"{len(changes)} timings compared, {len(slower)} regressions"
+    if busy(old) or busy(run):
+        text += "; the machine was busy before one of the runs: repeat it before believing them"
+    return (f"{text}\n\n{table(header, rows, left=4)}" if rows else text), bool(slower)

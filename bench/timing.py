@@ -1,7 +1,8 @@
-"""Interleaved timing: every round runs every contestant, so that a slow moment of the machine hits all alike."""
+"""Interleaved timing: every round runs the contestants in another order, so that a slow moment hits all alike."""
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from .cells import Cell
-from .checks import check
-from .contestants import Contestant
-from .progress import progress
+Call = Callable[[], Any]
+TIMED = 300e-6  # seconds, at least, in one timing: small calls are repeated
+SLOW = 0.1  # seconds: to see how long a call takes, once is enough
+FEWEST = 3  # timings of a contestant, however slow
 
-ELEMENTS = 100_000  # at least, in one timing: small calls are repeated
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a cell may take."""
+
+    rounds: int  # at most
+    seconds: float  # for each contestant, more or less
 
 
 @dataclass(frozen=True)
@@ -24,49 +31,42 @@ class Timing:
 
     median: float
     spread: float  # the interquartile range over the median
+    rounds: int
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Timing:
         low, median, high = np.percentile(seconds, (25, 50, 75))
-        return cls(median, (high - low) / median)
+        return cls(float(median), float((high - low) / median), len(seconds))
 
 
-@dataclass(frozen=True)
-class Measured:
-    cell: Cell
-    dtype: str
-    size: int
-    timings: dict[str, Timing]  # by contestant
-
-    def ratio(self, of: str, to: str) -> float | None:
-        """One contestant's time over another's; None where one of them did not take part."""
-        if of in self.timings and to in self.timings:
-            return self.timings[of].median / self.timings[to].median
-        return None
-
-
-def measure(cell: Cell, dtype: str, size: int, contestants: Sequence[Contestant], rounds: int, label: str) -> Measured:
-    """Check, then time, all contestants of a cell; the label goes on the progress line."""
-    progress(f"{label}, check")
-    problem = cell.problem(size, dtype)
-    check(cell, problem, contestants)
-    calls = [(one, call) for one in contestants if (call := one.bind(cell, problem)) is not None]
-    times: dict[str, list[float]] = {one.name: [] for one, _ in calls}
-    repeats = max(1, ELEMENTS // size)
-    order = random.Random(0)
-    for number in range(rounds + 1):
-        progress(f"{label}, round {number}/{rounds}")
-        for one, call in order.sample(calls, len(calls)):
-            one.select()
-            seconds = run(call, repeats)
-            if number:  # round 0 warms up
-                times[one.name].append(seconds)
-    return Measured(cell, dtype, size, {name: Timing.of(seconds) for name, seconds in times.items()})
-
-
-def run(call: Callable[[], Any], repeats: int) -> float:
+def run(call: Call, repeats: int) -> float:
     """Seconds per call."""
     start = perf_counter()
     for _ in range(repeats):
         call()
     return (perf_counter() - start) / repeats
+
+
+def interleaved(calls: dict[str, Call], select: dict[str, Call], effort: Effort) -> dict[str, Timing]:
+    """The timings of calls that have been warmed up."""
+    repeats, rounds = {}, {}
+    for name, call in calls.items():
+        select[name]()
+        once = run(call, 1)
+        once = once if once > SLOW else min(once, run(call, 1))
+        repeats[name] = max(1, round(TIMED / once))
+        rounds[name] = min(effort.rounds, max(FEWEST, int(effort.seconds / (once * repeats[name]))))
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    order, most = random.Random(0), max(rounds.values())
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(most):
+            # one with fewer rounds takes part in some that lie evenly
+            taking = [name for name in calls if number * rounds[name] % most < rounds[name]]
+            for name in order.sample(taking, len(taking)):
+                select[name]()
+                times[name].append(run(calls[name], repeats[name]))
+    finally:
+        gc.enable()
+    return {name: Timing.of(seconds) for name, seconds in times.items()}

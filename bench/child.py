@@ -1,0 +1,37 @@
+"""One process, one number of threads: ``python -m bench.child THREADS PLAN``, started by the command line.
+
+It pins itself before NumPy or any peer is imported, and writes a line of JSON for each thing that it has to say.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from typing import Any
+
+from .pinning import pin
+
+
+def say(kind: str, **what: Any) -> None:
+    print(json.dumps({"kind": kind, **what}), flush=True)
+
+
+def main(threads: int, plan: dict[str, Any]) -> None:
+    cpus = pin(threads)
+    from .contestants import contestants  # after pinning: it imports NumPy
+    from .run import measure_all, tasks
+
+    warnings.simplefilter("ignore")  # what the peers have to say of float32 rows that do not sum to 1
+    say("start", tasks=len(tasks(plan)))
+    field, absent = contestants(plan["levels"], plan["contestants"])
+    say("process", threads=threads, affinity=cpus or None, absent=absent)
+    for task, record in measure_all(plan, field, threads):
+        if record is None:
+            say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")
+        else:
+            say("cell", record=record)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), json.loads(sys.argv[2]))

@@ -1,0 +1,253 @@
+"""The charts of a stored run, and the README's table: the same file gives the same bytes."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import ROOT
+from .cells import DTYPES, SIZE
+from .goals import GOALS
+from .report import table
+from .results import FLOOR, FORMULA, LEVELS, OURS, Record, Run
+
+MARKERS = "<!-- speed: written by python -m bench --draw -->", "<!-- end of speed -->"
+PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the memory floor](docs/speed.svg)"
+TABLE = re.compile("(?<=" + re.escape(MARKERS[0]) + r"\n).*?(?=" + re.escape(MARKERS[1]) + ")", re.DOTALL)
+AVX2, AVX512 = OURS + "x86_v3", OURS + "x86_v4"
+COLORS = {
+    AVX512: "#0b3d91",
+    AVX2: "#5b9bd5",
+    "fastest peer": "#d1495b",
+    FORMULA: "#8d8d8d",
+    FLOOR: "#222222",
+    "PyTorch": "#d1495b",
+    "JAX": "#e08e1b",
+    "numba": "#3a9d5d",
+    "scikit-learn": "#8e5ea2",
+    "SciPy": "#b08968",
+    "numexpr": "#17a2b8",
+    "torch.compile": "#f4a6b0",
+}
+MARKS = {AVX512: "o", AVX2: "o", "fastest peer": "D", FORMULA: "s", FLOOR: "|"}
+SIZED = (
+    "bce forward, hard",
+    "bce forward_backward, hard, out=",
+    "bce logits forward_backward, hard, out=",
+    "ce logits forward_backward, 10 classes, out=",
+)
+STYLE = {
+    "svg.hashsalt": "cecore",
+    "svg.fonttype": "none",  # text stays text
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def draw(run: Run, folder: Path = ROOT / "docs", readme: Path = ROOT / "README.md") -> None:
+    """All charts that the run has the figures for, and the table between the README's markers."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    with matplotlib.rc_context(STYLE):
+        for name, chart in (("speed", speed), ("sizes", sizes), ("classes", classes)):
+            figure = chart(run)
+            if figure is None:
+                print(f"{name}.svg: the run has no figures for it")
+                continue
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+            print(f"{name}.svg")
+    rows = readme_table(run)
+    if rows:
+        text = readme.read_text()
+        readme.write_text(TABLE.sub(lambda _: f"\n{about(run)}\n\n{rows}\n\n{PICTURE}\n\n", text))
+
+
+def label(name: str) -> str:
+    return f"cecore, {LEVELS[name.removeprefix(OURS)]}" if name.startswith(OURS) else name
+
+
+def title(cell: str) -> str:
+    return cell.removesuffix(", out=").replace("_backward", " + backward")
+
+
+def goal_records(run: Run) -> Iterator[Record]:
+    """Those of the goals on one thread, at ten million elements or the most that were measured."""
+    found = run.values("size")
+    size = SIZE if SIZE in found else max(found)
+    for dtype in DTYPES:
+        for cell in dict.fromkeys(goal.cell for goal in GOALS):
+            record = run.find(cell, dtype, size)
+            if record and record.ours() and record.peers():
+                yield record
+
+
+# ---------------------------------------------------------------- the README's table
+
+
+def about(run: Run) -> str:
+    records = list(goal_records(run))
+    machine = run.machine
+    versions = ", ".join(f"{name} {found}" for name, found in machine["versions"].items() if name != "jaxlib")
+    where = f"{machine['cpu']}, {machine['date'][:10]}, one thread, {records[0].size:,} elements, ns per element"
+    return "\n".join(textwrap.wrap(f"{where}. {versions}, Python {machine['python']}.", 120))
+
+
+def readme_table(run: Run) -> str:
+    rows = []
+    for record in goal_records(run):
+        best, ours = record.peers()[0], record.ours()[-1]
+        peer = f"{record.nanoseconds(best):.2f} {best}"
+        levels = [_figure(record.nanoseconds(name)) for name in (AVX2, AVX512)]
+        ratios = f"{record.speedup(ours):.1f}", _figure(record.to_floor(ours), 1)
+        rows.append((title(record.cell), record.dtype, *levels, peer, *ratios))
+    header = ("cell", "dtype", "cecore, AVX2", "cecore, AVX-512", "fastest peer", "x faster", "x floor")
+    return table(header, rows, left=2) if rows else ""
+
+
+def _figure(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+# ---------------------------------------------------------------- the charts
+
+
+def speed(run: Run) -> Any:
+    """A row for each cell of the goals: a dot for each contestant."""
+    import matplotlib.pyplot as plt
+
+    halves = [[r for r in goal_records(run) if r.dtype == dtype] for dtype in DTYPES]
+    halves = [half for half in halves if half]
+    if not halves:
+        return None
+    heights = [len(half) for half in halves]
+    figure, panels = plt.subplots(
+        len(halves), 1, sharex=True, squeeze=False, height_ratios=heights, figsize=(8, 1.5 + 0.36 * sum(heights))
+    )
+    for axes, half in zip(panels[:, 0], halves, strict=True):
+        _rows(axes, half)
+        axes.set_title(f"{half[0].dtype}, one thread, {half[0].size:,} elements", loc="left", fontsize=10)
+    panels[-1, 0].set_xlabel("ns per element (log scale; further left is faster)")
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="upper center", ncols=5, frameon=False, fontsize=9, columnspacing=1.2)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / figure.get_figheight()))
+    return figure
+
+
+def _rows(axes: Any, records: Sequence[Record]) -> None:
+    places = range(len(records))
+    series: dict[str, Callable[[Record], float | None]] = {
+        FLOOR: lambda r: r.nanoseconds(FLOOR),
+        AVX512: lambda r: r.nanoseconds(AVX512),
+        AVX2: lambda r: r.nanoseconds(AVX2),
+        "fastest peer": lambda r: r.nanoseconds(r.peers()[0]),
+        FORMULA: lambda r: r.nanoseconds(FORMULA),
+    }
+    for place, record in zip(places, records, strict=True):
+        best = record.peers()[0]
+        axes.plot(
+            [record.nanoseconds(record.ours()[-1]), record.nanoseconds(best)], [place] * 2, color="#dddddd", zorder=0
+        )
+        axes.text(1.01, place, best, transform=axes.get_yaxis_transform(), va="center", color=COLORS["fastest peer"])
+    for name, time in series.items():
+        points = [(time(record), place) for place, record in zip(places, records, strict=True)]
+        points = [point for point in points if point[0] is not None]
+        style = {"markersize": 11, "markeredgewidth": 2} if name == FLOOR else {"markersize": 6}
+        if points:
+            axes.plot(*zip(*points, strict=True), MARKS[name], color=COLORS[name], label=label(name), **style)
+    _log(axes.xaxis)
+    axes.set_yticks(places, [title(record.cell) for record in records])
+    axes.set_ylim(len(records) - 0.4, -0.6)
+    axes.margins(x=0.05)
+    axes.grid(axis="x", color="#eeeeee")
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+
+
+def _log(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
+    low, high = axis.get_data_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 2000 * low else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def sizes(run: Run) -> Any:
+    """ns per element over the size, for the cells that have several."""
+    chosen = [(cell, _series(run, cell, lambda record: record.elements)) for cell in SIZED]
+    chosen = [(cell, series) for cell, series in chosen if any(len(points) > 1 for points in series.values())]
+    return _panels(chosen, "elements") if chosen else None
+
+
+def classes(run: Run) -> Any:
+    """Cross-entropy with logits over the number of classes, in both dtypes."""
+    found = run.values("size")
+    size = SIZE if SIZE in found else max(found, default=SIZE)
+    panels = []
+    for dtype in DTYPES:
+        records = [
+            record
+            for record in run.cells
+            if re.fullmatch(r"ce logits forward_backward, [\d,]+ classes, out=", record.cell)
+            and record.key[1:] == (dtype, size, 1, "contiguous")
+        ]
+        series = _by_contestant(records, class_count)
+        if any(len(points) > 1 for points in series.values()):
+            panels.append((f"ce logits forward + backward, {dtype}", series))
+    return _panels(panels, "classes") if panels else None
+
+
+def class_count(record: Record) -> int:
+    return int(re.search(r"([\d,]+) classes", record.cell).group(1).replace(",", ""))
+
+
+Series = dict[str, list[tuple[float, float]]]
+
+
+def _series(run: Run, cell: str, by: Callable[[Record], int]) -> Series:
+    key = (cell, "float64", 1, "contiguous")
+    return _by_contestant([r for r in run.cells if (r.cell, r.dtype, r.threads, r.layout) == key], by)
+
+
+def _by_contestant(records: Sequence[Record], by: Callable[[Record], int]) -> Series:
+    series: Series = {}
+    for record in records:
+        for name in record.timings:
+            if name != f"{OURS}baseline":
+                series.setdefault(name, []).append((by(record), record.nanoseconds(name)))
+    return {name: sorted(points) for name, points in series.items()}
+
+
+def _panels(chosen: Sequence[tuple[str, Series]], along: str) -> Any:
+    import matplotlib.pyplot as plt
+
+    height = (len(chosen) + 1) // 2
+    figure, grid = plt.subplots(height, 2, squeeze=False, figsize=(8, 0.7 + 3 * height))
+    handles: dict[str, Any] = {}
+    for axes, (name, series) in zip(grid.flat, chosen, strict=False):
+        for contestant, points in series.items():
+            ours = contestant.startswith(OURS)
+            style = {"linewidth": 2.2 if ours else 1.2, "linestyle": ":" if contestant == FLOOR else "-"}
+            [line] = axes.plot(*zip(*points, strict=True), "o", color=COLORS[contestant], markersize=3, **style)
+            handles[label(contestant)] = line
+        _log(axes.yaxis)
+        axes.set_xscale("log")
+        axes.set_title(title(name), loc="left", fontsize=9)
+        axes.grid(color="#eeeeee")
+    for axes in grid.flat[len(chosen) :]:
+        axes.set_visible(False)
+    for axes in grid[-1]:
+        axes.set_xlabel(along)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("ns per element")
+    figure.legend(handles.values(), handles.keys(), loc="upper center", ncols=5, frameon=False, fontsize=8.5)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.55 / figure.get_figheight()))
+    return figure

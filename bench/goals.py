@@ -1,0 +1,159 @@
+"""What cecore is to reach: rows of `GOALS`, and a verdict on each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .cells import DTYPES, SIZE
+from .results import FORMULA, LEVELS, OURS, Record, Run
+
+FEW, MANY, MOST = (2, 3, 10, 32), (100, 1000), (50_257,)
+Limits = float | tuple[float, float]  # of AVX2 and of AVX-512, where two stand
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Of one cell on one thread: how many times faster than the fastest peer, how near to the floor."""
+
+    cell: str
+    dtype: str
+    faster: Limits
+    floor: Limits | None = None
+    rivals: tuple[str, ...] = ()  # in place of all peers
+
+
+def _goals() -> Iterator[Goal]:
+    yield Goal("bce forward, hard", "float64", 10, (1.6, 1.25))
+    yield Goal("bce forward, hard", "float32", 6, (2.5, 2))
+    yield Goal("bce forward, int8", "float64", 8)
+    yield Goal("bce forward, int8", "float32", 6)
+    yield Goal("bce backward, hard, out=", "float64", 5, (1.3, 1.15))
+    yield Goal("bce backward, hard, out=", "float32", 5)
+    yield Goal("bce forward_backward, hard, out=", "float64", 12, (1.6, 1.3))
+    yield Goal("bce forward_backward, hard, out=", "float32", 8)
+    for cell in ("bce forward, soft", "bce none, hard, out="):
+        yield Goal(cell, "float64", (2.5, 4))
+        yield Goal(cell, "float32", 2)
+    yield Goal("bce logits forward_backward, hard, out=", "float64", 8)
+    yield Goal("bce logits forward_backward, hard, out=", "float32", 6)
+    yield Goal("bce logits gradient_hessian, hard, out=", "float64", (2, 3), rivals=("scikit-learn",))
+    yield Goal("bce logits gradient_hessian, hard, out=", "float32", 4, rivals=("scikit-learn",))
+    limits = [(FEW, (1.6, 2), (1.6, 2)), (MANY, (2, 2.5), (1.3, 1.8)), (MOST, (1.8, 2.5), (1.8, 2))]
+    for classes, *by_dtype in limits:
+        for count in classes:
+            for dtype, limit in zip(DTYPES, by_dtype, strict=True):
+                yield Goal(f"ce logits forward_backward, {count:,} classes, out=", dtype, limit)
+
+
+GOALS = list(_goals())
+SMALL = {"bce forward, hard": 1.0, "bce function, hard": 2.0}  # microseconds for 16 elements
+THOUSAND, THOUSAND_RIVALS = 5.0, (FORMULA, "PyTorch", "JAX")
+BY_MEMORY = ("bce forward, hard", "bce backward, hard", "bce forward_backward, hard")  # where threads share the memory
+THREADS_GAIN, RIVAL = 1.8, "PyTorch"
+IMPORT_MS = 10.0
+RIVAL_NOISE = 1.05  # a ratio of scaling or speed is told apart from 1 beyond that
+
+
+@dataclass(frozen=True)
+class Verdict:
+    passed: bool | None  # None: not measured
+    what: str
+    figure: str = ""
+
+    def __str__(self) -> str:
+        word = {True: "PASS", False: "MISS", None: "----"}[self.passed]
+        return f"{word}  {self.what}: {self.figure or '(not measured)'}"
+
+
+def verdicts(run: Run) -> list[Verdict]:
+    sizes = run.values("size")
+    size = SIZE if SIZE in sizes else max(sizes, default=SIZE)
+    found = [verdict for goal in GOALS for verdict in _judge(goal, run, size)]
+    return [*found, *_small(run), *_threads(run, size), _import(run), _nowhere(run)]
+
+
+def _limit(limits: Limits, level: str) -> float:
+    return limits[level == "x86_v4"] if isinstance(limits, tuple) else limits
+
+
+def _judge(goal: Goal, run: Run, size: int) -> Iterator[Verdict]:
+    record = run.find(goal.cell, goal.dtype, size)
+    for level in ("x86_v3", "x86_v4"):
+        name, title = OURS + level, f"{goal.cell}, {goal.dtype}, {LEVELS[level]}"
+        faster = record.speedup(name, goal.rivals) if record else None
+        if faster is None:
+            yield Verdict(None, title)
+        else:
+            limit = _limit(goal.faster, level)
+            yield Verdict(faster >= limit, title, f"{faster:.2f}x {record.best(goal.rivals)}; wanted {limit:g}x")
+        near = record.to_floor(name) if record else None
+        if goal.floor and near is not None:
+            limit = _limit(goal.floor, level)
+            yield Verdict(near <= limit, title, f"{near:.2f}x the memory floor; wanted {limit:g}x")
+        elif goal.floor:
+            yield Verdict(None, f"{title}, memory floor")
+
+
+def _small(run: Run) -> Iterator[Verdict]:
+    for cell, limit in SMALL.items():
+        record = run.find(cell, "float64", 16)
+        best = record.ours()[-1:] if record else []
+        time = record.time(best[0]) * 1e6 if best else None
+        figure = "" if time is None else f"{time:.2f} us; wanted under {limit:g} us"
+        yield Verdict(None if time is None else time < limit, f"{cell}, 16 elements", figure)
+    for dtype in DTYPES:
+        record = run.find("bce forward, hard", dtype, 1000)
+        best = record.ours()[-1:] if record else []
+        faster = record.speedup(best[0], THOUSAND_RIVALS) if best else None
+        figure = "" if faster is None else f"{faster:.2f}x the fastest of {', '.join(THOUSAND_RIVALS)}; wanted 5x"
+        yield Verdict(None if faster is None else faster >= THOUSAND, f"bce forward, 1,000 elements, {dtype}", figure)
+
+
+def _threads(run: Run, size: int) -> Iterator[Verdict]:
+    if 2 not in run.values("threads"):
+        yield Verdict(None, "two threads")
+        return
+    for several in run.cells:
+        one = run.find(several.cell, several.dtype, several.size, 1, several.layout)
+        if several.threads != 2 or several.size != size or one is None or not several.ours():
+            continue
+        name, title = several.ours()[-1], f"{several.cell}, {several.dtype}, {several.layout}, two threads"
+        gain = scaling(one, several, name)
+        if gain is None:
+            continue
+        if not several.cell.startswith(BY_MEMORY):
+            yield Verdict(gain >= THREADS_GAIN, title, f"{gain:.2f}x one thread; wanted {THREADS_GAIN:g}x")
+        theirs = scaling(one, several, RIVAL)
+        if theirs is not None:
+            yield Verdict(gain * RIVAL_NOISE >= theirs, title, f"{gain:.2f}x one thread; {RIVAL} {theirs:.2f}x")
+
+
+def scaling(one: Record, several: Record, name: str) -> float | None:
+    """One thread's time over that of several."""
+    before, after = one.time(name), several.time(name)
+    return None if before is None or after is None else before / after
+
+
+def _import(run: Run) -> Verdict:
+    added = run.imports.get("added_ms")
+    figure = "" if added is None else f"{added:.1f} ms; wanted under {IMPORT_MS:g} ms"
+    return Verdict(None if added is None else added < IMPORT_MS, "import, beyond NumPy's", figure)
+
+
+def losses(run: Run) -> list[tuple[Record, str, str, float]]:
+    """Cells in which a peer is faster than cecore's best level: the record, both names and the ratio."""
+    found = []
+    for record in run.cells:
+        for ours, peer in zip(record.ours()[-1:], record.peers()[:1], strict=False):
+            ratio = record.ratio(ours, peer)
+            if ratio > RIVAL_NOISE:
+                found.append((record, ours, peer, ratio))
+    return found
+
+
+def _nowhere(run: Run) -> Verdict:
+    lost = losses(run)
+    compared = any(record.ours() and record.peers() for record in run.cells)
+    figure = f"{len(lost)} of {len(run.cells)} cells" if compared else ""
+    return Verdict(not lost if compared else None, "cells in which a peer is faster", figure)

@@ -1,0 +1,120 @@
+"""JAX: one jitted function for each call, `jax.value_and_grad` for gradients, on its own copies of the arrays.
+
+Of the ways to write a formula, each is the one that XLA made the fastest code of on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..cells import Cell, Problem
+from . import Skip
+
+EPS = 1e-7
+jax.config.update("jax_enable_x64", True)
+
+
+def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
+    if not all(array.flags.c_contiguous for array in problem.inputs):
+        raise Skip("its arrays have no strides")
+    x = jnp.array(problem.x)
+    rest = tuple(jnp.array(array) for array in problem.inputs[1:])
+    if cell.results == "in place":
+        return _in_place(jax.jit(jax.value_and_grad(_loss(cell)), donate_argnums=0), x, rest)
+    call = jax.jit(_function(cell))
+    return lambda: jax.block_until_ready(call(x, *rest))
+
+
+def _in_place(call: Callable[..., Any], x: Any, rest: tuple[Any, ...]) -> Callable[[], Any]:
+    """The logits are donated: XLA may write the gradient where they were."""
+
+    def step() -> tuple[Any, Any]:
+        nonlocal x
+        value, x = jax.block_until_ready(call(x, *rest))
+        return value, x
+
+    return step
+
+
+def _function(cell: Cell) -> Callable[..., Any]:
+    if cell.activation:
+        return {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax}[cell.job]
+    if cell.method == "gradient_hessian":
+        return derivatives_by_logits if cell.logits else derivatives_by_probs
+    loss = _loss(cell)
+    transforms = {"backward": jax.grad, "forward_backward": jax.value_and_grad}
+    return transforms.get(cell.method, lambda function: function)(loss)
+
+
+def _loss(cell: Cell) -> Callable[..., Any]:
+    if cell.job == "bce":
+        losses = hard_losses if cell.hard else soft_losses if cell.method == "forward_backward" else soft_losses_log1p
+    else:
+        by_kind = {"ce": (probs_by_labels, probs_by_rows), "ce_logits": (logits_by_labels, logits_by_rows)}
+        losses = softplus_losses if cell.job == "bce_logits" else by_kind[cell.job][not cell.labels]
+    return reduced(losses, cell.reduction)
+
+
+def reduced(losses: Callable[..., Any], reduction: str) -> Callable[..., Any]:
+    def loss(x: Any, t: Any, w: Any = None) -> Any:
+        each = losses(x, t)
+        if reduction == "none":
+            return each if w is None else w * each
+        if reduction == "sum":
+            return jnp.sum(each)
+        return jnp.mean(each) if w is None else jnp.sum(w * each) / jnp.sum(w)
+
+    return loss
+
+
+def hard_losses(p: Any, y: Any) -> Any:
+    q = jnp.clip(p, EPS, 1 - EPS)
+    return -jnp.log(jnp.where(y > 0.5, q, 1 - q))
+
+
+def soft_losses(p: Any, y: Any) -> Any:
+    q = jnp.clip(p, EPS, 1 - EPS)
+    return -(y * jnp.log(q) + (1 - y) * jnp.log(1 - q))
+
+
+def soft_losses_log1p(p: Any, y: Any) -> Any:
+    q = jnp.clip(p, EPS, 1 - EPS)
+    return -(y * jnp.log(q) + (1 - y) * jnp.log1p(-q))
+
+
+def derivatives_by_probs(p: Any, y: Any) -> tuple[Any, Any]:
+    gradient = 1 / (1 - y - jnp.clip(p, EPS, 1 - EPS))  # of hard labels
+    return gradient, gradient * gradient
+
+
+def softplus_losses(z: Any, y: Any) -> Any:
+    return jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z)))
+
+
+def derivatives_by_logits(z: Any, y: Any) -> tuple[Any, Any]:
+    p = jax.nn.sigmoid(z)
+    return p - y, p * (1 - p)
+
+
+def _at(x: Any, t: Any) -> Any:
+    return jnp.take_along_axis(x, t[:, None], axis=-1)[:, 0]
+
+
+def probs_by_labels(p: Any, t: Any) -> Any:
+    return -jnp.log(jnp.clip(_at(p, t), EPS, 1 - EPS))
+
+
+def probs_by_rows(p: Any, t: Any) -> Any:
+    return -jnp.sum(t * jnp.log(jnp.clip(p, EPS, 1 - EPS)), axis=-1)
+
+
+def logits_by_labels(z: Any, t: Any) -> Any:
+    return jax.nn.logsumexp(z, axis=-1) - _at(z, t)
+
+
+def logits_by_rows(z: Any, t: Any) -> Any:
+    return jnp.sum(t, axis=-1) * jax.nn.logsumexp(z, axis=-1) - jnp.sum(t * z, axis=-1)

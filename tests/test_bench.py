@@ -1,0 +1,207 @@
+"""The bench, without timing anything: its cells, its contestants' results, its files and its verdicts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cecore
+from cecore import _dispatch
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+CELLS = pytest.importorskip("bench.cells", reason="the tests run without the bench").CELLS
+
+from bench import __main__ as command  # noqa: E402
+from bench import draw, floor, goals, report, results, run  # noqa: E402
+from bench.contestants import PEERS, contestants  # noqa: E402
+from bench.peers import Skip  # noqa: E402
+from bench.results import FLOOR  # noqa: E402
+
+pytestmark = [pytest.mark.thread_unsafe, pytest.mark.filterwarnings("ignore")]  # the peers' warnings
+COMPILED = ("JAX", "numba")  # torch.compile takes too long for a test
+FEW = [
+    c.name
+    for c in CELLS.values()
+    if c.results != "fresh" and c.classes < 32 and c.targets in ("hard", "soft", "labels")
+]
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    before = _dispatch.kernels
+    with cecore.num_threads(1):
+        yield
+    _dispatch.kernels = before
+
+
+def admitted(name, wanted, layout="contiguous", dtype="float64"):
+    """Who takes part, and the words on the others."""
+    cell = CELLS[name]
+    size = max(40, cell.classes)
+    field, absent = contestants([_dispatch.chosen], wanted)
+    calls, skipped = run.admitted(
+        cell, cell.problem(size, dtype, layout), run.Task(name, dtype, size, layout), field, threads=1
+    )
+    return {one.name for one in field}, calls, {**skipped, **absent}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_contestant_is_right_or_gives_a_word(name):
+    wanted = [peer for peer in PEERS if peer not in (*COMPILED, "torch.compile")]
+    field, calls, skipped = admitted(name, wanted)
+    assert f"cecore/{_dispatch.chosen}" in calls
+    assert field <= calls.keys() | skipped.keys()
+    assert set(wanted) <= calls.keys() | skipped.keys()
+    assert all(skipped.values())
+
+
+@pytest.mark.parametrize("name", FEW[::2])
+def test_compiled_contestants(name):
+    _, calls, skipped = admitted(name, COMPILED)
+    assert set(COMPILED) <= calls.keys() | skipped.keys()
+
+
+@pytest.mark.parametrize(
+    "name", ["bce forward_backward, hard, out=", "ce logits forward_backward, 3 classes, in place"]
+)
+def test_strided_cells(name):
+    _, calls, _ = admitted(name, ["NumPy"], "strided", "float32")
+    assert "NumPy formula" in calls
+
+
+def test_a_strided_problem_is_strided_and_holds_the_same_numbers():
+    cell = CELLS["bce forward_backward, weighted, out="]
+    plain, strided = cell.problem(10, "float32"), cell.problem(10, "float32", "strided")
+    for a, b in zip(plain.inputs, strided.inputs, strict=True):
+        assert b.strides == (2 * a.itemsize,)
+        np.testing.assert_array_equal(a, b)
+    assert strided.outputs[0].strides == strided.x.strides
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", CELLS)
+def test_the_memory_floor_runs(name, threads, monkeypatch):
+    monkeypatch.setattr(floor, "LEAST", 0)
+    cell = CELLS[name]
+    problem = cell.problem(max(40, cell.classes), "float64")
+    if not cell.floor:
+        with pytest.raises(Skip):
+            floor.bind(cell, problem, threads)
+        return
+    assert floor.bind(cell, problem, threads)() is None
+
+
+def test_what_names_cells_names_those_that_there_are():
+    for names in ({goal.cell for goal in goals.GOALS}, goals.SMALL, command.QUICK, draw.SIZED):
+        assert set(names) <= CELLS.keys()
+    assert all(any(name.startswith(start) for name in CELLS) for start in goals.BY_MEMORY)
+
+
+# ---------------------------------------------------------------- stored runs
+
+
+def record(cell="bce forward, hard", ours=1e-3, peers=10e-3, floor_time=0.8e-3, **changed):
+    times = {
+        "cecore/x86_v3": ours,
+        "cecore/x86_v4": ours,
+        "NumPy formula": peers,
+        "PyTorch": 2 * peers,
+        FLOOR: floor_time,
+    }
+    timings = {name: {"median": time, "spread": 0.01, "rounds": 9} for name, time in times.items()}
+    made = results.Record(cell, "float64", 10_000_000, 1, "contiguous", 10_000_000, timings, {"JAX": "not installed"})
+    return replace(made, **changed)
+
+
+def stored(*records, **parts):
+    return results.Run(
+        {**results.machine(), "load": parts.get("load", 0.0)}, [], parts.get("imports", {}), list(records)
+    )
+
+
+def test_a_run_is_the_same_after_json(tmp_path):
+    path = tmp_path / "run.json"
+    before = stored(record(), record("bce forward, int8"), imports={"numpy_ms": 60.0, "added_ms": 5.0})
+    before.save(path)
+    assert results.Run.load(path) == before
+    assert [file.name for file in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("slower", [1, 2])
+def test_an_equal_run_has_no_regression_even_on_a_slower_machine(slower):
+    old, new = stored(record()), stored(record(ours=slower * 1e-3, peers=slower * 10e-3, floor_time=slower * 0.8e-3))
+    assert report.compared(new, old) == ("2 timings compared, 0 regressions", False)
+
+
+def test_a_slower_cell_is_a_regression():
+    old, new = stored(record(), record("bce forward, int8")), stored(record(ours=1.3e-3), record("bce forward, int8"))
+    text, worse = report.compared(new, old)
+    assert worse
+    assert "4 timings compared, 2 regressions" in text
+    assert "bce forward, hard" in text
+    assert "1.30" in text
+    assert "int8" not in text
+
+
+def test_a_busy_machine_is_named():
+    assert "busy" in report.compared(stored(record()), stored(record(), load=2.0))[0]
+    assert "busy" in report.report(stored(record(), load=2.0))
+    assert "busy" not in report.report(stored(record()))
+
+
+def test_noise_is_no_regression():
+    noisy = {name: {**timing, "spread": 0.2} for name, timing in record(ours=1.3e-3).timings.items()}
+    assert not report.compared(stored(record(timings=noisy)), stored(record()))[1]
+
+
+@pytest.mark.parametrize(("ours", "faster"), [(0.9e-3, True), (2e-3, False)])
+def test_verdicts(ours, faster):
+    found = {str(verdict) for verdict in goals.verdicts(stored(record(ours=ours)))}
+    word = "PASS" if faster else "MISS"
+    assert f"{word}  bce forward, hard, float64, AVX2: {0.01 / ours:.2f}x NumPy formula; wanted 10x" in found
+    assert "----  bce forward, int8, float64, AVX2: (not measured)" in found
+
+
+def test_a_faster_peer_is_named():
+    text = report.report(stored(record(peers=0.5e-3)))
+    assert "Where a peer is faster" in text
+    assert "MISS  cells in which a peer is faster: 1 of 1 cells" in text
+    assert "not installed" in text
+
+
+def test_threads_are_compared():
+    slow = record("bce forward, soft")
+    fast = record("bce forward, soft", ours=0.5e-3, threads=2)
+    text = report.report(stored(slow, fast))
+    assert "PASS  bce forward, soft, float64, contiguous, two threads: 2.00x one thread; wanted 1.8x" in text
+
+
+def test_the_table():
+    assert report.table(("a", "b"), [("long name", "1.0")], left=1) == (
+        "| a         |   b |\n| --------- | --: |\n| long name | 1.0 |"
+    )
+
+
+def test_the_readme_has_a_place_for_the_table():
+    text = (ROOT / "README.md").read_text()
+    assert draw.TABLE.search(text)
+    assert "cecore, AVX-512" in draw.readme_table(stored(record()))
+
+
+def test_charts_are_the_same_each_time(tmp_path):
+    pytest.importorskip("matplotlib")
+    classes = [record(f"ce logits forward_backward, {c} classes, out=") for c in (2, 10)]
+    made = stored(record(), record(size=1000, elements=1000), *classes)
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        (folder / "README.md").write_text("\n".join(("before", *draw.MARKERS, "after")))
+        draw.draw(made, folder, folder / "README.md")
+    names = {file.name for file in (tmp_path / "a").iterdir()}
+    assert names == {"README.md", "speed.svg", "sizes.svg", "classes.svg"}
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+    assert "| bce forward, hard" in (tmp_path / "a" / "README.md").read_text()
