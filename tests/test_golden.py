@@ -67,7 +67,9 @@ def digests(loss):
     options = {"hard": {}, "soft": {"mean_over": "count"}, "sure": {"label_smoothing": 0.25}}
     options["far"] = {"label_smoothing": 0.25, "focal_gamma": 1.5}
     found = {}
-    for classes, lengths in ((3, LENGTHS), (40, LENGTHS[:80])) if not loss.binary else ((1, LENGTHS),):
+    for classes, lengths in (
+        ((2, LENGTHS[:80]), (3, LENGTHS), (40, LENGTHS[:80])) if not loss.binary else ((1, LENGTHS),)
+    ):
         for dtype in (np.float64, np.float32):
             pairs, w = arrays(loss, dtype, lengths[-1], classes)
             for kind, (p, t) in pairs.items():

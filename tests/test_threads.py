@@ -337,6 +337,7 @@ def test_small_stacks():
                 loss = cecore.CrossEntropyWithLogits(axis=axis, **options)
                 loss.gradient_hessian(swap(z), t, sample_weight=w)
                 loss.gradient_hessian(swap(z), swap(few))
+                loss.gradient_hessian(swap(z[:, :16]), swap(few[:, :16]))
                 loss.gradient_hessian(swap(wide), swap(soft))
             loss = cecore.CrossEntropy(axis=axis)
             loss.gradient_hessian(swap(soft), swap(soft))

@@ -73,8 +73,15 @@ MUTATIONS = [
     Mutation("several largest exponentials", SOFTMAX, "one = 1 if term == largest else 0", "one = 0"),
     Mutation("a tiny rest from the total", ROWS, "return 9.5367431640625e-07", "return 0"),
     Mutation("what sums of exponentials lose", SOFTMAX, "lost[0] += term - (after - total[0])", "lost[0] += 0"),
-    Mutation("what the largest exponential lost", SOFTMAX, "softmax.largest_lost[i] = losts[i]", "softmax.largest_lost[i] = 0"),
-    Mutation("rows beyond the ordinary range", SOFTMAX, "(least >= -range_) & (top - least <= range_)", "(least >= -range_)"),
+    Mutation(
+        "what the largest exponential lost",
+        SOFTMAX,
+        "softmax.largest_lost[i] = losts[i]",
+        "softmax.largest_lost[i] = 0",
+    ),
+    Mutation(
+        "rows beyond the ordinary range", SOFTMAX, "(least >= -range_) & (top - least <= range_)", "(least >= -range_)"
+    ),
     Mutation("two +inf are one", SOFTMAX, "top > 0 and infinite == 1", "top > 0"),
     Mutation(
         "ignored rows count",
@@ -88,7 +95,7 @@ MUTATIONS = [
         "if label >= 0:\n                    return NOT_ONE_HOT\n                label",
         "if label >= -9:\n                    return NOT_ONE_HOT\n                label",
     ),
-    Mutation("products of logits without their cross term", LOGITS, "wide + curved[j] * wide", "wide"),
+    Mutation("products of logits without their cross term", LOGITS, "CECORE_FMA(curved[j], wide, wide)", "wide"),
     Mutation("labels rounded to float", KERNELS, "in_float and not job.labels", "in_float"),
     Mutation(
         "the first class alone", ARRAYS, "        place += start % layout.shape[last] * layout.strides[last]\n", ""

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 from . import _checks
 
@@ -133,56 +132,58 @@ def _limit() -> int:
     return limit if quota is None else min(limit, max(1, math.ceil(quota)))
 
 
-def cpu_quota(root: Path = Path("/")) -> float | None:
+def cpu_quota(root: str | os.PathLike[str] = "/") -> float | None:
     """The CPUs that the process's control groups grant it, of version 2 or 1; None without a limit."""
+    top = os.fspath(root)
     quotas = []
-    for hierarchy, controllers, path in _groups(root / "proc/self/cgroup"):
+    for hierarchy, controllers, path in _groups(os.path.join(top, "proc/self/cgroup")):
         unified = hierarchy == "0"
         if not unified and "cpu" not in controllers.split(","):
             continue
-        for folder in _folders(root, unified, path):
+        for folder in _folders(top, unified, path):
             quota = _quota_v2(folder) if unified else _quota_v1(folder)
             if quota is not None:
                 quotas.append(quota)
     return min(quotas, default=None)
 
 
-def _groups(path: Path) -> list[list[str]]:
+def _groups(path: str) -> list[list[str]]:
     return [line.split(":", 2) for line in _lines(path) if line.count(":") >= 2]
 
 
-def _folders(root: Path, unified: bool, path: str) -> Iterator[Path]:
+def _folders(root: str, unified: bool, path: str) -> Iterator[str]:
     """A group's folder and those above it, up to where its hierarchy is mounted."""
-    for line in _lines(root / "proc/self/mountinfo"):
+    for line in _lines(os.path.join(root, "proc/self/mountinfo")):
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
         if len(fields) < 5 or len(kind) < 3:
             continue
         if kind[0] != ("cgroup2" if unified else "cgroup") or not (unified or "cpu" in kind[2].split(",")):
             continue
-        mount = root / fields[4].lstrip("/")
+        mount = os.path.normpath(os.path.join(root, fields[4].lstrip("/")))
         inside = os.path.relpath(path, fields[3])  # a container may see a part of the hierarchy alone
-        folder = mount if inside.startswith("..") else mount / inside
+        folder = mount if inside.startswith("..") else os.path.normpath(os.path.join(mount, inside))
         yield folder
-        while folder != mount and mount in folder.parents:
-            folder = folder.parent
+        while folder != mount:
+            folder = os.path.dirname(folder)
             yield folder
 
 
-def _quota_v2(folder: Path) -> float | None:
-    quota, _, period = "".join(_lines(folder / "cpu.max")).partition(" ")
+def _quota_v2(folder: str) -> float | None:
+    quota, _, period = "".join(_lines(os.path.join(folder, "cpu.max"))).partition(" ")
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
 
 
-def _quota_v1(folder: Path) -> float | None:
-    quota = "".join(_lines(folder / "cpu.cfs_quota_us"))
-    period = "".join(_lines(folder / "cpu.cfs_period_us"))
+def _quota_v1(folder: str) -> float | None:
+    quota = "".join(_lines(os.path.join(folder, "cpu.cfs_quota_us")))
+    period = "".join(_lines(os.path.join(folder, "cpu.cfs_period_us")))
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) else None
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: str) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        with open(path, encoding="utf-8") as file:
+            return file.read().splitlines()
     except (OSError, UnicodeError):
         return []
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
 from ._checks import BITS, IN_PLACE, PREPARED
+
+if TYPE_CHECKING:  # importing it takes a millisecond
+    from numpy.typing import ArrayLike
 
 _SIGMOID, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD = 1, 2, 3, 4  # as the kernels number them
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from . import _checks, _dispatch
 from ._checks import BITS, GRADIENT, HESSIAN, IN_PLACE, PREPARED, STATE, VALUE
 from ._checks import REDUCTIONS as _REDUCTIONS
 from .streaming import Accumulator
 
+if TYPE_CHECKING:  # importing it takes a millisecond
+    from numpy.typing import ArrayLike
 
-@dataclass(frozen=True, kw_only=True)
+
+# Bases have no objects: what these would need is not made, as import would wait for it.
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _Loss:
     """What all losses share: their options, checked once, and the way into the kernels."""
 
@@ -118,9 +121,7 @@ class _Loss:
         call: _checks.Call | None = None
         bad: tuple[int, int] | None = None
         try:
-            result = kernel(
-                self._options, code, x, targets, sample_weight, upstream, wanted, value, gradient, hessian
-            )
+            result = kernel(self._options, code, x, targets, sample_weight, upstream, wanted, value, gradient, hessian)
             if result is None:  # what is not an array, or has its classes elsewhere, or unusual outputs
                 outs = value, gradient, hessian
                 call = _checks.prepare(self._spec, reduction, x, targets, sample_weight, upstream)
@@ -177,7 +178,7 @@ def _make(kind: Any, options: dict[str, Any]) -> Any:
     return kind(**options)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _OnProbabilities(_Loss):
     """The options and methods of a loss that takes probabilities."""
 
@@ -317,7 +318,7 @@ class _OnProbabilities(_Loss):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class _OnLogits(_Loss):
     """The options and methods of a loss that takes logits."""
 

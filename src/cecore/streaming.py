@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Any
 
 from . import _dispatch
+
+if TYPE_CHECKING:  # importing it takes a millisecond
+    from numpy.typing import ArrayLike
 
 _UNIT = 1074  # sums are integers in units of 2 ** -1074, the least float64
 _ORDINARY = 1e-200, 1e200  # divisors by which the losses divide without rescaling

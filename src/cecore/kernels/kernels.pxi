@@ -28,6 +28,7 @@ cnp.import_array()
 
 cdef extern from "scalar_math.h" nogil:
     const bint CECORE_HAS_FMA
+    const bint CECORE_FEW_REGISTERS
     const double CECORE_LEAST_PRODUCT
     const double CECORE_ORDINARY
     const float CECORE_ORDINARYF
@@ -40,8 +41,10 @@ cdef extern from "scalar_math.h" nogil:
     float cecore_float(uint32_t) noexcept
     double cecore_neg_log(double, double) noexcept
     float cecore_neg_logf(float, float) noexcept
-    double cecore_neg_log_normal(double, double) noexcept
-    float cecore_neg_log_normalf(float, float) noexcept
+    double cecore_neg_log_argument(double, double, double *) noexcept
+    float cecore_neg_log_argumentf(float, float, float *) noexcept
+    double cecore_neg_log_reduced(double, double) noexcept
+    float cecore_neg_log_reducedf(float, float) noexcept
     double cecore_log1p_unit(double, double) noexcept
     float cecore_log1p_unitf(float, float) noexcept
     double CECORE_FMA(double, double, double) noexcept
@@ -84,6 +87,7 @@ cdef enum:
     SUM_LANES = 16  # of a block's sum
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
     FEW = 32  # classes: rows of more are computed one at a time
+    SOFT_FEW = 16  # the same for any targets, whose panels take more of the stack
     CACHED = 1 << 14  # exponentials that wait for the sums of their rows
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
@@ -493,12 +497,15 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
 
 
 cdef void sigmoid_block(const real *x, real *out) noexcept nogil:
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
     cdef Py_ssize_t i
+    if all_in_range(x):
+        exponentials_of_minus(x, BLOCK, True, &e[0], &low[0])
+    else:
+        exponentials_of_minus(x, BLOCK, False, &e[0], &low[0])
     for i in range(BLOCK):
-        if real is double:
-            out[i] = cecore_sigmoid(x[i])
-        else:
-            out[i] = cecore_sigmoidf(x[i])
+        out[i] = share(x[i] > 0, e[i], low[i])
 
 
 cdef void run_sigmoid(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:

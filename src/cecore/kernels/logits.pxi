@@ -53,11 +53,30 @@ cdef bint all_in_range(const real *z) noexcept nogil:
     return fine
 
 
+cdef inline void exponentials_of_minus(
+    const real *z, Py_ssize_t n, bint quick, real *e, real *low
+) noexcept nogil:
+    # A loop of its own: with what follows it has too many constants for the registers.
+    cdef Py_ssize_t i
+    for i in range(n):
+        e[i] = exp_of_minus(z[i], quick, &low[i])
+
+
+cdef inline real log1p_unit(real e, real low) noexcept nogil:
+    if real is double:
+        return cecore_log1p_unit(e, low)
+    else:
+        return cecore_log1p_unitf(e, low)
+
+
 cdef inline void logit_values(
     const real *z, const real *t, const real *u, bint complement, const real *w, bint quick, real *out
 ) noexcept nogil:
-    cdef real other, negative, positive, one, zero, e, low, rest, value
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
+    cdef real other, negative, positive, one, zero, rest, value
     cdef Py_ssize_t i
+    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
     for i in range(BLOCK):
         other = <real>1 - t[i] if complement else u[i]
         negative = -z[i] if z[i] < 0 else 0
@@ -66,11 +85,7 @@ cdef inline void logit_values(
         one = 0 if t[i] == 0 else one
         zero = other * positive
         zero = 0 if other == 0 else zero
-        e = exp_of_minus(z[i], quick, &low)
-        if real is double:
-            rest = cecore_log1p_unit(e, low)
-        else:
-            rest = cecore_log1p_unitf(e, low)
+        rest = log1p_unit(e[i], low[i])
         if not complement:
             rest = (t[i] + other) * rest
         value = w[i] * ((one + zero) + rest)
@@ -115,11 +130,13 @@ cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
 cdef inline void logit_gradients(
     const real *z, const real *t, const real *w, const real *factor, bint quick, real *out
 ) noexcept nogil:
-    cdef real e, low, value
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
+    cdef real value
     cdef Py_ssize_t i
+    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
     for i in range(BLOCK):
-        e = exp_of_minus(z[i], quick, &low)
-        value = factor[i] * logit_slope(z[i], t[i], e, low)
+        value = factor[i] * logit_slope(z[i], t[i], e[i], low[i])
         out[i] = 0 if w[i] == 0 else value
 
 
@@ -136,13 +153,15 @@ cdef inline void logit_both(
     const real *z, const real *t, const real *w, const real *factor, bint hard, bint quick, real *gradient,
     real *hessian
 ) noexcept nogil:
-    cdef real e, low, slope, value, bend
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
+    cdef real slope, value, bend
     cdef Py_ssize_t i
+    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
     for i in range(BLOCK):
-        e = exp_of_minus(z[i], quick, &low)
-        slope = hard_slope(z[i], t[i], e, low) if hard else logit_slope(z[i], t[i], e, low)
+        slope = hard_slope(z[i], t[i], e[i], low[i]) if hard else logit_slope(z[i], t[i], e[i], low[i])
         value = factor[i] * slope
-        bend = w[i] * logit_bend(t[i], e, low)
+        bend = w[i] * logit_bend(t[i], e[i], low[i])
         gradient[i] = 0 if w[i] == 0 else value
         hessian[i] = 0 if w[i] == 0 else bend
 
@@ -163,27 +182,29 @@ cdef inline void logit_terms(
 ) noexcept nogil:
     # With S the product of a lane's 1 + e less 1, S = S + e + S e from positive terms alone: one logarithm of 1 + S
     # serves all of them. What is left is t max(-z, 0) + (1 - t) max(z, 0).
-    cdef real e, low, negative, positive, own, slope
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
+    cdef real negative, positive, own, slope
     cdef double wide
     cdef Py_ssize_t i, j, k
+    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
     for j in range(SUM_LANES):
         curved[j] = 0
         straight[j] = 0
     for i in range(BLOCK // SUM_LANES):
         for j in range(SUM_LANES):
             k = i * SUM_LANES + j
-            e = exp_of_minus(z[k], quick, &low)
             negative = -z[k] if z[k] < 0 else 0
             positive = z[k] if z[k] > 0 else 0
             if hard:
                 own = negative if t[k] == 1 else positive
             else:
                 own = t[k] * negative + (<real>1 - t[k]) * positive
-            wide = e
+            wide = e[k]
             curved[j] += CECORE_FMA(curved[j], wide, wide)
             straight[j] += own
             if with_gradient:
-                slope = hard_slope(z[k], t[k], e, low) if hard else logit_slope(z[k], t[k], e, low)
+                slope = hard_slope(z[k], t[k], e[k], low[k]) if hard else logit_slope(z[k], t[k], e[k], low[k])
                 gradient[k] = factor[k] * slope
 
 

@@ -54,6 +54,15 @@ cdef inline void hard_factor(
     product[0] *= a
 
 
+cdef bint sound(const real *least, const real *odd, Py_ssize_t lanes) noexcept nogil:
+    # of a block's lanes: nothing is below 0, no target or weight odd
+    cdef bint fine = True
+    cdef Py_ssize_t j
+    for j in range(lanes):
+        fine &= (least[j] >= 0) & (odd[j] == 0)
+    return fine
+
+
 cdef int hard_sum(
     const real *p, const real *y, Py_ssize_t n, const Clip *clip, Pending *pending
 ) noexcept nogil:
@@ -96,9 +105,7 @@ cdef int hard_sum(
         for j in range(LANES):
             products[group * LANES + j] = product[j]
             complements[group * LANES + j] = complement[j]
-    for j in range(LANES):
-        fine &= (least[j] >= 0) & (odd[j] == 0)
-    if not fine:
+    if not sound(&least[0], &odd[0], LANES):
         return SOFT
     for j in range(PAIRS):
         fine &= products[j] >= CECORE_LEAST_PRODUCT
@@ -125,22 +132,56 @@ cdef void take_logarithms(Pending *pending, Accumulator *sum) noexcept nogil:
 
 # ---------------------------------------------------------------- any element
 
+cdef inline real log_argument(real a, real b, real *exponent) noexcept nogil:
+    if real is double:
+        return cecore_neg_log_argument(a, b, exponent)
+    else:
+        return cecore_neg_log_argumentf(a, b, exponent)
+
+
+cdef inline real limited_log(
+    real f, real exponent, real a, real b, real floor, real low_value, real high_value
+) noexcept nogil:
+    # -log of the clipped probability a, b its complement, from the reduced argument
+    cdef real value
+    if real is double:
+        value = cecore_neg_log_reduced(f, exponent)
+    else:
+        value = cecore_neg_log_reducedf(f, exponent)
+    value = low_value if a < floor else value
+    return high_value if b < floor else value
+
+
 cdef inline real neg_log(
     real a, real b, bint normal, real floor, real low_value, real high_value
 ) noexcept nogil:
-    # -log of the clipped probability a, b its complement; normal where the floor is a normal number
-    cdef real value
+    # The same at once; normal where the floor is a normal number
+    cdef real exponent, value
+    cdef real f = log_argument(a, b, &exponent)
     if normal:
-        if real is double:
-            value = cecore_neg_log_normal(a, b)
-        else:
-            value = cecore_neg_log_normalf(a, b)
-    elif real is double:
+        return limited_log(f, exponent, a, b, floor, low_value, high_value)
+    if real is double:
         value = cecore_neg_log(a, b)
     else:
         value = cecore_neg_logf(a, b)
     value = low_value if a < floor else value
     return high_value if b < floor else value
+
+
+cdef inline void logarithms(
+    const real *a, const real *b, bint normal, real floor, real low_value, real high_value, real *out
+) noexcept nogil:
+    cdef real f[BLOCK]
+    cdef real exponent[BLOCK]
+    cdef Py_ssize_t i
+    if normal and CECORE_FEW_REGISTERS:
+        for i in range(BLOCK):
+            f[i] = log_argument(a[i], b[i], &exponent[i])
+        for i in range(BLOCK):
+            out[i] = limited_log(f[i], exponent[i], a[i], b[i], floor, low_value, high_value)
+    else:
+        for i in range(BLOCK):
+            out[i] = neg_log(a[i], b[i], normal, floor, low_value, high_value)
 
 
 cdef inline real clipped(real a, real b, real below, real head, real top) noexcept nogil:
@@ -255,15 +296,15 @@ cdef inline void mix(
 
 
 cdef inline void both_logarithms(const real *p, bint normal, const Clip *clip, real *one, real *zero) noexcept nogil:
-    # a loop for each, since both together have too many constants for the registers
+    cdef real q[BLOCK]
     cdef real floor = <real>clip.floor
     cdef real low_value = <real>clip.low_value
     cdef real high_value = <real>clip.high_value
     cdef Py_ssize_t i
     for i in range(BLOCK):
-        one[i] = neg_log(p[i], <real>1 - p[i], normal, floor, low_value, high_value)
-    for i in range(BLOCK):
-        zero[i] = neg_log(<real>1 - p[i], p[i], normal, floor, low_value, high_value)
+        q[i] = <real>1 - p[i]
+    logarithms(p, &q[0], normal, floor, low_value, high_value, one)
+    logarithms(&q[0], p, normal, floor, low_value, high_value, zero)
 
 
 cdef void soft_value(
@@ -305,15 +346,6 @@ cdef inline void quotients(
         if weighted:
             value = 0 if w[i] == 0 else value
         out[i] = value
-
-
-cdef bint sound(const real *least, const real *odd) noexcept nogil:
-    # of the lanes of a block: none below 0, nothing odd
-    cdef bint fine = True
-    cdef Py_ssize_t j
-    for j in range(SUM_LANES):
-        fine &= (least[j] >= 0) & (odd[j] == 0)
-    return fine
 
 
 cdef inline real oddness(real y, real exact, real w, bint weighted) noexcept nogil:
@@ -359,7 +391,7 @@ cdef inline bint quick_quotients(
             if weighted:
                 value = 0 if weight == 0 else value
             out[k] = value
-    return sound(&least[0], &odd[0])
+    return sound(&least[0], &odd[0], SUM_LANES)
 
 
 cdef bint quick_hard_gradient(
@@ -376,13 +408,12 @@ cdef bint weighted_hard_sum(
     const real *p, const real *y, const real *w, const Clip *clip, Accumulator *sum
 ) noexcept nogil:
     # The sum of w (-log a) over a block of hard targets, in double; False, and nothing added, if it takes another way
+    cdef double a[BLOCK]
+    cdef double b[BLOCK]
     cdef double terms[BLOCK]
     cdef double least[SUM_LANES]
     cdef double odd[SUM_LANES]
-    cdef double target, weight, one, q, a, b, exact, smaller, value
-    cdef double floor = clip.floor
-    cdef double low_value = clip.low_value
-    cdef double high_value = clip.high_value
+    cdef double target, weight, one, q, exact, smaller, value
     cdef Py_ssize_t i, j, k
     for j in range(SUM_LANES):
         least[j] = 0
@@ -394,17 +425,20 @@ cdef bint weighted_hard_sum(
             target = y[k]
             weight = w[k]
             q = 1 - one
-            a = one if target == 1 else q
-            b = q if target == 1 else one
+            a[k] = one if target == 1 else q
+            b[k] = q if target == 1 else one
             exact = 1 if target == 1 else 0
-            smaller = a if a < b else b
+            smaller = one if one < q else q
             smaller = 0 if weight == 0 else smaller
             least[j] = smaller if smaller < least[j] else least[j]
             odd[j] += oddness(target, exact, weight, True)
-            value = weight * neg_log(a, b, True, floor, low_value, high_value)
-            terms[k] = 0 if weight == 0 else value
-    if not sound(&least[0], &odd[0]):
+    if not sound(&least[0], &odd[0], SUM_LANES):
         return False
+    logarithms(&a[0], &b[0], True, clip.floor, clip.low_value, clip.high_value, &terms[0])
+    for i in range(BLOCK):
+        weight = w[i]
+        value = weight * terms[i]
+        terms[i] = 0 if weight == 0 else value
     accumulator_add(sum, lane_sum(&terms[0]))
     return True
 
@@ -437,7 +471,7 @@ cdef bint quick_soft_gradient(
             denominator = p[k] if t[k] == 1 else denominator
             denominator = q if t[k] == 0 else denominator
             out[k] = factor[k] * numerator / denominator
-    return sound(&least[0], &odd[0])
+    return sound(&least[0], &odd[0], SUM_LANES)
 
 
 cdef void hard_gradient(

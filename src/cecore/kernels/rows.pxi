@@ -30,10 +30,16 @@ cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t cl
 
 cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels) noexcept nogil:
     # A label for each row, of what weighs nothing too; IGNORED and NOT_ONE_HOT stay. False if there is an invalid one.
+    cdef int64_t outside = 0
     cdef Py_ssize_t i
     cdef bint fine = True
     if job.labels:
         load_labels(&job.targets, &job.options, start, n, labels)
+        if job.weights.data == NULL:
+            for i in range(n):
+                outside += (labels[i] < 0) | (labels[i] >= job.classes)
+            if outside == 0:
+                return True
     for i in range(n):
         if w[i] == 0:
             labels[i] = IGNORED if job.labels and labels[i] == IGNORED else 0
@@ -624,6 +630,145 @@ cdef void label_row(
             store(&job.gradient, start + first, n, &out[0])
 
 
+cdef inline void split_pairs(const real *x, real *first, real *second) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(WIDTH):
+        first[r] = x[2 * r]
+        second[r] = x[2 * r + 1]
+
+
+cdef inline void join_pairs(const real *first, const real *second, real *out) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(WIDTH):
+        out[2 * r] = first[r]
+        out[2 * r + 1] = second[r]
+
+
+cdef void pair_terms(
+    const real *first, const real *second, const int64_t *labels, real *loss, real *slope, real *bend
+) noexcept nogil:
+    # With d the other logit minus the label's: softplus(d), its derivative and the second one, as for one logit
+    cdef real d[WIDTH]
+    cdef real low[WIDTH]
+    cdef real e[WIDTH]
+    cdef real lost[WIDTH]
+    cdef real own, other, back, rest
+    cdef Py_ssize_t r
+    for r in range(WIDTH):
+        own = first[r] if labels[r] == 0 else second[r]
+        other = second[r] if labels[r] == 0 else first[r]
+        d[r] = other - own
+        back = d[r] - other
+        low[r] = (other - (d[r] - back)) - (own + back)
+    for r in range(WIDTH):
+        e[r] = exp_parts(-absolute(d[r]), -low[r] if d[r] > 0 else low[r], &lost[r])
+    for r in range(WIDTH):
+        rest = log1p_unit(e[r], lost[r])
+        rest += low[r] if d[r] > 0 else 0
+        loss[r] = (d[r] if d[r] > 0 else 0) + rest
+    for r in range(WIDTH):
+        slope[r] = share(d[r] > 0, e[r], lost[r])
+        bend[r] = logit_bend(<real>0, e[r], lost[r])
+
+
+cdef void pair_derivatives(
+    const real *slope, const real *factor, const real *w, const int64_t *labels, bint alike, real *first, real *second
+) noexcept nogil:
+    # factor * slope, of the label with a minus unless both are alike; of rows of weight 0, zero
+    cdef real value, minus
+    cdef Py_ssize_t r
+    for r in range(WIDTH):
+        value = factor[r] * slope[r]
+        value = 0 if w[r] == 0 else value
+        minus = 0 - value
+        minus = value if alike else minus
+        first[r] = minus if labels[r] == 0 else value
+        second[r] = value if labels[r] == 0 else minus
+
+
+cdef void store_pairs(
+    const Array *out, Py_ssize_t row, Py_ssize_t rows, real *tile, const bint *mine, bint all_mine
+) noexcept nogil:
+    if all_mine and rows == WIDTH and of_computing_type(out, <real>0):
+        join_pairs(tile, tile + WIDTH, <real *>out.data + 2 * row)
+    else:
+        store_tile(out, row, rows, 2, tile, mine)
+
+
+cdef void pair_activation(
+    const real *first, const real *second, int activation, real *one, real *two
+) noexcept nogil:
+    # The probabilities of two classes, or their logarithms: a label's loss with a minus, the derivative of the other's
+    cdef int64_t labels[WIDTH]
+    cdef real loss[WIDTH]
+    cdef real slope[WIDTH]
+    cdef real bend[WIDTH]
+    cdef real *out
+    cdef Py_ssize_t class_, r
+    for class_ in range(2):
+        for r in range(WIDTH):
+            labels[r] = class_
+        pair_terms(first, second, labels, loss, slope, bend)
+        out = one if (class_ == 0) == (activation == LOG_SOFTMAX) else two
+        for r in range(WIDTH):
+            out[r] = 0 - loss[r] if activation == LOG_SOFTMAX else slope[r]
+
+
+cdef void pair_tile(
+    Job *job, Py_ssize_t first, Py_ssize_t rows, const int64_t *labels, const bint *general, const real *w,
+    const real *factors, double *losses
+) noexcept nogil:
+    # A panel of two classes: one exponential for each row
+    cdef real z[2 * WIDTH]
+    cdef real out[2 * WIDTH]
+    cdef real least[WIDTH]
+    cdef real top[WIDTH]
+    cdef real loss[WIDTH]
+    cdef real slope[WIDTH]
+    cdef real bend[WIDTH]
+    cdef double unused
+    cdef bint mine[WIDTH]
+    cdef bint all_mine = True
+    cdef bint is_loss = job.activation == NOT_ACTIVATION
+    cdef Py_ssize_t r
+    if rows == WIDTH and of_computing_type(&job.x, <real>0):
+        split_pairs(<const real *>job.x.data + 2 * first, z, &z[WIDTH])
+    else:
+        load_tile(&job.x, first, rows, 2, z)
+    for r in range(WIDTH):
+        top[r] = -INFINITY
+        least[r] = INFINITY
+    rows_extremes(z, least, top)
+    rows_extremes(&z[WIDTH], least, top)
+    for r in range(rows):
+        mine[r] = not (is_loss and general[r])
+    if not all_ordinary(least, top, rows):
+        for r in range(rows):
+            if is_ordinary(least[r], top[r]):
+                continue
+            if mine[r] and is_loss:
+                label_row(job, first + r, labels[r], w[r], factors[r], losses + r)
+            elif mine[r]:
+                label_row(job, first + r, 0, <real>1, <real>1, &unused)
+            mine[r] = False
+    for r in range(rows):
+        all_mine = all_mine and mine[r]
+    if not is_loss:
+        pair_activation(z, &z[WIDTH], job.activation, out, &out[WIDTH])
+        store_pairs(&job.gradient, first, rows, out, mine, all_mine)
+        return
+    pair_terms(z, &z[WIDTH], labels, loss, slope, bend)
+    for r in range(rows):
+        if mine[r]:
+            losses[r] = 0 if w[r] == 0 else <double>w[r] * loss[r]
+    if job.gradient.data != NULL:
+        pair_derivatives(slope, factors, w, labels, False, out, &out[WIDTH])
+        store_pairs(&job.gradient, first, rows, out, mine, all_mine)
+    if job.hessian.data != NULL:
+        pair_derivatives(bend, w, w, labels, True, out, &out[WIDTH])
+        store_pairs(&job.hessian, first, rows, out, mine, all_mine)
+
+
 cdef const real *whole_groups(
     const Array *x, Py_ssize_t start, Py_ssize_t n, real padding, real *scratch, Py_ssize_t *groups
 ) noexcept nogil:
@@ -715,7 +860,7 @@ cdef void label_batch(
     Job *job, Py_ssize_t first_row, Py_ssize_t rows, const int64_t *labels, const bint *general, const real *w,
     const real *factors, double *losses
 ) noexcept nogil:
-    # Rows of many classes, at most WIDTH. The exponentials wait in the gradient's place, if it is of the computing type.
+    # Rows of many classes, at most WIDTH. The exponentials wait in the gradient's place if it is of the computing type.
     cdef real scratch[BLOCK]
     cdef real e[BLOCK]
     cdef real out[BLOCK]
@@ -817,7 +962,11 @@ cdef void label_rows(
     for i in range((n + height - 1) // height):
         r = i * height
         rows = min(n - r, height)
-        if few and is_loss:
+        if job.classes == 2 and is_loss:
+            pair_tile(job, start + r, rows, labels + r, general + r, w + r, factors + r, losses + r)
+        elif job.classes == 2:
+            pair_tile(job, start + r, rows, labels, general, w, factors, losses)
+        elif few and is_loss:
             label_tile(job, start + r, rows, labels + r, general + r, w + r, factors + r, losses + r)
         elif few:
             label_tile(job, start + r, rows, labels, general, w, factors, losses)
@@ -1079,7 +1228,7 @@ cdef int general_panel(
 # of its softmax: positive terms alone. The gradient is p T - tau, with what rounding took from the exponentials.
 
 cdef inline void soft_terms_of(
-    const real *z, const real *top, const real *tau, bint one_row, Py_ssize_t n, Terms *terms
+    const real *z, const real *top, const real *tau, bint one_row, Py_ssize_t n, Sums *loss_sums, Sums *tau_sums
 ) noexcept nogil:
     cdef double losses[BLOCK]
     cdef double d
@@ -1088,8 +1237,8 @@ cdef inline void soft_terms_of(
     for i in range(n):
         d = (single if one_row else <double>top[i]) - <double>z[i]
         losses[i] = tau[i] * d
-    sums_add(&terms.loss, &losses[0], n)
-    sums_add(&terms.slope, tau, n)
+    sums_add(loss_sums, &losses[0], n)
+    sums_add(tau_sums, tau, n)
 
 
 cdef inline void exponentials_with_lost(
@@ -1116,20 +1265,18 @@ cdef real join_lanes_of(real *lanes, bint largest) noexcept nogil:
 
 
 cdef void add_piece(
-    real *z, const real *shift, real top, Py_ssize_t n, Softmax *softmax
+    real *z, const real *shift, real top, Py_ssize_t n, real *e, real *low, Softmax *softmax
 ) noexcept nogil:
-    # The exponentials of a piece of a row to its sum; z has room for whole groups of LANES
-    cdef real e[BLOCK]
-    cdef real low[BLOCK]
+    # The exponentials of a piece of a row, and they to its sum; z has room for whole groups of LANES
     cdef double losts[LANES]
     cdef Py_ssize_t groups = (n + LANES - 1) // LANES
     cdef Py_ssize_t i, j
     for i in range(n, groups * LANES):
         z[i] = top
-    exponentials_with_lost(z, shift, True, groups * LANES, &e[0], &low[0])
+    exponentials_with_lost(z, shift, True, groups * LANES, e, low)
     for i in range(n, groups * LANES):
         e[i] = low[i] = 0
-    row_total(&e[0], groups, &softmax.total[0], &softmax.lost[0])
+    row_total(e, groups, &softmax.total[0], &softmax.lost[0])
     for j in range(LANES):
         losts[j] = 0
     for i in range(groups):
@@ -1146,35 +1293,6 @@ cdef inline void rows_add(const real *e, const real *low, double *total, double 
         else:
             total[j] += e[j]
         lost[j] += low[j]
-
-
-cdef void add_tile(const real *z, const real *shift, Py_ssize_t classes, Softmax *softmax) noexcept nogil:
-    cdef real e[WIDTH]
-    cdef real low[WIDTH]
-    cdef double above = 2 if real is double else 0
-    cdef double totals[WIDTH]
-    cdef double losts[WIDTH]
-    cdef Py_ssize_t k, j
-    for j in range(WIDTH):
-        totals[j] = above
-        losts[j] = 0
-    for k in range(classes):
-        exponentials_with_lost(z + k * WIDTH, shift, False, WIDTH, &e[0], &low[0])
-        rows_add(&e[0], &low[0], &totals[0], &losts[0])
-    for j in range(WIDTH):
-        softmax.total[j] = totals[j] - above
-        softmax.lost[j] = losts[j]
-
-
-cdef void tile_rest_of(
-    const real *z, real shift, Py_ssize_t classes, Py_ssize_t lane, Softmax *softmax
-) noexcept nogil:
-    cdef real e[FEW * WIDTH]
-    cdef real lost
-    cdef Py_ssize_t k
-    for k in range(classes):
-        e[k * WIDTH + lane] = exp_shifted(z[k * WIDTH + lane], shift, &lost)
-    tile_rest(&e[0], classes, lane, softmax)
 
 
 cdef struct Near:  # classes whose probability is nearly 1
@@ -1222,18 +1340,18 @@ cdef inline void soft_gradients(
     const real *e, const real *lost, const real *tau, const real *high, const real *low, const real *factor,
     bint one_row, Py_ssize_t n, real *out
 ) noexcept nogil:
-    cdef real h, l, f, product, rest
+    cdef real top, bottom, f, product, rest
     cdef real single_high = high[0]
     cdef real single_low = low[0]
     cdef real single_factor = factor[0]
     cdef real outs[BLOCK]
     cdef Py_ssize_t i
     for i in range(n):
-        h = single_high if one_row else high[i]
-        l = single_low if one_row else low[i]
+        top = single_high if one_row else high[i]
+        bottom = single_low if one_row else low[i]
         f = single_factor if one_row else factor[i]
-        product = e[i] * h
-        rest = product_lost(e[i], h, product) + (e[i] * l + lost[i] * h)
+        product = e[i] * top
+        rest = product_lost(e[i], top, product) + (e[i] * bottom + lost[i] * top)
         outs[i] = f * ((product - tau[i]) + rest)
     memcpy(out, outs, n * sizeof(real))
 
@@ -1269,6 +1387,13 @@ cdef void clear_lanes(const double *w, const Sums *slope, Py_ssize_t n, real *ou
         out[i] = 0 if w[i] == 0 or slope.total[i] == 0 else out[i]
 
 
+cdef inline bint tau_lies_there(const Job *job, double w, real unused) noexcept nogil:
+    return (
+        not job.labels and job.class_weights == NULL and job.options.smoothing == 0 and w != 0
+        and of_computing_type(&job.targets, unused)
+    )
+
+
 cdef const real *row_taus(
     const Job *job, Py_ssize_t row, int64_t label, double w, Py_ssize_t piece, Py_ssize_t n, real *scratch, bint *fine
 ) noexcept nogil:
@@ -1276,10 +1401,7 @@ cdef const real *row_taus(
     cdef double wide[BLOCK]
     cdef const real *plain
     cdef bint mine = True
-    if (
-        not job.labels and job.class_weights == NULL and job.options.smoothing == 0 and w != 0
-        and of_computing_type(&job.targets, <real>0)
-    ):
+    if tau_lies_there(job, w, <real>0):
         plain = <const real *>job.targets.data + row * job.classes + piece * BLOCK
         fine[0] &= in_domain(plain, n)
         return plain
@@ -1289,10 +1411,10 @@ cdef const real *row_taus(
 
 
 cdef void find_near(
-    const Job *job, Py_ssize_t row, Py_ssize_t rows, bint one_row, const real *z, const real *top, const bint *done,
+    const Job *job, Py_ssize_t row, Py_ssize_t rows, bint one_row, const real *e, const real *top, const bint *done,
     const Softmax *softmax, Near *near, real *scratch
 ) noexcept nogil:
-    # The classes of the largest logits, where the others' exponentials nearly vanish
+    # The classes of the largest logits, where the others' exponentials nearly vanish; e is a tile
     cdef Py_ssize_t i, k, n, piece
     near.any = False
     for i in range(rows):
@@ -1302,7 +1424,7 @@ cdef void find_near(
         near.any = True
         if not one_row:
             for k in range(job.classes):
-                if z[k * WIDTH + i] == top[i]:
+                if e[k * WIDTH + i] == softmax.largest[i]:
                     near.classes[i] = k
             continue
         for piece in range(blocks(job.classes)):
@@ -1347,38 +1469,46 @@ cdef int soft_panel(
     Job *job, Py_ssize_t first_row, Py_ssize_t rows, bint one_row, const int64_t *labels, bint *mine,
     const double *w, const double *factors, double *losses, real unused
 ) noexcept nogil:
-    # Takes from `mine` the rows that it does: those of ordinary logits
-    cdef real z[FEW * WIDTH]
-    cdef real t[FEW * WIDTH]
+    # Takes from `mine` the rows that it does: those of ordinary logits. The exponentials take the logits' places, but
+    # for a row that has more than there are: of that they are computed twice.
+    cdef real z[SOFT_FEW * WIDTH]
+    cdef real low[SOFT_FEW * WIDTH]
+    cdef real t[SOFT_FEW * WIDTH]
     cdef real e[BLOCK]
-    cdef real low[BLOCK]
+    cdef real out[BLOCK]
     cdef real least[WIDTH]
     cdef real top[WIDTH]
     cdef real shift[WIDTH]
     cdef real high[WIDTH]
     cdef real rest[WIDTH]
     cdef real factor[WIDTH]
+    cdef double totals[WIDTH]
+    cdef double losts[WIDTH]
+    cdef double nearly[WIDTH]
     cdef bint done[WIDTH]
     cdef bint fine = True
     cdef bint any_done = False
+    cdef bint kept = not one_row or job.classes <= SOFT_FEW * WIDTH
+    cdef double above = 2 if real is double else 0
     cdef double loss
     cdef Softmax softmax
-    cdef Terms terms
+    cdef Sums loss_sums
+    cdef Sums tau_sums
     cdef Scale scale
     cdef Near near
-    cdef double nearly[WIDTH]
     cdef const real *tau
     cdef Py_ssize_t classes = job.classes
     cdef Py_ssize_t pieces = blocks(classes) if one_row else classes
     cdef Py_ssize_t lanes = 1 if one_row else <Py_ssize_t>WIDTH
-    cdef Py_ssize_t piece, place, n, i
+    cdef Py_ssize_t step = 0 if not kept else (<Py_ssize_t>BLOCK if one_row else <Py_ssize_t>WIDTH)
+    cdef Py_ssize_t piece, place, first, n, i
     for i in range(WIDTH):
         least[i] = INFINITY
         top[i] = -INFINITY
     if one_row:
         for piece in range(pieces):
-            n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[0])
-            row_extremes(&z[0], n, &least[0], &top[0])
+            n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[piece * step])
+            row_extremes(&z[piece * step], n, &least[0], &top[0])
         top[0] = join_lanes_of(&top[0], True)
         least[0] = join_lanes_of(&least[0], False)
     else:
@@ -1394,25 +1524,33 @@ cdef int soft_panel(
             top[i] = 0
     if not any_done:
         return SOFT
-    memset(&terms, 0, sizeof(Terms))
+    sums_clear(&loss_sums)
+    sums_clear(&tau_sums)
     rows_largest(&top[0], lanes, &shift[0], &softmax)
+    softmax.total[0] = softmax.lost[0] = 0
     for i in range(WIDTH):
-        softmax.total[i] = softmax.lost[i] = 0
-    if not one_row:
-        add_tile(&z[0], &shift[0], classes, &softmax)
+        totals[i] = above
+        losts[i] = 0
     for piece in range(pieces):
-        place = 0 if one_row else piece * WIDTH
-        n = WIDTH
-        tau = &t[place]
+        place = piece * step
         if one_row:
-            n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[0])
-            tau = row_taus(job, first_row, labels[0], w[0], piece, n, &t[0], &fine)
+            n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK)
+            if not kept:
+                load_piece(job, &job.x, first_row, rows, one_row, piece, &z[0])
+            tau = row_taus(job, first_row, labels[0], w[0], piece, n, &t[place], &fine)
             if not fine:
                 return BAD
-            add_piece(&z[0], &shift[0], top[0], n, &softmax)
-            soft_terms_of(&z[0], &top[0], tau, True, n, &terms)
+            soft_terms_of(&z[place], &top[0], tau, True, n, &loss_sums, &tau_sums)
+            add_piece(&z[place], &shift[0], top[0], n, &e[0], &low[place], &softmax)
+            memcpy(&z[place], e, n * sizeof(real))
         else:
-            soft_terms_of(&z[place], &top[0], tau, False, WIDTH, &terms)
+            soft_terms_of(&z[place], &top[0], &t[place], False, WIDTH, &loss_sums, &tau_sums)
+            exponentials_with_lost(&z[place], &shift[0], False, WIDTH, &e[0], &low[place])
+            memcpy(&z[place], e, WIDTH * sizeof(real))
+            rows_add(&z[place], &low[place], &totals[0], &losts[0])
+    for i in range(0 if one_row else WIDTH):
+        softmax.total[i] = totals[i] - above
+        softmax.lost[i] = losts[i]
     for i in range(lanes):
         softmax.lost[i] -= softmax.largest_lost[i]  # rows_rest adds it
     rows_rest(lanes, &softmax)
@@ -1421,18 +1559,18 @@ cdef int soft_panel(
             if one_row:
                 row_rest(job, first_row, 0, False, top[0], shift[0], &softmax)
             else:
-                tile_rest_of(&z[0], shift[i], classes, i, &softmax)
+                tile_rest(&z[0], classes, i, &softmax)
     rows_log_totals(lanes, &softmax)
     if one_row:
-        sums_join(&terms.loss)
-        sums_join(&terms.slope)
+        sums_join(&loss_sums)
+        sums_join(&tau_sums)
     for i in range(rows):
         if done[i]:
-            loss = cecore_product(softmax.log_total[i], terms.slope.total[i], terms.slope.lost[i])
-            loss = loss + (terms.loss.total[i] + terms.loss.lost[i])
-            losses[i] = 0 if w[i] == 0 or terms.slope.total[i] == 0 else w[i] * loss
+            loss = cecore_product(softmax.log_total[i], tau_sums.total[i], tau_sums.lost[i])
+            loss = loss + (loss_sums.total[i] + loss_sums.lost[i])
+            losses[i] = 0 if w[i] == 0 or tau_sums.total[i] == 0 else w[i] * loss
     if job.gradient.data != NULL or job.hessian.data != NULL:
-        soft_scales(w, factors, &softmax, &terms.slope, lanes, &scale, unused)
+        soft_scales(w, factors, &softmax, &tau_sums, lanes, &scale, unused)
         convert(&scale.high[0], &high[0], lanes)
         convert(&scale.low[0], &rest[0], lanes)
         convert(&scale.factor[0], &factor[0], lanes)
@@ -1441,40 +1579,46 @@ cdef int soft_panel(
             if near.classes[i] >= 0:
                 nearly[i] = t[near.classes[i] * WIDTH + i]
         for piece in range(pieces):
-            place = 0 if one_row else piece * WIDTH
-            n = WIDTH
+            place = piece * step
+            first = first_row * classes + piece * BLOCK
+            if not one_row:
+                if job.hessian.data != NULL:
+                    soft_bends(&z[place], &softmax, &scale, False, 0, WIDTH, &out[0])
+                soft_gradients(
+                    &z[place], &low[place], &t[place], &high[0], &rest[0], &factor[0], False, WIDTH, &z[place]
+                )
+                if job.hessian.data != NULL:
+                    memcpy(&t[place], out, WIDTH * sizeof(real))
+                if scale.cleared:
+                    clear_lanes(w, &tau_sums, WIDTH, &z[place])
+                    clear_lanes(w, &tau_sums, WIDTH, &t[place])
+                continue
+            n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK)
             tau = &t[place]
-            if one_row:
-                n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[0])
+            if tau_lies_there(job, w[0], unused):
+                tau = <const real *>job.targets.data + first
+            elif not kept:
                 tau = row_taus(job, first_row, labels[0], w[0], piece, n, &t[0], &fine)
-                exponentials_with_lost(&z[0], &shift[0], True, n, &e[0], &low[0])
-                if job.hessian.data != NULL:
-                    soft_bends(&e[0], &softmax, &scale, True, 0, n, &z[0])
-                    if scale.cleared:
-                        memset(z, 0, n * sizeof(real))
-                    store(&job.hessian, first_row * classes + piece * BLOCK, n, &z[0])
-                if job.gradient.data != NULL:
-                    soft_gradients(&e[0], &low[0], tau, &high[0], &rest[0], &factor[0], True, n, &z[0])
-                    i = near.classes[0] - piece * BLOCK
-                    if near.any and 0 <= i < n:
-                        z[i] = <real>near_gradient(tau[i], &terms.slope, &softmax, &scale, 0, z[i])
-                    if scale.cleared:
-                        memset(z, 0, n * sizeof(real))
-                    store(&job.gradient, first_row * classes + piece * BLOCK, n, &z[0])
-            else:
-                exponentials_with_lost(&z[place], &shift[0], False, WIDTH, &e[0], &low[0])
-                if job.gradient.data != NULL:
-                    soft_gradients(&e[0], &low[0], tau, &high[0], &rest[0], &factor[0], False, WIDTH, &z[place])
-                    if scale.cleared:
-                        clear_lanes(w, &terms.slope, WIDTH, &z[place])
-                if job.hessian.data != NULL:
-                    soft_bends(&e[0], &softmax, &scale, False, 0, WIDTH, &t[place])
-                    if scale.cleared:
-                        clear_lanes(w, &terms.slope, WIDTH, &t[place])
+            if not kept:
+                load_piece(job, &job.x, first_row, rows, one_row, piece, &out[0])
+                exponentials_with_lost(&out[0], &shift[0], True, n, &z[0], &low[0])
+            if job.hessian.data != NULL:
+                soft_bends(&z[place], &softmax, &scale, True, 0, n, &out[0])
+                if scale.cleared:
+                    memset(out, 0, n * sizeof(real))
+                store(&job.hessian, first, n, &out[0])
+            if job.gradient.data != NULL:
+                soft_gradients(&z[place], &low[place], tau, &high[0], &rest[0], &factor[0], True, n, &out[0])
+                i = near.classes[0] - piece * BLOCK
+                if near.any and 0 <= i < n:
+                    out[i] = <real>near_gradient(tau[i], &tau_sums, &softmax, &scale, 0, out[i])
+                if scale.cleared:
+                    memset(out, 0, n * sizeof(real))
+                store(&job.gradient, first, n, &out[0])
         for i in range(rows if near.any and not one_row and job.gradient.data != NULL else 0):
-            if near.classes[i] >= 0 and w[i] != 0 and terms.slope.total[i] != 0:
+            if near.classes[i] >= 0 and w[i] != 0 and tau_sums.total[i] != 0:
                 place = near.classes[i] * WIDTH + i
-                z[place] = <real>near_gradient(nearly[i], &terms.slope, &softmax, &scale, i, z[place])
+                z[place] = <real>near_gradient(nearly[i], &tau_sums, &softmax, &scale, i, z[place])
         if not one_row:
             store_tile(&job.gradient, first_row, rows, classes, &z[0], done)
             store_tile(&job.hessian, first_row, rows, classes, &t[0], done)
@@ -1490,35 +1634,39 @@ cdef int general_rows(
     cdef double panel_w[WIDTH]
     cdef double panel_factors[WIDTH]
     cdef bint left[WIDTH]
-    cdef bint one_row = job.classes > FEW
+    cdef bint single = job.classes > FEW
+    cdef bint soft_single = job.classes > SOFT_FEW
     cdef bint wanted = (
         job.value.data != NULL or job.gradient.data != NULL or job.hessian.data != NULL or job.wanted_sum
     )
+    cdef bint soft = job.options.gamma == 0 and wanted and job.classes > 1  # else this is to check, or p is 1
+    cdef Py_ssize_t r, i, k, rows, height
     cdef bint any_left
-    cdef Py_ssize_t r, rows, i, k
-    cdef Py_ssize_t width = 1 if one_row else WIDTH
-    for i in range((n + width - 1) // width):
-        r = i * width
-        rows = min(n - r, width)
-        if one_row and not mine[r]:
-            continue
+    for i in range((n + WIDTH - 1) // WIDTH):
+        r = i * WIDTH
+        rows = min(n - r, <Py_ssize_t>WIDTH)
         memset(panel_w, 0, sizeof(panel_w))
         memset(panel_factors, 0, sizeof(panel_factors))
         memcpy(panel_w, w + r, rows * sizeof(double))
         memcpy(panel_factors, factors + r, rows * sizeof(double))
         memcpy(left, mine + r, rows * sizeof(bint))
-        if job.options.gamma == 0 and wanted and job.classes > 1:  # else this is to check, or p is 1
-            if soft_panel(
-                job, start + r, rows, one_row, labels + r, left, panel_w, panel_factors, losses + r, unused
+        height = 1 if soft_single else rows
+        for k in range(0 if not soft else 1 if not soft_single else rows):
+            if (left[k] or not soft_single) and soft_panel(
+                job, start + r + k, height, soft_single, labels + r + k, left + k, panel_w + k, panel_factors + k,
+                losses + r + k, unused
             ) == BAD:
                 return BAD
         any_left = False
         for k in range(rows):
             any_left = any_left or left[k]
-        if any_left and general_panel(
-            job, start + r, rows, one_row, labels + r, left, panel_w, panel_factors, losses + r
-        ) == BAD:
-            return BAD
+        height = 1 if single else rows
+        for k in range(0 if not any_left else 1 if not single else rows):
+            if (left[k] or not single) and general_panel(
+                job, start + r + k, height, single, labels + r + k, left + k, panel_w + k, panel_factors + k,
+                losses + r + k
+            ) == BAD:
+                return BAD
     return SOFT
 
 

@@ -62,6 +62,13 @@
 #define CECORE_FMAF(x, y, z) ((x) * (y) + (z))
 #endif
 
+/* Whether the constants of a logarithm in two steps do not fit into the registers at once. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define CECORE_FEW_REGISTERS 0
+#else
+#define CECORE_FEW_REGISTERS 1
+#endif
+
 /* What a product of probabilities must not fall below, for none of its factors or partial products to be subnormal. */
 #define CECORE_LEAST_PRODUCT 0x1p-960
 
@@ -282,19 +289,22 @@ CECORE_INLINE float cecore_neg_logf(float a, float b)
     return a == 0 ? (float)INFINITY : result;
 }
 
-/* The same, to the bit, where a is a normal number or NaN; of another a a number that means nothing. */
-CECORE_INLINE double cecore_neg_log_normal(double a, double b)
+/* The same, to the bit, in two steps: the reduced argument, then cecore_neg_log_reduced. Where a is a normal number or
+ * NaN; of another a what means nothing. */
+CECORE_INLINE double cecore_neg_log_argument(double a, double b, double *exponent)
 {
-    double exponent, significand;
-    cecore_split_normal(a, &exponent, &significand);
-    return cecore_neg_log_from(a, b, significand, exponent);
+    double significand;
+    double f = a < CECORE_ROOT_HALF ? 1 - 2 * b : -b;
+    cecore_split_normal(a, exponent, &significand);
+    return a < 0.5 ? significand - 1 : f;
 }
 
-CECORE_INLINE float cecore_neg_log_normalf(float a, float b)
+CECORE_INLINE float cecore_neg_log_argumentf(float a, float b, float *exponent)
 {
-    float exponent, significand;
-    cecore_split_normalf(a, &exponent, &significand);
-    return cecore_neg_log_fromf(a, b, significand, exponent);
+    float significand;
+    float f = a < CECORE_ROOT_HALFF ? 1 - 2 * b : -b;
+    cecore_split_normalf(a, exponent, &significand);
+    return a < 0.5f ? significand - 1 : f;
 }
 
 /* log(x). -0 and +0 give -inf, x < 0 NaN. */

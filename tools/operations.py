@@ -1,0 +1,426 @@
+"""Print what bounds the kernels on one thread, as a Markdown table: operations and bytes of an element, and times.
+
+    python tools/operations.py                                  both levels, both dtypes (a minute or two)
+    python tools/operations.py --levels x86_v4 --loops          and each loop that was counted
+
+Each level is compiled as by tools/disassembly.py. CALLS names the functions that a call runs; in each, the leanest
+vector loop that fits is the hot one (the others are for weights, subnormal numbers or arrays that overlap). Change
+CALLS with the kernels: a loop that is missing is an error, one that is new is not noticed. Columns:
+
+bytes           of memory per element, read + written; a label counts 8 / classes; a written line is not also read
+mul, add, ...   vector instructions per element, whatever their width: multiplications and fused ones; additions,
+                comparisons, minima and maxima; divisions; all others, blends by a masked load among them. Plain
+                loads, stores, copies of registers and broadcasts from memory are not counted
+arithmetic      a lower bound on Zen 4, from MULTIPLIERS, ADDERS and DIVIDER: as if nothing waited for a result, a load
+                or a store. The loops of a call run one after another, and their bounds are added
+memory          NumPy's time for as many bytes, in the same run, at 10,000,000 elements: np.dot of two arrays where a
+                call only reads, np.add(out=) where it writes a third of its bytes, np.negative(out=) where half
+in cache, 1e7   measured, the least of many calls, results written to reused arrays: 20,000 elements, the call's
+                overhead included; 10,000,000, in CPU time of the thread
+
+Left out of the counts: what is not vector code (the exact sum's one addition a block, copying rows to panels and
+back, picking the labels' classes), and ends of rows that fill no register. The clock is that of a chain of dependent
+multiplications, 3 cycles each on Zen 3 to 5; --ghz sets it (/proc/cpuinfo may show a nominal one). Needs objdump.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # np.dot's
+
+import numpy as np
+from disassembly import ARITHMETIC, functions, objects, short
+
+import cecore
+from cecore import _dispatch
+
+LEVELS = {"x86_v3": "AVX2", "x86_v4": "AVX-512"}
+DTYPES = ("float64", "float32")
+CACHED, LARGE = 20_000, 10_000_000
+ROWS, LANES, GROUP = 64, 16, 16  # WIDTH, SUM_LANES, and the elements that share a logarithm: FACTORS
+SECONDS = {CACHED: 0.2, LARGE: 1.0}  # of each measurement
+
+KINDS = ("mul", "add", "div", "other")
+KIND = {
+    "mul": re.compile(r"v(mul|fn?m(add|sub)\d+)p[sd]$"),
+    "add": re.compile(r"v(add|sub|min|max|cmp\w*)p[sd]$"),
+    "div": re.compile(r"vdivp[sd]$"),
+}
+# The 256-bit pipes of Zen 4 that an instruction may go to: 0 and 1 multiply, 2 and 3 add; else any of the four. A
+# 512-bit instruction takes one for two cycles. Found by timing each instruction beside additions and multiplications.
+MULTIPLIERS = re.compile(r"v(mul|fn?m(add|sub)\d+|div)p[sd]$|v(blendv|pcmp)|vcmp\w*:k")
+ADDERS = re.compile(r"v(add|sub|min|max)p[sd]$|v(cvt|ps[lr]l)|vcmp\w*:y")
+DIVIDER = {("ymm", "d"): 5, ("zmm", "d"): 9, ("ymm", "s"): 3, ("zmm", "s"): 6}  # cycles of a division
+MULTIPLICATION = 3  # cycles until the next one that depends on it
+
+Instruction = tuple[int, str, str]
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The hot loops of a function: the leanest ones with some instructions and without others."""
+
+    function: str  # typed by the call, unless it says so
+    needs: str
+    lacks: str = ""
+    count: int = 1
+    per: float = 1  # how often it handles an element, for each element of the call
+    unrolled: int = 0  # elements, where the compiler may leave no loop
+    straight: bool = False  # where it never does
+    optional: bool = False  # a loop of its own only where registers are few
+    writes: int = 0  # arrays, if that tells loops apart
+    reads: int = 0  # arrays, where one may be read through several pointers
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Per element."""
+
+    mul: float = 0
+    add: float = 0
+    div: float = 0
+    other: float = 0
+    cycles: float = 0  # the bound
+
+    def __add__(self, more: Operations) -> Operations:
+        return Operations(*(getattr(self, name) + getattr(more, name) for name in (*KINDS, "cycles")))
+
+    def cost(self) -> tuple[float, float]:
+        return self.cycles, sum(getattr(self, kind) for kind in KINDS)
+
+    def times(self, factor: float) -> Operations:
+        return Operations(*(getattr(self, name) * factor for name in (*KINDS, "cycles")))
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is measured, the loops it runs and the numbers it moves per element."""
+
+    name: str
+    bind: Callable[[int, str], Callable[[], object]]
+    loops: tuple[Loops, ...]
+    read: int
+    written: int = 0
+    classes: int = 0
+
+    def bytes(self, itemsize: int) -> tuple[float, float]:
+        return self.read * itemsize + (8 / self.classes if self.classes > 1 else 0), self.written * itemsize
+
+
+@dataclass
+class Region:
+    """A loop, or straight code."""
+
+    lines: list[Instruction]
+    loop: bool
+
+    def has(self, pattern: str) -> bool:
+        return any(re.match(f"v.*{pattern}", mnemonic) for _, mnemonic, _ in self.counted())
+
+    def usable(self) -> bool:
+        scalar = any((match := ARITHMETIC.match(mnemonic)) and match[1] == "s" for _, mnemonic, _ in self.lines)
+        return any(True for _ in self.counted()) and not (self.loop and scalar)
+
+    def counted(self) -> Iterator[Instruction]:
+        for line in self.lines:
+            _, mnemonic, operands = line
+            if re.match(r"k(x?n?or|and|not|shift)", mnemonic):
+                yield line
+            elif mnemonic.startswith("v") and ("ymm" in operands or "zmm" in operands):
+                moves = re.match(r"v(mov[au]p|movdq|broadcast|zero)", mnemonic)
+                if not moves or ("{%k" in operands and not re.search(r"\)(\{|$)", operands)):
+                    yield line
+
+    def writes(self) -> int:
+        """How many arrays."""
+        stores = (re.search(r"\((%\w+(?:,%\w+)?)[^()]*\)$", o) for _, m, o in self.lines if m.startswith("vmov"))
+        return len({match[1] for match in stores if match and match[1] != "%rsp"})
+
+    def elements(self, size: int, reads: int) -> int:
+        """In one turn: what the pointers move by, unless they pass over more than is read or written.
+
+        If it is known how many arrays are read, what is read of each.
+        """
+        moved: dict[str, int] = {}  # registers, so far
+        touched: dict[tuple[str, str, int, int], set[int]] = {}
+        for _, mnemonic, operands in self.lines:
+            if mnemonic in ("add", "sub") and (match := re.match(r"\$(-?0x[0-9a-f]+),(%\w+)$", operands)):
+                step = int(match[1], 16)
+                step -= (1 << 64) * (step >> 63)
+                moved[match[2]] = moved.get(match[2], 0) + (step if mnemonic == "add" else -step)
+            match = re.search(r"(-?0x[0-9a-f]+)?\((%\w+)?(?:,(%\w+),(\d))?\)", operands)
+            if not mnemonic.startswith("v") or "broadcast" in mnemonic or not match:
+                continue
+            own = 4 if re.search("ps$|ps2pd$", mnemonic) else 8 if mnemonic.endswith("pd") else size
+            if match[2] in ("%rsp", "%rip") or (reads and operands.endswith(match[0])):
+                continue
+            stream = (match[2] or "", match[3] or "", int(match[4] or 1), own)
+            start = int(match[1] or "0", 16) + moved.get(stream[0], 0) + moved.get(stream[1], 0) * stream[2]
+            width = (64 if "zmm" in operands else 32 if "ymm" in operands else 16) >> (mnemonic == "vcvtps2pd")
+            touched.setdefault(stream, set()).update(range(start, start + width))
+        if reads:
+            return sum(len(seen) // size for stream, seen in touched.items() if stream[3] == size) // reads
+        steps = {s: abs(moved.get(s[0], 0) + moved.get(s[1], 0) * s[2]) for s in touched}
+        return max((min(steps[stream], len(seen)) // stream[3] for stream, seen in touched.items()), default=0)
+
+    def operations(self, elements: int) -> Operations:
+        counts = dict.fromkeys(KINDS, 0)
+        slots = {"mul": 0, "add": 0, "all": 0}
+        divider = 0
+        for _, mnemonic, operands in self.counted():
+            kind = next((kind for kind, pattern in KIND.items() if pattern.match(mnemonic)), "other")
+            counts[kind] += 1
+            wide = 2 if "zmm" in operands else 1
+            slots["all"] += wide
+            result = "k" if re.search(r",%k\d(\{.*)?$", operands) else "y"
+            typed = f"{mnemonic}:{result}" if mnemonic.startswith("vcmp") else mnemonic
+            slots["mul"] += wide if MULTIPLIERS.match(typed) else 0
+            slots["add"] += wide if ADDERS.match(typed) else 0
+            if kind == "div":
+                divider += DIVIDER["zmm" if wide == 2 else "ymm", mnemonic[-1]]
+        cycles = max(slots["mul"] / 2, slots["add"] / 2, slots["all"] / 4, divider)
+        return Operations(**{kind: counts[kind] / elements for kind in KINDS}, cycles=cycles / elements)
+
+
+def regions(lines: list[Instruction]) -> list[Region]:
+    """The innermost loops, and the pieces of code between jumps and where they lead that are in none."""
+    first = lines[0][0]
+    returns = [address for address, mnemonic, _ in lines if mnemonic == "ret"]
+    targets = {}
+    for address, mnemonic, operands in lines:
+        if mnemonic.startswith("j") and (target := re.match(r"([0-9a-f]+)\b", operands)):
+            targets[address] = int(target[1], 16)
+    spans = {(target, address) for address, target in targets.items() if first <= target <= address}
+    spans = {s for s in spans if not any(s[0] <= address <= s[1] for address in returns)}  # a jump back to the end
+    inner = [s for s in spans if not any(o != s and s[0] <= o[0] and o[1] <= s[1] for o in spans)]
+    found = [Region([line for line in lines if start <= line[0] <= end], True) for start, end in sorted(inner)]
+    piece: list[Instruction] = []
+    for line in lines:
+        if line[0] in targets.values() or any(start <= line[0] <= end for start, end in inner):
+            found.append(Region(piece, False))
+            piece = []
+        if not any(start <= line[0] <= end for start, end in inner):
+            piece.append(line)
+            if line[0] in targets:
+                found.append(Region(piece, False))
+                piece = []
+    return [region for region in [*found, Region(piece, False)] if region.usable()]
+
+
+def fits(region: Region, loops: Loops) -> bool:
+    if loops.writes and region.writes() != loops.writes:
+        return False
+    return region.has(loops.needs) and not (loops.lacks and region.has(loops.lacks))
+
+
+def count(code: dict[str, list[Region]], loops: Loops, dtype: str) -> tuple[Operations, str]:
+    """What the loops of a function do per element of the call, and a line that says so."""
+    real = "double" if dtype == "float64" else "float"
+    name = next(n for n in (loops.function, f"{loops.function}<{real}>") if n in code)
+    size = 4 if name.endswith("<float>") else 8
+    fitting = [region for region in code[name] if fits(region, loops)]
+    choice = [(region, region.elements(size, loops.reads)) for region in fitting if region.loop and not loops.straight]
+    choice = [(region, elements) for region, elements in choice if elements > 1]
+    if not choice and loops.unrolled:
+        straight = [region for region in fitting if not region.loop]
+        choice = [(region, loops.unrolled) for region in sorted(straight, key=lambda r: -len([*r.counted()]))[:1]]
+    if len(choice) < loops.count and (choice or not loops.optional):
+        raise LookupError(f"{name}: {len(choice)} loops where {loops.count} were expected")
+    choice.sort(key=lambda c: (*(round(x, 6) for x in c[0].operations(c[1]).cost()), -c[1]))
+    total = sum((region.operations(elements) for region, elements in choice[: loops.count]), Operations())
+    where = ", ".join(f"{region.lines[0][0]:x}: {elements}" for region, elements in choice[: loops.count])
+    total = total.times(loops.per)
+    return total, f"{name} ({where} elements) {', '.join(f'{getattr(total, k):.3f}' for k in (*KINDS, 'cycles'))}"
+
+
+# ---------------------------------------------------------------- the calls
+
+PRODUCTS = (Loops("hard_sum", "mul"), Loops("take_logarithms", "fn?m", per=1 / GROUP))
+QUOTIENTS = (Loops("quick_hard_gradient", "div"),)
+CHECKS = (Loops("inspect", "cmp"), Loops("verdict", "or"))
+ARGUMENTS = partial(Loops, needs="ps[lr]l", lacks="fn?m", optional=True)  # of logarithms
+SOFT_VALUES = (
+    *(Loops("soft_value", "sub", "cmp"), ARGUMENTS("soft_value", count=2), Loops("soft_value", "fn?m", count=2)),
+    *(Loops("soft_value", "mul", "fn?m"), Loops("lane_sum", "add")),
+)
+WEIGHTED = (
+    *(Loops("all_ones", "cmp"), Loops("verdict", "or"), Loops("add_all", "add")),
+    *(Loops("weighted_hard_sum", "cmp", "(ps[lr]l|mul)", reads=3), ARGUMENTS("weighted_hard_sum")),
+    *(Loops("weighted_hard_sum", "fn?m"), Loops("weighted_hard_sum", "mul", "fn?m"), Loops("lane_sum<double>", "add")),
+)
+LOGIT_CHECKS = (Loops("all_in_range", "max"), *CHECKS)
+LOGARITHMS = Loops("logit_sum", "div", per=1 / GROUP, unrolled=LANES, straight=True)
+LOGIT_SUM = (*LOGIT_CHECKS, Loops("logit_sum", "psl", writes=1), Loops("logit_sum", "fn?m", "(div|psl)"), LOGARITHMS)
+LOGIT_BOTH = (*LOGIT_CHECKS, Loops("logit_sum", "psl", writes=2), Loops("logit_sum", "div"), LOGARITHMS)
+LOGIT_DERIVATIVES = (*LOGIT_CHECKS, Loops("logit_derivatives", "psl"), Loops("logit_derivatives", "div"))
+
+
+def per_row(classes: int) -> tuple[Loops, ...]:
+    once = partial(Loops, per=1 / classes, unrolled=ROWS)
+    return (
+        *(once("rows_largest", "fn?m"), once("rows_rest", "sub"), once("rows_log_totals", "div")),
+        *(once("rows_losses", "mul"), once("rows_over_total", "div"), once("rows_own_gradients", "mul")),
+    )
+
+
+def of_rows(classes: int) -> tuple[Loops, ...]:
+    if classes > 32:  # FEW
+        each = (Loops("row_extremes", "min"), Loops("row_shifted", "fn?m"), Loops("row_total", "add"))
+        return (*each, Loops("row_scale", "mul"), *per_row(classes))
+    side = partial(Loops, unrolled=ROWS)
+    each = (side("rows_extremes", "min"), side("rows_shifted", "fn?m"), Loops("rows_totals", "add"))
+    return (*each, side("rows_scale", "mul"), Loops("all_ordinary", "cmp", per=1 / classes), *per_row(classes))
+
+
+OUTPUTS: dict[str, tuple[str, ...]] = {
+    "forward": (),
+    "backward": ("out",),
+    "forward_backward": ("gradient_out",),
+    "gradient_hessian": ("gradient_out", "hessian_out"),
+}
+
+
+def binary(
+    loss: type, method: str, n: int, dtype: str, *, soft: bool = False, weighted: bool = False, reduction: str = "mean"
+) -> Callable[[], object]:
+    rng = np.random.default_rng(0)
+    logits = loss is cecore.BinaryCrossEntropyWithLogits
+    x = (rng.normal(0, 3, n) if logits else rng.uniform(0.001, 0.999, n)).astype(dtype)
+    targets = (rng.uniform(0.01, 0.99, n) if soft else rng.integers(0, 2, n)).astype(dtype)
+    weights = rng.random(n).astype(dtype) if weighted else None
+    names = ("out",) if reduction == "none" else OUTPUTS[method]
+    results = {name: np.ones_like(x) for name in names}
+    return partial(getattr(loss(reduction=reduction), method), x, targets, sample_weight=weights, **results)
+
+
+def of_classes(classes: int, n: int, dtype: str) -> Callable[[], object]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 3, (n // classes, classes)).astype(dtype)
+    labels = rng.integers(0, classes, len(x))
+    return partial(cecore.CrossEntropyWithLogits().forward_backward, x, labels, gradient_out=np.ones_like(x))
+
+
+def softmax(classes: int, n: int, dtype: str) -> Callable[[], object]:
+    x = np.random.default_rng(0).normal(0, 3, (n // classes, classes)).astype(dtype)
+    return partial(cecore.softmax, x, out=np.ones_like(x))
+
+
+BCE = partial(partial, binary, cecore.BinaryCrossEntropy)
+BCE_LOGITS = partial(partial, binary, cecore.BinaryCrossEntropyWithLogits)
+CALLS = (
+    Call("BCE forward, hard", BCE("forward"), PRODUCTS, 2),
+    Call("BCE backward, hard", BCE("backward"), QUOTIENTS, 2, 1),
+    Call("BCE forward_backward, hard", BCE("forward_backward"), PRODUCTS + QUOTIENTS, 2, 1),
+    Call("BCE none, hard", BCE("forward", reduction="none"), (*CHECKS, Loops("hard_value", "fn?m")), 2, 1),
+    Call("BCE forward, soft", BCE("forward", soft=True), CHECKS + SOFT_VALUES, 2),
+    Call("BCE forward, weighted", BCE("forward", weighted=True), WEIGHTED, 4),  # weights are added up first
+    Call("BCE logits forward", BCE_LOGITS("forward"), LOGIT_SUM, 2),
+    Call("BCE logits forward_backward", BCE_LOGITS("forward_backward"), LOGIT_BOTH, 2, 1),
+    Call("BCE logits gradient_hessian", BCE_LOGITS("gradient_hessian"), LOGIT_DERIVATIVES, 2, 2),
+    *(
+        Call(f"CE logits forward_backward, {k:,} classes", partial(of_classes, k), of_rows(k), 1, 1, k)
+        for k in (10, 100, 1000)
+    ),
+    Call("softmax, 1,000 classes", partial(softmax, 1000), of_rows(1000)[:4], 1, 1),
+)
+
+# ---------------------------------------------------------------- times
+
+
+def best(call: Callable[[], object], seconds: float) -> float:
+    """The least time of a call; of a long one the thread's own, without what others take of its CPU."""
+    start = time.perf_counter()
+    call()
+    now = time.thread_time if time.perf_counter() - start > 0.001 else time.perf_counter
+    found, until = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        start = now()
+        call()
+        found = min(found, now() - start)
+    return found
+
+
+def clock() -> float:
+    """GHz: NumPy multiplies a vector up one by one, each product waiting for the one before; lengths' difference."""
+    ones = np.ones(40_000)
+    times = [best(partial(np.multiply.reduce, ones[:n]), 0.2) for n in (10_000, 40_000)]
+    return MULTIPLICATION * 30_000 / (times[1] - times[0]) / 1e9
+
+
+def memory() -> dict[float, float]:
+    """ns per byte, by the share that is written."""
+    a, b, c = (np.ones(LARGE) for _ in range(3))
+    passes = {0.0: (lambda: np.dot(a, b), 16), 1 / 3: (lambda: np.add(a, b, out=c), 24)}
+    passes[1 / 2] = (lambda: np.negative(a, out=c), 16)
+    return {share: best(run, SECONDS[LARGE]) / (LARGE * size) * 1e9 for share, (run, size) in passes.items()}
+
+
+def measured(call: Call, n: int, dtype: str) -> float:
+    n = n // max(call.classes, 1) * max(call.classes, 1)
+    return best(call.bind(n, dtype), SECONDS[n]) / n * 1e9
+
+
+# ---------------------------------------------------------------- the table
+
+
+def row(call: Call, level: str, dtype: str, total: Operations, ghz: float, floor: dict[float, float]) -> str:
+    read, written = call.bytes(np.dtype(dtype).itemsize)
+    share = min(floor, key=lambda share: abs(share - written / (read + written)))
+    moved = f"{read:.4g} + {written:.4g}" if written else f"{read:.4g}"
+    bounds = [total.cycles / ghz, (read + written) * floor[share]]
+    times = [measured(call, n, dtype) for n in SECONDS]
+    figures = [f"{x:.2f}" for x in (*(getattr(total, kind) for kind in KINDS), *bounds, *times)]
+    return f"| {' | '.join([call.name, dtype, LEVELS[level], moved, *figures])} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--levels", nargs="+", choices=LEVELS, default=[x for x in LEVELS if x in _dispatch.usable])
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
+    parser.add_argument("--ghz", type=float, help="the clock; measured if not given")
+    parser.add_argument("--loops", action="store_true", help="print the loops that were counted")
+    options = parser.parse_args()
+    cecore.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = objects(Path(folder))
+        code = {level: read_code(compiled[level]) for level in options.levels}
+    ghz = options.ghz or clock()
+    floor = memory()
+    shares = ", ".join(f"{1 / ns:.1f} GB/s with {share:.0%} written" for share, ns in floor.items())
+    print(f"{ghz:.2f} GHz; memory by NumPy: {shares}\n")
+    names = [f"{kind}" for kind in KINDS]
+    columns = ["call", "dtype", "level", "bytes", *names, "arithmetic, ns", "memory, ns", "in cache, ns", "1e7, ns"]
+    print("|", " | ".join(columns), "|\n|", " | ".join(["---"] * 3 + ["---:"] * (len(columns) - 3)), "|")
+    for call in CALLS:
+        for level in options.levels:
+            _dispatch.kernels = _dispatch.usable[level]
+            for dtype in options.dtypes:
+                counts = [count(code[level], loops, dtype) for loops in call.loops]
+                total = sum((operations for operations, _ in counts), Operations())
+                print(row(call, level, dtype, total, ghz, floor), flush=True)
+                for _, line in counts if options.loops else ():
+                    print("   ", line)
+    return 0
+
+
+def read_code(path: Path) -> dict[str, list[Region]]:
+    wanted = {loops.function.partition("<")[0] for call in CALLS for loops in call.loops}
+    found: dict[str, list[Region]] = {}
+    for name, lines in functions(path):
+        if "kernels_" in name and short(name).partition("<")[0] in wanted:
+            found.setdefault(short(name), []).extend(regions(lines))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
