@@ -407,18 +407,23 @@ cdef bint any_small(const double *rest, Py_ssize_t n) noexcept nogil:
     return least < small_rest()
 
 
-cdef void tile_rest(const real *e, Py_ssize_t classes, Py_ssize_t lane, Softmax *softmax) noexcept nogil:
+cdef void kept_rest(
+    const real *e, const real *lost_e, Py_ssize_t stride, Py_ssize_t classes, Py_ssize_t lane, Softmax *softmax
+) noexcept nogil:
+    # From the exponentials, and what they lost unless that is NULL
     cdef double total = 0
     cdef double lost = 0
     cdef double term
     cdef bint first = True
     cdef Py_ssize_t k
     for k in range(classes):
-        term = e[k * WIDTH + lane]
+        term = e[k * stride]
         if first and term == softmax.largest[lane]:
             first = False
             continue
         add_exactly(&total, &lost, term)
+        if lost_e != NULL:
+            lost += lost_e[k * stride]
     set_rest(softmax, lane, total, lost)
 
 
@@ -497,7 +502,7 @@ cdef void label_tile(
     if any_small(softmax.rest, rows):
         for r in range(rows):
             if softmax.rest[r] < small_rest():
-                tile_rest(e, classes, r, &softmax)
+                kept_rest(&e[r], <const real *>NULL, WIDTH, classes, r, &softmax)
     if job.activation != SOFTMAX and (not is_loss or job.value.data != NULL or job.wanted_sum):
         rows_log_totals(WIDTH, &softmax)
     if job.activation == LOG_SOFTMAX:
@@ -1313,18 +1318,19 @@ cdef void soft_scales(
     const double *w, const double *factors, const Softmax *softmax, const Sums *slope, Py_ssize_t n, Scale *scale,
     real unused
 ) noexcept nogil:
-    cdef double total, quotient, rest
+    cdef double total, inverse, quotient, rest
     cdef int64_t zeros = 0
     cdef Py_ssize_t i
     for i in range(n):
         total = slope.total[i] + slope.lost[i]
-        scale.inverse[i] = 1 / softmax.total[i]
+        inverse = 1 / softmax.total[i]
+        scale.inverse[i] = accurate_quotient(1, 0, softmax.total[i], softmax.lost[i], inverse)
         scale.factor[i] = factors[i]
         quotient = cecore_quotient(total, softmax.total[i], softmax.lost[i], &rest)
-        rest += ((slope.total[i] - total) + slope.lost[i]) * scale.inverse[i]
+        rest += ((slope.total[i] - total) + slope.lost[i]) * inverse
         scale.high[i] = <real>quotient
         scale.low[i] = (quotient - scale.high[i]) + rest
-        scale.bend[i] = w[i] * quotient
+        scale.bend[i] = cecore_product(w[i], quotient, rest)
         zeros += (w[i] == 0) | (slope.total[i] == 0)
     scale.cleared = zeros > 0
 
@@ -1357,7 +1363,8 @@ cdef inline void soft_gradients(
 
 
 cdef inline void soft_bends(
-    const real *e, const Softmax *softmax, const Scale *scale, bint one_row, Py_ssize_t lane, Py_ssize_t n, real *out
+    const real *e, const real *lost_e, const Softmax *softmax, const Scale *scale, bint one_row, Py_ssize_t lane,
+    Py_ssize_t n, real *out
 ) noexcept nogil:
     # w T p (1 - p)
     cdef double bend, inverse, total, lost, largest, rest
@@ -1376,7 +1383,7 @@ cdef inline void soft_bends(
         lost = single_lost if one_row else softmax.lost[i]
         largest = single_largest if one_row else softmax.largest[i]
         rest = single_rest if one_row else softmax.rest[i]
-        outs[i] = <real>((e[i] * bend) * (others(e[i], total, lost, largest, rest) * inverse))
+        outs[i] = <real>(cecore_product(bend, e[i], lost_e[i]) * (others(e[i], total, lost, largest, rest) * inverse))
     memcpy(out, outs, n * sizeof(real))
 
 
@@ -1556,10 +1563,10 @@ cdef int soft_panel(
     rows_rest(lanes, &softmax)
     for i in range(rows if any_small(softmax.rest, rows) else 0):
         if done[i] and softmax.rest[i] < small_rest():
-            if one_row:
-                row_rest(job, first_row, 0, False, top[0], shift[0], &softmax)
+            if kept:
+                kept_rest(&z[i], &low[i], 1 if one_row else <Py_ssize_t>WIDTH, classes, i, &softmax)
             else:
-                tile_rest(&z[0], classes, i, &softmax)
+                row_rest(job, first_row, 0, False, top[0], shift[0], &softmax)
     rows_log_totals(lanes, &softmax)
     if one_row:
         sums_join(&loss_sums)
@@ -1583,7 +1590,7 @@ cdef int soft_panel(
             first = first_row * classes + piece * BLOCK
             if not one_row:
                 if job.hessian.data != NULL:
-                    soft_bends(&z[place], &softmax, &scale, False, 0, WIDTH, &out[0])
+                    soft_bends(&z[place], &low[place], &softmax, &scale, False, 0, WIDTH, &out[0])
                 soft_gradients(
                     &z[place], &low[place], &t[place], &high[0], &rest[0], &factor[0], False, WIDTH, &z[place]
                 )
@@ -1603,7 +1610,7 @@ cdef int soft_panel(
                 load_piece(job, &job.x, first_row, rows, one_row, piece, &out[0])
                 exponentials_with_lost(&out[0], &shift[0], True, n, &z[0], &low[0])
             if job.hessian.data != NULL:
-                soft_bends(&z[place], &softmax, &scale, True, 0, n, &out[0])
+                soft_bends(&z[place], &low[place], &softmax, &scale, True, 0, n, &out[0])
                 if scale.cleared:
                     memset(out, 0, n * sizeof(real))
                 store(&job.hessian, first, n, &out[0])

@@ -231,11 +231,11 @@ cdef void rows_totals(const real *e, Py_ssize_t classes, double *total, double *
 
 
 cdef void row_total(const real *e, Py_ssize_t groups, double *total, double *lost) noexcept nogil:
-    # Adds a piece of one row. What the lanes hold are multiples of 2^-51 and sums of at most BLOCK numbers below 2, so
-    # that joining them loses nothing.
+    # Adds a piece of one row. The lanes start so high that what they hold are multiples of 2^-43; their sum is below
+    # 512, so that joining them loses nothing.
     cdef double totals[LANES]
     cdef double losts[LANES]
-    cdef double above = 2 if real is double else 0
+    cdef double above = 2 * BLOCK if real is double else 0
     cdef Py_ssize_t i, j
     for j in range(LANES):
         totals[j] = above
