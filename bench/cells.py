@@ -60,7 +60,7 @@ class Cell:
 
     job: str  # the name of a loss in the registry, or an activation
     method: str = "forward"  # or "function": the loss's function in place of its object
-    targets: str = ""  # of a binary loss one of BINARY_TARGETS, else "labels", "one-hot" or "soft"
+    targets: str = ""  # of a binary loss one of BINARY_TARGETS, else "labels", "masked" (labels), "one-hot" or "soft"
     classes: int = 1
     reduction: str = "mean"
     results: str = ""  # of arrays: "out=", "fresh" or "in place"
@@ -93,7 +93,7 @@ class Cell:
     @property
     def labels(self) -> bool:
         """Whether the targets are class labels."""
-        return self.targets == "labels"
+        return self.targets in ("labels", "masked")
 
     @property
     def floor(self) -> bool:
@@ -117,6 +117,10 @@ class Cell:
         if self.targets == "subnormals":
             x[rare] = np.finfo(dtype).tiny / 4
         targets = TARGETS[self.targets](self.loss, rng, rows, np.dtype(dtype), self.classes)
+        if self.targets == "masked":  # a tenth of the classes, never the label's
+            masked = rng.random(x.shape) < 0.1
+            masked[np.arange(rows), targets] = False
+            x[masked] = -np.inf
         weights = laid(rng.random(rows).astype(dtype), layout) if self.targets == "weighted" else None
         return self._with_outputs(Problem(laid(x, layout), laid(targets, layout), weights), layout)
 
@@ -168,6 +172,7 @@ TARGETS: dict[str, Targets] = {
     "soft": soft,
     "blocks": blocks,
     "labels": labels,
+    "masked": labels,
     "one-hot": one_hot,
 }
 
@@ -198,6 +203,7 @@ def _cells() -> Iterator[Cell]:
         yield Cell("ce_logits", "forward_backward", "labels", classes, "sum", "in place")
     for classes, results in product((10, 1000), NEW):
         yield Cell("ce_logits", "forward_backward", "soft", classes, results=results)
+        yield Cell("ce_logits", "forward_backward", "masked", classes, results=results)
         yield Cell("softmax", "forward", "", classes, "none", results)
         yield Cell("log_softmax", "forward", "", classes, "none", results)
     yield from (Cell("sigmoid", "forward", "", reduction="none", results=results) for results in NEW)

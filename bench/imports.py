@@ -1,4 +1,4 @@
-"""What importing cecore adds to importing NumPy: each in fresh processes, by turns, of compiled Python files."""
+"""What importing cecore adds after NumPy: in fresh processes, of compiled Python files."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from time import perf_counter
 
 PROCESSES = 15
+SCRIPT = """
+from time import perf_counter
+start = perf_counter()
+import numpy
+middle = perf_counter()
+import cecore
+print(middle - start, perf_counter() - middle)
+"""
 
 
-def seconds(statement: str, cache: str) -> float:
+def seconds(cache: str) -> tuple[float, float]:
+    """Of importing NumPy, and of importing cecore then."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    start = perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True, env={**kept, "PYTHONPYCACHEPREFIX": cache})
-    return perf_counter() - start
+    environment = {**kept, "PYTHONPYCACHEPREFIX": cache}
+    said = subprocess.run([sys.executable, "-c", SCRIPT], check=True, env=environment, capture_output=True, text=True)
+    numpy, cecore = map(float, said.stdout.split())
+    return numpy, cecore
 
 
 def measure() -> dict[str, float]:
-    """Medians in milliseconds: of Python with NumPy, and of what cecore adds."""
-    base, both = [], []
+    """Medians in milliseconds."""
     with tempfile.TemporaryDirectory() as cache:
-        for number in range(PROCESSES + 1):
-            times = seconds("import numpy", cache), seconds("import numpy, cecore", cache)
-            if number:  # the first compiles the files
-                base.append(times[0])
-                both.append(times[1])
-    added = statistics.median(b - a for a, b in zip(base, both, strict=True))
-    return {"numpy_ms": statistics.median(base) * 1e3, "added_ms": added * 1e3}
+        seconds(cache)  # compiles the files
+        numpy, cecore = zip(*(seconds(cache) for _ in range(PROCESSES)), strict=True)
+    return {"numpy_ms": statistics.median(numpy) * 1e3, "added_ms": statistics.median(cecore) * 1e3}

@@ -179,3 +179,17 @@ def test_calls_from_many_threads():
     for thread in threads:
         thread.join()
     assert found == [True] * 8
+
+
+@each_dtype
+@pytest.mark.parametrize("classes", [1, 2, 3, 10, 16, 32, 33, 300])
+def test_a_probability_is_at_most_one(classes, dtype):
+    """And 1 where the others vanish beside it, so that a loss on probabilities takes it."""
+    rng = np.random.default_rng(classes)
+    x = rng.normal(0, 30, (500, classes)).astype(dtype)
+    probs = cecore.softmax(x)
+    assert probs.max() <= 1
+    x.sort()
+    far = x[:, -1] - x[:, -2] > 40 if classes > 1 else np.ones(500, bool)
+    np.testing.assert_array_equal(probs.max(axis=1)[far], 1)
+    cecore.CrossEntropy().forward(probs, rng.integers(0, classes, 500))

@@ -483,3 +483,12 @@ def test_the_divisor_is_exact(n, seed):
     gradient = LOSSES[2].kind().backward(logits, targets, sample_weight=w)
     divisor = mpmath.fsum(map(mpmath.mpf, w.tolist()))
     assert worst(gradient, [mpmath.mpf(v) / divisor / 2 for v in w.tolist()], np.float64) <= 0.501
+
+
+def test_minus_zero_is_zero_beside_soft_targets():
+    """In whole blocks and in parts of them: the limit is that of +0."""
+    p, t = np.full(BLOCK, 0.3), np.full(BLOCK, 0.5)
+    p[7] = -0.0
+    for n in (BLOCK, BLOCK - 1):
+        gradient = LOSSES[0].kind(eps=0, reduction="sum").backward(p[:n], t[:n])
+        assert gradient[7] == -np.inf

@@ -492,6 +492,53 @@ def test_large_offsets_cancel(classes):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("classes", [2, 3, 16, 17, 33, 300, 1100])
+def test_masked_classes_vanish(classes, dtype):
+    """By -inf or by a number far below the others, among rows without masks."""
+    rng = np.random.default_rng(classes)
+    z = rng.normal(0, 3, (70, classes)).astype(dtype)
+    labels, soft = rng.integers(0, classes, 70), rng.dirichlet(np.ones(classes), 70).astype(dtype)
+    masked = rng.random(z.shape) < 0.3
+    masked[np.arange(70), labels] = masked[::3] = False
+    soft[masked] = 0
+    made = LOSSES[3].kind(reduction="none")
+    for targets in (labels, soft):
+        whole = made.forward_backward(z, targets)
+        value, gradient = made.forward_backward(np.where(masked, -np.inf, z), targets)
+        assert not gradient[masked].any()
+        for number in (-1e4, -1e9, float(np.finfo(dtype).min)):
+            got = made.forward_backward(np.where(masked, dtype(number), z), targets)
+            assert bits(*got) == bits(value, gradient)
+        assert bits(value[::3], gradient[::3]) == bits(whole[0][::3], whole[1][::3])
+        for i in (1, 2, 4):
+            keep = ~masked[i]
+            alone = made.forward_backward(z[i : i + 1, keep], _targets_of(targets, i, keep))
+            np.testing.assert_allclose(value[i], alone[0][0], rtol=8 * np.finfo(dtype).eps)
+            np.testing.assert_allclose(gradient[i, keep], alone[1][0], rtol=0, atol=8 * np.finfo(dtype).eps)
+
+
+def _targets_of(targets, i, keep):
+    return [keep[: targets[i]].sum()] if targets.ndim == 1 else targets[i : i + 1, keep]
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_weights_near_the_largest_number(classes):
+    """Divided by a sum of exponentials they must not overflow."""
+    most = 0.99 * float(np.finfo(np.float64).max)
+    z = np.full((1, classes), -40.0)
+    z[0, 0] = 0.353
+    made = LOSSES[3].kind(reduction="sum")
+    gradient = made.backward(z, [1], sample_weight=[most])
+    assert np.isfinite(gradient).all()
+    assert gradient[0, 0] == pytest.approx(most)
+    weighted = LOSSES[3].kind(reduction="none", class_weight=[1e308] * classes)
+    t = np.full((1, classes), 0.5 / (classes - 1))
+    t[0, 0] = 0.5
+    z[0, 0] = 600
+    assert weighted.forward(z, t)[0] == np.inf
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("classes", [3, 33])
 def test_infinite_logits(classes, dtype):
     inf, nan = math.inf, math.nan

@@ -134,7 +134,7 @@ def _limit() -> int:
 
 def cpu_quota(root: str | os.PathLike[str] = "/") -> float | None:
     """The CPUs that the process's control groups grant it, of version 2 or 1; None without a limit."""
-    top = os.fspath(root)
+    top = os.path.abspath(root)
     quotas = []
     for hierarchy, controllers, path in _groups(os.path.join(top, "proc/self/cgroup")):
         unified = hierarchy == "0"

@@ -657,7 +657,7 @@ class CrossEntropyWithLogits(_OnLogits):
     the results no array is made.
 
     With labels and one-hot rows the value and the gradient are within 3 ULP, the Hessian within 6, also where they are
-    tiny; large common offsets cancel exactly. With distributions the value is within 4, the gradient within 2 ULP of
+    tiny; large common offsets cancel. With distributions the value is within 4, the gradient within 2 ULP of
     the larger of p_k * sum(t) and t_k, the Hessian within 6; with `label_smoothing` they are within 5, 4 and 6; with
     `focal_gamma` within 8 + 2 focal_gamma ULP of the sum of their terms' absolute values. Weights, `upstream` and the
     divisor add 1. The bounds hold where the exponentials that make the result are normal numbers: not for logits that

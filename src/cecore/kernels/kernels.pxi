@@ -6,7 +6,8 @@
 #
 # Functions of elements work on a whole block: a tail is copied to a local one, whose padding is dropped. Those of rows
 # take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
-# WIDTH and FEW are part of the bits that a release promises.
+# WIDTH, FEW and SOFT_FEW, the ranges of scalar_math.h and what counts as a small rest are part of the bits that a
+# release promises.
 #
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
 # its arms would be a branch), and constants come from local variables.
@@ -32,7 +33,12 @@ cdef extern from "scalar_math.h" nogil:
     const double CECORE_LEAST_PRODUCT
     const double CECORE_ORDINARY
     const float CECORE_ORDINARYF
+    const double CECORE_VANISHING
+    const float CECORE_VANISHINGF
     const double CECORE_LOG2E
+    const float CECORE_LOG2EF
+    const double CECORE_INTEGERS
+    const float CECORE_INTEGERSF
     const char *CECORE_COMPILER
     const char *CECORE_FLAGS
     uint64_t cecore_bits(double) noexcept
@@ -88,6 +94,7 @@ cdef enum:
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
     FEW = 32  # classes: rows of more are computed one at a time
     SOFT_FEW = 16  # the same for any targets, whose panels take more of the stack
+    PICKED = 8  # classes: up to so many, selecting by class is faster than by index
     CACHED = 1 << 14  # exponentials that wait for the sums of their rows
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
@@ -237,7 +244,7 @@ cdef int element_block(
     if not summed and job.gradient.data != NULL and not job.clip.zero_outside:
         if hard:
             derived = quick_hard_gradient(p, t, partial, factors, &job.clip, gradient)
-        elif partial == NULL:
+        elif partial == NULL and job.clip.floor > 0:
             derived = quick_soft_gradient(p, t, factors, &job.clip, gradient)
         state = HARD if hard else SOFT
     if summed:

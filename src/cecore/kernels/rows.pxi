@@ -1,6 +1,6 @@
 # Rows of classes. A row with a label, or with one 1 among zeros, takes the label's way; any other row, and every row
-# under label smoothing or with a focal factor, the general one, which computes in double. Which way a row takes depends
-# on the row alone.
+# under label smoothing or with a focal factor, one for any target. Either has a quick way for ordinary logits; the
+# slow one for any target computes in double. Which way a row takes depends on the row alone.
 
 # ---------------------------------------------------------------- labels
 
@@ -362,6 +362,46 @@ cdef struct Own:  # of the labels of a panel's rows
     double e[WIDTH]
 
 
+cdef void pick_own(
+    const real *z, const real *e, Py_ssize_t classes, Py_ssize_t rows, const int64_t *labels, Own *own
+) noexcept nogil:
+    # Class by class while they are few: a gather is scalar code
+    cdef double own_z[WIDTH]
+    cdef double own_e[WIDTH]
+    cdef Py_ssize_t r, k
+    if classes > PICKED:
+        for r in range(rows):
+            k = labels[r] * WIDTH + r
+            own.z[r] = z[k]
+            own.e[r] = e[k]
+        return
+    for r in range(WIDTH):
+        own_z[r] = z[r]
+        own_e[r] = e[r]
+    for k in range(1, classes):
+        for r in range(WIDTH):
+            own_z[r] = <double>z[k * WIDTH + r] if labels[r] == k else own_z[r]
+            own_e[r] = <double>e[k * WIDTH + r] if labels[r] == k else own_e[r]
+    memcpy(own.z, own_z, sizeof(own_z))
+    memcpy(own.e, own_e, sizeof(own_e))
+
+
+cdef void place_own(
+    const double *values, Py_ssize_t classes, Py_ssize_t rows, const int64_t *labels, real *tile
+) noexcept nogil:
+    cdef real narrow[WIDTH]
+    cdef Py_ssize_t r, k
+    if classes > PICKED:
+        for r in range(rows):
+            tile[labels[r] * WIDTH + r] = <real>values[r]
+        return
+    for r in range(WIDTH):
+        narrow[r] = <real>values[r]
+    for k in range(classes):
+        for r in range(WIDTH):
+            tile[k * WIDTH + r] = narrow[r] if labels[r] == k else tile[k * WIDTH + r]
+
+
 cdef void rows_losses(
     const real *top, const real *w, const Own *own, const Softmax *softmax, Py_ssize_t n, double *losses
 ) noexcept nogil:
@@ -475,16 +515,23 @@ cdef void label_tile(
     cdef Softmax softmax
     cdef Py_ssize_t classes = job.classes
     cdef bint is_loss = job.activation == NOT_ACTIVATION
+    cdef bint far
     cdef Py_ssize_t r, k
     for r in range(WIDTH):
         top[r] = -INFINITY
         least[r] = INFINITY
+        scale[r] = inverse[r] = 0
     load_tile(&job.x, first, rows, classes, z)
     for k in range(classes):
         rows_extremes(&z[k * WIDTH], least, top)
     for r in range(rows):
         mine[r] = not (is_loss and general[r])
-    if not all_ordinary(least, top, rows):
+    far = not all_ordinary(least, top, rows)
+    if far:
+        for r in range(WIDTH):
+            least[r] = top[r]
+        for k in range(classes):
+            least_of_near(&z[k * WIDTH], top, False, WIDTH, least)
         for r in range(rows):
             if is_ordinary(least[r], top[r]):
                 continue
@@ -497,6 +544,8 @@ cdef void label_tile(
     rows_largest(top, WIDTH, shift, &softmax)
     for k in range(classes):
         rows_shifted(&z[k * WIDTH], shift, &e[k * WIDTH])
+        if far:
+            clear_far(&z[k * WIDTH], top, False, WIDTH, &e[k * WIDTH])
     rows_totals(e, classes, softmax.total, softmax.lost)
     rows_rest(WIDTH, &softmax)
     if any_small(softmax.rest, rows):
@@ -504,7 +553,7 @@ cdef void label_tile(
             if softmax.rest[r] < small_rest():
                 kept_rest(&e[r], <const real *>NULL, WIDTH, classes, r, &softmax)
     if job.activation != SOFTMAX and (not is_loss or job.value.data != NULL or job.wanted_sum):
-        rows_log_totals(WIDTH, &softmax)
+        rows_log_totals(WIDTH, &softmax, <real>0)
     if job.activation == LOG_SOFTMAX:
         for r in range(WIDTH):
             scale[r] = <real>softmax.log_total[r]
@@ -518,14 +567,12 @@ cdef void label_tile(
         rows_over_total(inverse, &softmax, WIDTH, scales)
         for r in range(WIDTH):
             scale[r] = <real>scales[r]
+        rows_top_shares(&softmax, WIDTH, inverse)
         for k in range(classes):
-            rows_scale(&e[k * WIDTH], scale, &z[k * WIDTH])
+            softmax_rows(&e[k * WIDTH], scale, &softmax, inverse, &z[k * WIDTH])
         store_tile(&job.gradient, first, rows, classes, z, mine)
         return
-    for r in range(rows):
-        k = labels[r] * WIDTH + r
-        own.z[r] = z[k]
-        own.e[r] = e[k]
+    pick_own(z, e, classes, rows, labels, &own)
     if job.value.data != NULL or job.wanted_sum:
         rows_losses(top, w, &own, &softmax, rows, own_gradients)
         for r in range(rows):
@@ -547,8 +594,7 @@ cdef void label_tile(
             scale[r] = <real>scales[r]
         for k in range(classes):
             rows_scale(&e[k * WIDTH], scale, &z[k * WIDTH])
-        for r in range(rows):
-            z[labels[r] * WIDTH + r] = <real>own_gradients[r]
+        place_own(own_gradients, classes, rows, labels, z)
         clear_rows(w, rows, classes, z)
         store_tile(&job.gradient, first, rows, classes, z, mine)
 
@@ -657,14 +703,15 @@ cdef void pair_terms(
     cdef real low[WIDTH]
     cdef real e[WIDTH]
     cdef real lost[WIDTH]
-    cdef real own, other, back, rest
+    cdef real own, other, back, value, rest
     cdef Py_ssize_t r
     for r in range(WIDTH):
         own = first[r] if labels[r] == 0 else second[r]
         other = second[r] if labels[r] == 0 else first[r]
         d[r] = other - own
         back = d[r] - other
-        low[r] = (other - (d[r] - back)) - (own + back)
+        value = (other - (d[r] - back)) - (own + back)
+        low[r] = value if absolute(d[r]) < 1000 else 0  # also where something is infinite
     for r in range(WIDTH):
         e[r] = exp_parts(-absolute(d[r]), -low[r] if d[r] > 0 else low[r], &lost[r])
     for r in range(WIDTH):
@@ -726,12 +773,9 @@ cdef void pair_tile(
     # A panel of two classes: one exponential for each row
     cdef real z[2 * WIDTH]
     cdef real out[2 * WIDTH]
-    cdef real least[WIDTH]
-    cdef real top[WIDTH]
     cdef real loss[WIDTH]
     cdef real slope[WIDTH]
     cdef real bend[WIDTH]
-    cdef double unused
     cdef bint mine[WIDTH]
     cdef bint all_mine = True
     cdef bint is_loss = job.activation == NOT_ACTIVATION
@@ -740,23 +784,8 @@ cdef void pair_tile(
         split_pairs(<const real *>job.x.data + 2 * first, z, &z[WIDTH])
     else:
         load_tile(&job.x, first, rows, 2, z)
-    for r in range(WIDTH):
-        top[r] = -INFINITY
-        least[r] = INFINITY
-    rows_extremes(z, least, top)
-    rows_extremes(&z[WIDTH], least, top)
     for r in range(rows):
         mine[r] = not (is_loss and general[r])
-    if not all_ordinary(least, top, rows):
-        for r in range(rows):
-            if is_ordinary(least[r], top[r]):
-                continue
-            if mine[r] and is_loss:
-                label_row(job, first + r, labels[r], w[r], factors[r], losses + r)
-            elif mine[r]:
-                label_row(job, first + r, 0, <real>1, <real>1, &unused)
-            mine[r] = False
-    for r in range(rows):
         all_mine = all_mine and mine[r]
     if not is_loss:
         pair_activation(z, &z[WIDTH], job.activation, out, &out[WIDTH])
@@ -774,6 +803,16 @@ cdef void pair_tile(
         store_pairs(&job.hessian, first, rows, out, mine, all_mine)
 
 
+cdef real join_lanes_of(real *lanes, bint largest) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(1, LANES):
+        if largest:
+            lanes[0] = lanes[j] if lanes[j] > lanes[0] else lanes[0]
+        else:
+            lanes[0] = lanes[j] if lanes[j] < lanes[0] else lanes[0]
+    return lanes[0]
+
+
 cdef const real *whole_groups(
     const Array *x, Py_ssize_t start, Py_ssize_t n, real padding, real *scratch, Py_ssize_t *groups
 ) noexcept nogil:
@@ -789,7 +828,7 @@ cdef const real *whole_groups(
 
 
 cdef bint add_row(
-    Job *job, Py_ssize_t row, bint kept, real *top, double *total, double *lost
+    Job *job, Py_ssize_t row, bint kept, real *top, bint *far, double *total, double *lost
 ) noexcept nogil:
     # The largest logit of a row and the sum of its exponentials; False if it is not an ordinary one
     cdef real scratch[BLOCK]
@@ -808,12 +847,16 @@ cdef bint add_row(
         first = piece * BLOCK
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         row_extremes(piece_of(&job.x, start + first, n, scratch), n, small, large)
-    for j in range(1, LANES):
-        small[0] = small[j] if small[j] < small[0] else small[0]
-        large[0] = large[j] if large[j] > large[0] else large[0]
-    top[0] = large[0]
-    if not is_ordinary(small[0], large[0]):
-        return False
+    top[0] = join_lanes_of(large, True)
+    far[0] = not is_ordinary(join_lanes_of(small, False), top[0])
+    if far[0]:
+        small[0] = top[0]
+        for piece in range(pieces):
+            first = piece * BLOCK
+            n = min(job.classes - first, <Py_ssize_t>BLOCK)
+            least_of_near(piece_of(&job.x, start + first, n, scratch), top, True, n, small)
+        if not is_ordinary(small[0], top[0]):
+            return False
     shift = shift_of(top[0])
     total[0] = lost[0] = 0
     for piece in range(pieces):
@@ -821,6 +864,8 @@ cdef bint add_row(
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         z = whole_groups(&job.x, start + first, n, top[0], scratch, &groups)
         row_shifted(z, &shift, groups, e)
+        if far[0]:
+            clear_far(z, top, True, n, e)
         for j in range(n, groups * LANES):
             e[j] = 0
         row_total(e, groups, total, lost)
@@ -830,7 +875,7 @@ cdef bint add_row(
 
 
 cdef const real *row_piece(
-    Job *job, Py_ssize_t start, Py_ssize_t n, bint kept, real top, real shift, real *scratch, real *e
+    Job *job, Py_ssize_t start, Py_ssize_t n, bint kept, real top, bint far, real shift, real *scratch, real *e
 ) noexcept nogil:
     # The exponentials of a piece once more
     cdef const real *z
@@ -839,11 +884,13 @@ cdef const real *row_piece(
         return <const real *>job.gradient.data + start
     z = whole_groups(&job.x, start, n, top, scratch, &groups)
     row_shifted(z, &shift, groups, e)
+    if far:
+        clear_far(z, &top, True, n, e)
     return e
 
 
 cdef void row_rest(
-    Job *job, Py_ssize_t row, Py_ssize_t lane, bint kept, real top, real shift, Softmax *softmax
+    Job *job, Py_ssize_t row, Py_ssize_t lane, bint kept, real top, bint far, real shift, Softmax *softmax
 ) noexcept nogil:
     cdef real scratch[BLOCK]
     cdef real e[BLOCK]
@@ -854,7 +901,7 @@ cdef void row_rest(
     for piece in range(blocks(job.classes)):
         n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
         exponentials_add(
-            &sums, row_piece(job, row * job.classes + piece * BLOCK, n, kept, top, shift, scratch, e), n, largest
+            &sums, row_piece(job, row * job.classes + piece * BLOCK, n, kept, top, far, shift, scratch, e), n, largest
         )
     exponentials_join(&sums)
     add_exactly(&sums.small.total[0], &sums.small.lost[0], (sums.ones[0] - 1) * largest)
@@ -874,6 +921,8 @@ cdef void label_batch(
     cdef real own_z[WIDTH]
     cdef real scale, inverse, lost
     cdef real bend_scale = 0
+    cdef real top_share[WIDTH]
+    cdef bint far[WIDTH]
     cdef bint mine[WIDTH]
     cdef double scales[WIDTH]
     cdef double own_gradients[WIDTH]
@@ -897,7 +946,7 @@ cdef void label_batch(
             continue
         if is_loss:
             load(&job.x, row * classes + labels[r], 1, 1, &own_z[r])
-        mine[r] = add_row(job, row, kept, &top[r], &softmax.total[r], &softmax.lost[r])
+        mine[r] = add_row(job, row, kept, &top[r], &far[r], &softmax.total[r], &softmax.lost[r])
         if not mine[r]:
             top[r] = own_z[r] = 0
             if is_loss:
@@ -908,18 +957,19 @@ cdef void label_batch(
     rows_rest(rows, &softmax)
     for r in range(rows):
         if mine[r] and softmax.rest[r] < small_rest():
-            row_rest(job, first_row + r, r, kept, top[r], shift[r], &softmax)
-    rows_log_totals(rows, &softmax)
+            row_rest(job, first_row + r, r, kept, top[r], far[r], shift[r], &softmax)
+    rows_log_totals(rows, &softmax, <real>0)
     if is_loss:
         for r in range(rows):
             own.z[r] = own_z[r]
-            own.e[r] = exp_shifted(own_z[r], shift[r], &lost)
+            own.e[r] = exp_shifted(own_z[r], shift[r], &lost) if own_z[r] > far_below(top[r]) else 0
         rows_losses(top, w, &own, &softmax, rows, scales)
         for r in range(rows):
             if mine[r]:
                 losses[r] = scales[r]
     if job.gradient.data == NULL and job.hessian.data == NULL:
         return
+    rows_top_shares(&softmax, rows, top_share)
     if is_loss:
         rows_over_total(factors, &softmax, rows, scales)
         rows_own_gradients(&own, scales, &softmax, rows, own_gradients)
@@ -940,13 +990,16 @@ cdef void label_batch(
                 row_log(piece_of(&job.x, start + first, n, scratch), &top[r], &scale, n, out)
                 store(&job.gradient, start + first, n, &out[0])
                 continue
-            z = row_piece(job, start + first, n, kept, top[r], shift[r], scratch, e)
+            z = row_piece(job, start + first, n, kept, top[r], far[r], shift[r], scratch, e)
             if job.hessian.data != NULL:
                 lane_bend(z, &bend_scale, &inverse, &softmax, r, n, out)
                 if w[r] == 0:
                     memset(out, 0, n * sizeof(real))
                 store(&job.hessian, start + first, n, &out[0])
-            if job.gradient.data != NULL:
+            if job.activation == SOFTMAX:
+                softmax_row(z, &scale, <real>softmax.largest[r], top_share[r], n, out)
+                store(&job.gradient, start + first, n, &out[0])
+            elif job.gradient.data != NULL:
                 row_scale(z, &scale, n, out)
                 if is_loss and w[r] == 0:
                     memset(out, 0, n * sizeof(real))
@@ -1240,8 +1293,8 @@ cdef inline void soft_terms_of(
     cdef double single = top[0]
     cdef Py_ssize_t i
     for i in range(n):
-        d = (single if one_row else <double>top[i]) - <double>z[i]
-        losses[i] = tau[i] * d
+        d = tau[i] * ((single if one_row else <double>top[i]) - <double>z[i])
+        losses[i] = 0 if tau[i] == 0 else d
     sums_add(loss_sums, &losses[0], n)
     sums_add(tau_sums, tau, n)
 
@@ -1259,18 +1312,8 @@ cdef inline void exponentials_with_lost(
     memcpy(lost, losts, n * sizeof(real))
 
 
-cdef real join_lanes_of(real *lanes, bint largest) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(1, LANES):
-        if largest:
-            lanes[0] = lanes[j] if lanes[j] > lanes[0] else lanes[0]
-        else:
-            lanes[0] = lanes[j] if lanes[j] < lanes[0] else lanes[0]
-    return lanes[0]
-
-
 cdef void add_piece(
-    real *z, const real *shift, real top, Py_ssize_t n, real *e, real *low, Softmax *softmax
+    real *z, const real *shift, real top, bint far, Py_ssize_t n, real *e, real *low, Softmax *softmax
 ) noexcept nogil:
     # The exponentials of a piece of a row, and they to its sum; z has room for whole groups of LANES
     cdef double losts[LANES]
@@ -1279,6 +1322,9 @@ cdef void add_piece(
     for i in range(n, groups * LANES):
         z[i] = top
     exponentials_with_lost(z, shift, True, groups * LANES, e, low)
+    if far:
+        clear_far(z, &top, True, n, e)
+        clear_far(z, &top, True, n, low)
     for i in range(n, groups * LANES):
         e[i] = low[i] = 0
     row_total(e, groups, &softmax.total[0], &softmax.lost[0])
@@ -1495,6 +1541,7 @@ cdef int soft_panel(
     cdef bint done[WIDTH]
     cdef bint fine = True
     cdef bint any_done = False
+    cdef bint far
     cdef bint kept = not one_row or job.classes <= SOFT_FEW * WIDTH
     cdef double above = 2 if real is double else 0
     cdef double loss
@@ -1524,6 +1571,16 @@ cdef int soft_panel(
             return BAD
         for piece in range(pieces):
             rows_extremes(&z[piece * WIDTH], &least[0], &top[0])
+    far = not all_ordinary(&least[0], &top[0], rows)
+    if far:
+        for i in range(WIDTH):
+            least[i] = top[i]
+        for piece in range(pieces):
+            if one_row:
+                n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[piece * step])
+                least_of_near(&z[piece * step], &top[0], True, n, &least[0])
+            else:
+                least_of_near(&z[piece * WIDTH], &top[0], False, WIDTH, &least[0])
     for i in range(rows):
         done[i] = mine[i] and is_ordinary(least[i], top[i])
         any_done = any_done or done[i]
@@ -1548,11 +1605,14 @@ cdef int soft_panel(
             if not fine:
                 return BAD
             soft_terms_of(&z[place], &top[0], tau, True, n, &loss_sums, &tau_sums)
-            add_piece(&z[place], &shift[0], top[0], n, &e[0], &low[place], &softmax)
+            add_piece(&z[place], &shift[0], top[0], far, n, &e[0], &low[place], &softmax)
             memcpy(&z[place], e, n * sizeof(real))
         else:
             soft_terms_of(&z[place], &top[0], &t[place], False, WIDTH, &loss_sums, &tau_sums)
             exponentials_with_lost(&z[place], &shift[0], False, WIDTH, &e[0], &low[place])
+            if far:
+                clear_far(&z[place], &top[0], False, WIDTH, &e[0])
+                clear_far(&z[place], &top[0], False, WIDTH, &low[place])
             memcpy(&z[place], e, WIDTH * sizeof(real))
             rows_add(&z[place], &low[place], &totals[0], &losts[0])
     for i in range(0 if one_row else WIDTH):
@@ -1566,15 +1626,16 @@ cdef int soft_panel(
             if kept:
                 kept_rest(&z[i], &low[i], 1 if one_row else <Py_ssize_t>WIDTH, classes, i, &softmax)
             else:
-                row_rest(job, first_row, 0, False, top[0], shift[0], &softmax)
-    rows_log_totals(lanes, &softmax)
+                row_rest(job, first_row, 0, False, top[0], far, shift[0], &softmax)
+    rows_log_totals(lanes, &softmax, unused)
     if one_row:
         sums_join(&loss_sums)
         sums_join(&tau_sums)
     for i in range(rows):
+        done[i] = done[i] and tau_sums.total[i] - tau_sums.total[i] == 0  # else their sum overflows
         if done[i]:
             loss = cecore_product(softmax.log_total[i], tau_sums.total[i], tau_sums.lost[i])
-            loss = loss + (loss_sums.total[i] + loss_sums.lost[i])
+            loss = loss + sums_round(&loss_sums, i)
             losses[i] = 0 if w[i] == 0 or tau_sums.total[i] == 0 else w[i] * loss
     if job.gradient.data != NULL or job.hessian.data != NULL:
         soft_scales(w, factors, &softmax, &tau_sums, lanes, &scale, unused)
@@ -1609,6 +1670,9 @@ cdef int soft_panel(
             if not kept:
                 load_piece(job, &job.x, first_row, rows, one_row, piece, &out[0])
                 exponentials_with_lost(&out[0], &shift[0], True, n, &z[0], &low[0])
+                if far:
+                    clear_far(&out[0], &top[0], True, n, &z[0])
+                    clear_far(&out[0], &top[0], True, n, &low[0])
             if job.hessian.data != NULL:
                 soft_bends(&z[place], &low[place], &softmax, &scale, True, 0, n, &out[0])
                 if scale.cleared:

@@ -402,8 +402,10 @@ CECORE_INLINE float cecore_log1pf(float x) { return cecore_log1p_sumf(x, 0); }
  * Adding 3 * 2^51 rounds to an integer and leaves it in the low bits; with the bias of the exponents added too, these
  * are the upper bits of 2^k. k ln2_head is exact; what rounding takes from r goes back into the sum. The result is
  * exp(r), and what it lost, to be multiplied by 2^k. */
-#define CECORE_BIASED (0x1.8p52 + 1023)
-#define CECORE_BIASEDF (0x1.8p23f + 127)
+#define CECORE_INTEGERS 0x1.8p52
+#define CECORE_INTEGERSF 0x1.8p23f
+#define CECORE_BIASED (CECORE_INTEGERS + 1023)
+#define CECORE_BIASEDF (CECORE_INTEGERSF + 127)
 
 CECORE_INLINE double cecore_exp_reduced(double x, double low, double *biased, double *lost)
 {
@@ -460,7 +462,7 @@ CECORE_INLINE double cecore_exp_parts(double x, double low, double *lost)
     clamped = clamped < -760 ? -760 : clamped;
     result = cecore_exp_reduced(clamped, low, &biased, lost);
     k = biased - CECORE_BIASED;
-    half = (k * 0.5 + 0x1.8p52) - 0x1.8p52;
+    half = (k * 0.5 + CECORE_INTEGERS) - CECORE_INTEGERS;
     scale = cecore_double(cecore_bits(half + CECORE_BIASED) << 52);
     last = cecore_double(cecore_bits((k - half) + CECORE_BIASED) << 52);
     *lost = *lost * scale * last;
@@ -474,7 +476,7 @@ CECORE_INLINE float cecore_exp_partsf(float x, float low, float *lost)
     clamped = clamped < -120 ? -120 : clamped;
     result = cecore_exp_reducedf(clamped, low, &biased, lost);
     k = biased - CECORE_BIASEDF;
-    half = (k * 0.5f + 0x1.8p23f) - 0x1.8p23f;
+    half = (k * 0.5f + CECORE_INTEGERSF) - CECORE_INTEGERSF;
     scale = cecore_float(cecore_bitsf(half + CECORE_BIASEDF) << 23);
     last = cecore_float(cecore_bitsf((k - half) + CECORE_BIASEDF) << 23);
     *lost = *lost * scale * last;
@@ -485,6 +487,9 @@ CECORE_INLINE float cecore_exp_partsf(float x, float low, float *lost)
  * serve, the bits are those of cecore_exp_parts. */
 #define CECORE_ORDINARY 700
 #define CECORE_ORDINARYF 80
+/* exp(-x) is 0 beside 1, and rounded to 0 */
+#define CECORE_VANISHING 760
+#define CECORE_VANISHINGF 110
 
 CECORE_INLINE double cecore_exp_shifted(double x, double shift, double *lost)
 {
@@ -551,24 +556,24 @@ CECORE_INLINE float cecore_product_lostf(float x, float y, float product)
 #endif
 }
 
-/* 1 / (1 + e) or e / (1 + e) for e + low in [0, 1]: a share of the logistic function. The quotient is corrected for
- * low and for what 1 + e lost. */
+/* 1 / (1 + e) or e / (1 + e) for e + low in [0, 1]: a share of the logistic function. The smaller quotient is corrected
+ * for low and for what 1 + e lost; the larger one is 1 less it, which halves its error and adds a rounding. */
 CECORE_INLINE double cecore_share(int larger, double e, double low)
 {
     double sum = 1 + e;
     double sum_low = ((1 - sum) + e) + low;
-    double quotient = (larger ? 1 : e) / sum;
-    double inverse = larger ? quotient : 1 - quotient;
-    return quotient + ((larger ? 0 : low) - quotient * sum_low) * inverse;
+    double quotient = e / sum;
+    double smaller = quotient + (low - quotient * sum_low) * (1 - quotient);
+    return larger ? 1 - smaller : smaller;
 }
 
 CECORE_INLINE float cecore_sharef(int larger, float e, float low)
 {
     float sum = 1 + e;
     float sum_low = ((1 - sum) + e) + low;
-    float quotient = (larger ? 1 : e) / sum;
-    float inverse = larger ? quotient : 1 - quotient;
-    return quotient + ((larger ? 0 : low) - quotient * sum_low) * inverse;
+    float quotient = e / sum;
+    float smaller = quotient + (low - quotient * sum_low) * (1 - quotient);
+    return larger ? 1 - smaller : smaller;
 }
 
 /* 1 / (1 + exp(-x)) */

@@ -36,10 +36,6 @@ cdef inline void exponentials(
             lost[i] = rest
 
 
-cdef void rows_exponentials(const real *z, const real *top, real *e) noexcept nogil:
-    exponentials(z, top, False, False, WIDTH, e, e)
-
-
 cdef void row_exponentials(const real *z, const real *top, Py_ssize_t n, real *e) noexcept nogil:
     exponentials(z, top, True, False, n, e, e)
 
@@ -139,7 +135,8 @@ cdef void softmax_finish(const Exponentials *sums, Py_ssize_t n, Softmax *softma
 
 # Where all logits of a row lie within the ordinary range, the exponentials are taken of the logits themselves, over a
 # power of two near the largest one: no difference from the largest logit is needed, which would be inexact. Their sum
-# starts at a number above each of them, so that what an addition loses is known from two more operations.
+# starts at a number of at least their exponent, so that two more operations tell what an addition loses. Logits
+# so far below the largest that their exponentials are 0 may be anywhere, also at -inf.
 
 cdef inline bint is_ordinary(real least, real top) noexcept nogil:
     cdef real range_ = ordinary_range(<real>0)
@@ -147,11 +144,41 @@ cdef inline bint is_ordinary(real least, real top) noexcept nogil:
 
 
 cdef inline real shift_of(real top) noexcept nogil:
-    # the integer nearest top / ln 2
+    # The integer below top / ln 2, a little less than half below: the largest exponential is from 1 to 2 and a little,
+    # so that no weight over the total overflows.
     if real is double:
-        return (top * CECORE_LOG2E + 6755399441055744.0) - 6755399441055744.0
+        return (top * CECORE_LOG2E - 0.501 + CECORE_INTEGERS) - CECORE_INTEGERS
     else:
-        return (top * <float>CECORE_LOG2E + <float>12582912) - <float>12582912
+        return (top * CECORE_LOG2EF - <float>0.501 + CECORE_INTEGERSF) - CECORE_INTEGERSF
+
+
+cdef inline real far_below(real top) noexcept nogil:
+    # Logits up to here have exponentials of 0, as masks do: -inf, -1e9
+    if real is double:
+        return top - CECORE_VANISHING
+    else:
+        return top - CECORE_VANISHINGF
+
+
+cdef void least_of_near(const real *z, const real *top, bint one_row, Py_ssize_t n, real *least) noexcept nogil:
+    # the least logits but those far below
+    cdef real value, m
+    cdef real single = top[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        m = single if one_row else top[i]
+        value = z[i] if z[i] > far_below(m) else m
+        if one_row:
+            least[0] = value if value < least[0] else least[0]
+        else:
+            least[i] = value if value < least[i] else least[i]
+
+
+cdef void clear_far(const real *z, const real *top, bint one_row, Py_ssize_t n, real *e) noexcept nogil:
+    cdef real single = top[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        e[i] = 0 if z[i] <= far_below(single if one_row else top[i]) else e[i]
 
 
 cdef inline void shifted_exponentials(
@@ -202,7 +229,7 @@ cdef void rows_extremes(const real *z, real *least, real *top) noexcept nogil:
 
 
 cdef inline void add_below(double *total, double *lost, double term) noexcept nogil:
-    # as add_exactly, where the total is not below the term
+    # as add_exactly, where the total's exponent is not below the term's
     cdef double after = total[0] + term
     lost[0] += term - (after - total[0])
     total[0] = after
@@ -232,7 +259,7 @@ cdef void rows_totals(const real *e, Py_ssize_t classes, double *total, double *
 
 cdef void row_total(const real *e, Py_ssize_t groups, double *total, double *lost) noexcept nogil:
     # Adds a piece of one row. The lanes start so high that what they hold are multiples of 2^-43; their sum is below
-    # 512, so that joining them loses nothing.
+    # 1024, so that joining them loses nothing.
     cdef double totals[LANES]
     cdef double losts[LANES]
     cdef double above = 2 * BLOCK if real is double else 0
@@ -279,16 +306,23 @@ cdef void rows_rest(Py_ssize_t n, Softmax *softmax) noexcept nogil:
         softmax.total[i] = total
 
 
-cdef void rows_log_totals(Py_ssize_t n, Softmax *softmax) noexcept nogil:
+cdef void rows_log_totals(Py_ssize_t n, Softmax *softmax, real unused) noexcept nogil:
+    # For float the quotient in double is exact enough, and its logarithm is one in float.
     cdef double inverse, ratio, product, low
+    cdef float head
     cdef Py_ssize_t i
     for i in range(n):
-        inverse = 1 / softmax.largest[i]
-        ratio = softmax.rest[i] * inverse
-        product = ratio * softmax.largest[i]
-        low = (softmax.rest[i] - product) - cecore_product_lost(ratio, softmax.largest[i], product)
-        low = low + (softmax.rest_lost[i] - ratio * softmax.largest_lost[i])
-        softmax.log_total[i] = cecore_log1p_sum(ratio, low * inverse)
+        if real is float:
+            ratio = softmax.rest[i] / softmax.largest[i]
+            head = <float>ratio
+            softmax.log_total[i] = cecore_log1p_sumf(head, <float>(ratio - head))
+        else:
+            inverse = 1 / softmax.largest[i]
+            ratio = softmax.rest[i] * inverse
+            product = ratio * softmax.largest[i]
+            low = (softmax.rest[i] - product) - cecore_product_lost(ratio, softmax.largest[i], product)
+            low = low + (softmax.rest_lost[i] - ratio * softmax.largest_lost[i])
+            softmax.log_total[i] = cecore_log1p_sum(ratio, low * inverse)
 
 
 cdef void rows_over_total(const real *x, const Softmax *softmax, Py_ssize_t n, double *out) noexcept nogil:
@@ -296,10 +330,43 @@ cdef void rows_over_total(const real *x, const Softmax *softmax, Py_ssize_t n, d
     cdef Py_ssize_t i
     for i in range(n):
         wide = x[i]
-        inverse = 1 / softmax.total[i]
-        result = wide * inverse
-        corrected = accurate_quotient(wide, 0, softmax.total[i], softmax.lost[i], inverse)
-        out[i] = corrected if corrected - corrected == 0 else result
+        if real is float:
+            out[i] = wide / softmax.total[i]
+        else:
+            inverse = 1 / softmax.total[i]
+            result = wide * inverse
+            corrected = accurate_quotient(wide, 0, softmax.total[i], softmax.lost[i], inverse)
+            out[i] = corrected if corrected - corrected == 0 else result
+
+
+cdef void rows_top_shares(const Softmax *softmax, Py_ssize_t n, real *out) noexcept nogil:
+    # The probability of the largest: 1 where the others vanish beside it
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = <real>accurate_quotient(
+            softmax.largest[i], softmax.largest_lost[i], softmax.total[i], softmax.lost[i], 1 / softmax.total[i]
+        )
+
+
+cdef void softmax_row(
+    const real *e, const real *scale, real largest, real top_share, Py_ssize_t n, real *out
+) noexcept nogil:
+    cdef real value
+    cdef real factor = scale[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        value = e[i] * factor
+        out[i] = top_share if e[i] == largest else value
+
+
+cdef void softmax_rows(
+    const real *e, const real *scale, const Softmax *softmax, const real *top_share, real *out
+) noexcept nogil:
+    cdef real value
+    cdef Py_ssize_t i
+    for i in range(WIDTH):
+        value = e[i] * scale[i]
+        out[i] = top_share[i] if e[i] == <real>softmax.largest[i] else value
 
 
 cdef inline double accurate_quotient(
