@@ -435,8 +435,9 @@ cdef void set_rest(Softmax *softmax, Py_ssize_t lane, double rest, double lost) 
     softmax.rest[lane] = rest + lost
     softmax.rest_lost[lane] = lost = (rest - softmax.rest[lane]) + lost
     total = softmax.largest[lane] + softmax.rest[lane]
-    softmax.lost[lane] = ((softmax.largest[lane] - total) + softmax.rest[lane]) + (lost + softmax.largest_lost[lane])
-    softmax.total[lane] = total
+    lost = ((softmax.largest[lane] - total) + softmax.rest[lane]) + (lost + softmax.largest_lost[lane])
+    softmax.total[lane] = total + lost  # of float, what the largest one lost is no rounding error in double
+    softmax.lost[lane] = (total - softmax.total[lane]) + lost
 
 
 cdef bint any_small(const double *rest, Py_ssize_t n) noexcept nogil:
@@ -1122,7 +1123,7 @@ cdef inline void plain_all(
     # With the own slopes summed to s: p s - own, which is (s - own) - r s where both are large; and p r s
     cdef double gradients[BLOCK]
     cdef double hessians[BLOCK]
-    cdef double total, lost, sum, sum_lost, near, value
+    cdef double total, lost, sum, sum_lost, product, rest, back, near, value
     cdef double single = slope.total[0]
     cdef double single_lost = slope.lost[0]
     cdef Py_ssize_t i
@@ -1131,7 +1132,12 @@ cdef inline void plain_all(
         lost = single_lost if one_row else slope.lost[i]
         sum = total + lost
         sum_lost = (total - sum) + lost
-        value = cecore_product(p[i], sum, sum_lost) - own[i]
+        product = p[i] * sum
+        rest = cecore_product_lost(p[i], sum, product) + p[i] * sum_lost
+        value = product - own[i]
+        back = value - product
+        rest += (product - (value - back)) - (own[i] + back)
+        value += rest if rest - rest == 0 else 0  # rounded once, unless something overflows
         near = ((total - own[i]) + lost) - cecore_product(r[i], sum, sum_lost)
         near = near if own[i] > 0.5 * sum else value
         gradients[i] = near if p[i] > 0.5 else value
