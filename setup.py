@@ -16,17 +16,18 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 V3 = ["-mavx2", "-mfma"]
 V4 = [*V3, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
 LEVELS = {"baseline": [], **({"x86_v3": V3, "x86_v4": V4} if X86_64 else {})}
-STRICT = ["-O3", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+STRICT = ["-O2", "-ftree-vectorize", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 # For speed and size alone, where the compiler knows them. GCC's jump threading turns some selections into branches,
 # which leaves their loop scalar; kernels stay out of line, one function each (what must be inlined says so itself);
-# C has no exceptions that would need unwind tables; the next three would copy code that is not hot; a loop over lanes
-# that is peeled early is not made vector code.
+# C has no exceptions that would need unwind tables; the next two copy code that is not hot. A loop over lanes that is
+# peeled early is not made vector code, and the ends of loops, most of which have none, need not be. -O3, and alignment,
+# add a tenth to the size.
 TUNING = [
-    "-fno-thread-jumps",
-    "-fno-inline",
-    "-fno-asynchronous-unwind-tables",
-    *("-fno-ipa-cp", "-fno-unswitch-loops", "-fno-tree-pre"),
-    "--param=max-completely-peel-times=4",
+    "-fvect-cost-model=dynamic",
+    *("-fno-thread-jumps", "-fno-inline", "-fno-asynchronous-unwind-tables", "-fno-ipa-cp", "-fno-tree-pre"),
+    *("--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=100"),
+    "--param=vect-epilogues-nomask=0",
+    *(f"-fno-align-{what}" for what in ("functions", "jumps", "labels", "loops")),
 ]
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
 

@@ -294,27 +294,26 @@ cdef int logit_block(
     cdef real terms[BLOCK]
     cdef const real *none = NULL
     cdef bint weighted = job.weights.data != NULL
-    cdef bint quick = all_in_range(z)
     cdef bint summed = False
     cdef int state = inspect(t, t, w if weighted else none)
     if state == BAD:
         return BAD
     if job.wanted_sum:
-        summed = (state == HARD or quick) and n == BLOCK and (not weighted or all_ones(w, n))
+        summed = (state == HARD or all_in_range(z)) and n == BLOCK and (not weighted or all_ones(w, n))
         if summed:
             accumulator_add(
                 &job.sum,
-                logit_sum(z, t, state == HARD, quick, factors, gradient if job.gradient.data != NULL else <real *>NULL)
+                logit_sum(z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
             )
         else:
-            logit_value(z, t, none, w, quick, &terms[0])
+            logit_value(z, t, none, w, &terms[0])
             accumulator_add(&job.sum, lane_sum(&terms[0]))
     if job.value.data != NULL:
-        logit_value(z, t, none, w, quick, value)
+        logit_value(z, t, none, w, value)
     if job.gradient.data != NULL and job.hessian.data != NULL:
-        logit_derivatives(z, t, w, factors, state == HARD, quick, gradient, hessian)
+        logit_derivatives(z, t, w, factors, state == HARD, gradient, hessian)
     elif job.gradient.data != NULL and not summed:
-        logit_gradient(z, t, w, factors, quick, gradient)
+        logit_gradient(z, t, w, factors, gradient)
     elif job.hessian.data != NULL:
         logit_hessian(z, t, none, w, hessian)
     return SOFT
@@ -370,7 +369,7 @@ cdef int weighted_block(
             hessian[i] = 0 if w[i] == 0 else w[i] * hessian[i]
     else:
         if job.value.data != NULL or job.wanted_sum:
-            logit_value(x, &one[0], &zero[0], &w[0], False, value)
+            logit_value(x, &one[0], &zero[0], &w[0], value)
         if job.gradient.data != NULL:
             logit_weighted_gradient(x, &one[0], &zero[0], &w[0], &factors[0], gradient)
         if job.hessian.data != NULL:
@@ -507,10 +506,7 @@ cdef void sigmoid_block(const real *x, real *out) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef Py_ssize_t i
-    if all_in_range(x):
-        exponentials_of_minus(x, BLOCK, True, &e[0], &low[0])
-    else:
-        exponentials_of_minus(x, BLOCK, False, &e[0], &low[0])
+    block_exponentials(x, &e[0], &low[0])
     for i in range(BLOCK):
         out[i] = share(x[i] > 0, e[i], low[i])
 
@@ -1133,9 +1129,9 @@ cdef void evaluate_lanes(int function, const real *given_x, const real *given_y,
     elif function == 5:
         for i in range(SUM_LANES):
             out[i] = cecore_softplus_rest(x[i]) if real is double else cecore_softplus_restf(x[i])
-    else:
+    elif real is double:
         for i in range(SUM_LANES):
-            out[i] = <real>cecore_power(x[i], y[i])
+            out[i] = cecore_power(x[i], y[i])
     memcpy(given_out, out, sizeof(out))
 
 

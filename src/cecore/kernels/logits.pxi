@@ -53,13 +53,19 @@ cdef bint all_in_range(const real *z) noexcept nogil:
     return fine
 
 
-cdef inline void exponentials_of_minus(
-    const real *z, Py_ssize_t n, bint quick, real *e, real *low
-) noexcept nogil:
-    # A loop of its own: with what follows it has too many constants for the registers.
+cdef inline void exponentials_of_minus(const real *z, bint quick, real *e, real *low) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(BLOCK):
         e[i] = exp_of_minus(z[i], quick, &low[i])
+
+
+cdef void block_exponentials(const real *z, real *e, real *low) noexcept nogil:
+    # exp(-|z|) and what it lost, of a block. A loop of its own: with what follows it has too many constants for the
+    # registers.
+    if all_in_range(z):
+        exponentials_of_minus(z, True, e, low)
+    else:
+        exponentials_of_minus(z, False, e, low)
 
 
 cdef inline real log1p_unit(real e, real low) noexcept nogil:
@@ -70,13 +76,13 @@ cdef inline real log1p_unit(real e, real low) noexcept nogil:
 
 
 cdef inline void logit_values(
-    const real *z, const real *t, const real *u, bint complement, const real *w, bint quick, real *out
+    const real *z, const real *t, const real *u, bint complement, const real *w, real *out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef real other, negative, positive, one, zero, rest, value
     cdef Py_ssize_t i
-    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
+    block_exponentials(z, &e[0], &low[0])
     for i in range(BLOCK):
         other = <real>1 - t[i] if complement else u[i]
         negative = -z[i] if z[i] < 0 else 0
@@ -92,16 +98,12 @@ cdef inline void logit_values(
         out[i] = 0 if w[i] == 0 else value
 
 
-cdef void logit_value(
-    const real *z, const real *t, const real *u, const real *w, bint quick, real *out
-) noexcept nogil:
+cdef void logit_value(const real *z, const real *t, const real *u, const real *w, real *out) noexcept nogil:
     # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t
-    if u != NULL:
-        logit_values(z, t, u, False, w, False, out)
-    elif quick:
-        logit_values(z, t, u, True, w, True, out)
+    if u == NULL:
+        logit_values(z, t, u, True, w, out)
     else:
-        logit_values(z, t, u, True, w, False, out)
+        logit_values(z, t, u, False, w, out)
 
 
 cdef inline real logit_slope(real z, real t, real e, real low) noexcept nogil:
@@ -127,37 +129,27 @@ cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
     return value if t - t == 0 else t
 
 
-cdef inline void logit_gradients(
-    const real *z, const real *t, const real *w, const real *factor, bint quick, real *out
+cdef void logit_gradient(
+    const real *z, const real *t, const real *w, const real *factor, real *out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef real value
     cdef Py_ssize_t i
-    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
+    block_exponentials(z, &e[0], &low[0])
     for i in range(BLOCK):
         value = factor[i] * logit_slope(z[i], t[i], e[i], low[i])
         out[i] = 0 if w[i] == 0 else value
 
 
-cdef void logit_gradient(
-    const real *z, const real *t, const real *w, const real *factor, bint quick, real *out
-) noexcept nogil:
-    if quick:
-        logit_gradients(z, t, w, factor, True, out)
-    else:
-        logit_gradients(z, t, w, factor, False, out)
-
-
 cdef inline void logit_both(
-    const real *z, const real *t, const real *w, const real *factor, bint hard, bint quick, real *gradient,
-    real *hessian
+    const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient, real *hessian
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef real slope, value, bend
     cdef Py_ssize_t i
-    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
+    block_exponentials(z, &e[0], &low[0])
     for i in range(BLOCK):
         slope = hard_slope(z[i], t[i], e[i], low[i]) if hard else logit_slope(z[i], t[i], e[i], low[i])
         value = factor[i] * slope
@@ -167,17 +159,16 @@ cdef inline void logit_both(
 
 
 cdef void logit_derivatives(
-    const real *z, const real *t, const real *w, const real *factor, bint hard, bint quick, real *gradient,
-    real *hessian
+    const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient, real *hessian
 ) noexcept nogil:
-    if hard and quick:
-        logit_both(z, t, w, factor, True, True, gradient, hessian)
+    if hard:
+        logit_both(z, t, w, factor, True, gradient, hessian)
     else:
-        logit_both(z, t, w, factor, False, False, gradient, hessian)
+        logit_both(z, t, w, factor, False, gradient, hessian)
 
 
 cdef inline void logit_terms(
-    const real *z, const real *t, bint hard, bint quick, const real *factor, bint with_gradient, real *gradient,
+    const real *z, const real *t, bint hard, const real *factor, bint with_gradient, real *gradient,
     double *curved, double *straight
 ) noexcept nogil:
     # With S the product of a lane's 1 + e less 1, S = S + e + S e from positive terms alone: one logarithm of 1 + S
@@ -187,7 +178,7 @@ cdef inline void logit_terms(
     cdef real negative, positive, own, slope
     cdef double wide
     cdef Py_ssize_t i, j, k
-    exponentials_of_minus(z, BLOCK, quick, &e[0], &low[0])
+    block_exponentials(z, &e[0], &low[0])
     for j in range(SUM_LANES):
         curved[j] = 0
         straight[j] = 0
@@ -209,25 +200,21 @@ cdef inline void logit_terms(
 
 
 cdef double logit_sum(
-    const real *z, const real *t, bint hard, bint quick, const real *factor, real *gradient
+    const real *z, const real *t, bint hard, const real *factor, real *gradient
 ) noexcept nogil:
-    # The sum of the losses of a whole block without weights, and with it the gradient, if it is wanted; soft targets
-    # are quick
+    # The sum of the losses of a whole block without weights, and with it the gradient, if it is wanted; beside soft
+    # targets all logits are finite
     cdef double curved[SUM_LANES]
     cdef double straight[SUM_LANES]
     cdef Py_ssize_t j
-    if hard and quick and gradient == NULL:
-        logit_terms(z, t, True, True, factor, False, gradient, &curved[0], &straight[0])
-    elif hard and quick:
-        logit_terms(z, t, True, True, factor, True, gradient, &curved[0], &straight[0])
-    elif hard and gradient == NULL:
-        logit_terms(z, t, True, False, factor, False, gradient, &curved[0], &straight[0])
+    if hard and gradient == NULL:
+        logit_terms(z, t, True, factor, False, gradient, &curved[0], &straight[0])
     elif hard:
-        logit_terms(z, t, True, False, factor, True, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, True, factor, True, gradient, &curved[0], &straight[0])
     elif gradient == NULL:
-        logit_terms(z, t, False, True, factor, False, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, False, factor, False, gradient, &curved[0], &straight[0])
     else:
-        logit_terms(z, t, False, True, factor, True, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, False, factor, True, gradient, &curved[0], &straight[0])
     for j in range(SUM_LANES):
         curved[j] = cecore_log1p(curved[j]) + straight[j]
     for j in range(8):
@@ -252,11 +239,13 @@ cdef void logit_weighted_gradient(
 cdef inline void logit_curvatures(
     const real *z, const real *t, const real *u, bint complement, const real *w, real *out
 ) noexcept nogil:
-    cdef real e, low, value
+    cdef real e[BLOCK]
+    cdef real low[BLOCK]
+    cdef real value
     cdef Py_ssize_t i
+    block_exponentials(z, &e[0], &low[0])
     for i in range(BLOCK):
-        e = exp_of_minus(z[i], False, &low)
-        value = w[i] * logit_bend(t[i], e, low)
+        value = w[i] * logit_bend(t[i], e[i], low[i])
         if not complement:
             value = value * (t[i] + u[i])
         out[i] = 0 if w[i] == 0 else value

@@ -1305,7 +1305,7 @@ cdef inline void soft_terms_of(
     sums_add(tau_sums, tau, n)
 
 
-cdef inline void exponentials_with_lost(
+cdef inline void exponentials_and_lost(
     const real *z, const real *shift, bint one_row, Py_ssize_t n, real *e, real *lost
 ) noexcept nogil:
     cdef real s
@@ -1316,6 +1316,15 @@ cdef inline void exponentials_with_lost(
         s = single if one_row else shift[i]
         e[i] = exp_shifted(z[i], s, &losts[i])
     memcpy(lost, losts, n * sizeof(real))
+
+
+cdef void exponentials_with_lost(
+    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *e, real *lost
+) noexcept nogil:
+    if one_row:
+        exponentials_and_lost(z, shift, True, n, e, lost)
+    else:
+        exponentials_and_lost(z, shift, False, WIDTH, e, lost)
 
 
 cdef void add_piece(
@@ -1367,8 +1376,7 @@ cdef struct Scale:  # of rows: T / total, in two numbers, the factor, w T / tota
 
 
 cdef void soft_scales(
-    const double *w, const double *factors, const Softmax *softmax, const Sums *slope, Py_ssize_t n, Scale *scale,
-    real unused
+    const double *w, const double *factors, const Softmax *softmax, const Sums *slope, Py_ssize_t n, Scale *scale
 ) noexcept nogil:
     cdef double total, inverse, quotient, rest
     cdef int64_t zeros = 0
@@ -1380,8 +1388,8 @@ cdef void soft_scales(
         scale.factor[i] = factors[i]
         quotient = cecore_quotient(total, softmax.total[i], softmax.lost[i], &rest)
         rest += ((slope.total[i] - total) + slope.lost[i]) * inverse
-        scale.high[i] = <real>quotient
-        scale.low[i] = (quotient - scale.high[i]) + rest
+        scale.high[i] = quotient
+        scale.low[i] = rest
         scale.bend[i] = cecore_product(w[i], quotient, rest)
         zeros += (w[i] == 0) | (slope.total[i] == 0)
     scale.cleared = zeros > 0
@@ -1644,10 +1652,11 @@ cdef int soft_panel(
             loss = loss + sums_round(&loss_sums, i)
             losses[i] = 0 if w[i] == 0 or tau_sums.total[i] == 0 else w[i] * loss
     if job.gradient.data != NULL or job.hessian.data != NULL:
-        soft_scales(w, factors, &softmax, &tau_sums, lanes, &scale, unused)
-        convert(&scale.high[0], &high[0], lanes)
-        convert(&scale.low[0], &rest[0], lanes)
-        convert(&scale.factor[0], &factor[0], lanes)
+        soft_scales(w, factors, &softmax, &tau_sums, lanes, &scale)
+        for i in range(lanes):
+            high[i] = <real>scale.high[i]
+            rest[i] = <real>((scale.high[i] - high[i]) + scale.low[i])
+            factor[i] = <real>scale.factor[i]
         find_near(job, first_row, rows, one_row, &z[0], &top[0], done, &softmax, &near, &e[0])
         for i in range(rows if near.any and not one_row else 0):
             if near.classes[i] >= 0:
