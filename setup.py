@@ -23,9 +23,9 @@ STRICT = ["-O2", "-ftree-vectorize", "-fno-fast-math", "-fno-math-errno", "-fno-
 # peeled early is not made vector code, and the ends of loops, most of which have none, need not be. -O3, and alignment,
 # add a tenth to the size.
 TUNING = [
-    "-fvect-cost-model=dynamic",
+    *("-fvect-cost-model=dynamic", "-fno-reorder-blocks-and-partition", "-fno-tree-tail-merge"),
     *("-fno-thread-jumps", "-fno-inline", "-fno-asynchronous-unwind-tables", "-fno-ipa-cp", "-fno-tree-pre"),
-    *("--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=100"),
+    *("--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=30"),
     "--param=vect-epilogues-nomask=0",
     *(f"-fno-align-{what}" for what in ("functions", "jumps", "labels", "loops")),
 ]
@@ -49,7 +49,8 @@ class BuildLevels(build_ext):
             flags = ["/O2", "/fp:precise", *MSVC[level]]
             inline = "__forceinline"
         else:
-            flags = STRICT + [flag for flag in TUNING if self.knows(flag)] + LEVELS[level]
+            tuning = TUNING if level == "baseline" else [*TUNING, "-fpeel-loops"]  # lanes of more than one register
+            flags = STRICT + [flag for flag in tuning if self.knows(flag)] + LEVELS[level]
             # What is marked inline is inlined: a scalar function in a loop must not be a call.
             inline = "inline __attribute__((always_inline))"
             ext.extra_compile_args += ["-fvisibility=hidden", "-g0"]

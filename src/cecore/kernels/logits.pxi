@@ -99,10 +99,10 @@ cdef inline void logit_values(
 
 
 cdef void logit_value(const real *z, const real *t, const real *u, const real *w, real *out) noexcept nogil:
-    # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t
+    # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t, as it always is of float
     if u == NULL:
         logit_values(z, t, u, True, w, out)
-    else:
+    elif real is double:
         logit_values(z, t, u, False, w, out)
 
 
@@ -255,7 +255,7 @@ cdef void logit_hessian(const real *z, const real *t, const real *u, const real 
     # (t + u) p q, u NULL for 1 - t
     if u == NULL:
         logit_curvatures(z, t, u, True, w, out)
-    else:
+    elif real is double:
         logit_curvatures(z, t, u, False, w, out)
 
 

@@ -242,10 +242,18 @@ cdef int inspect(const real *p, const real *t, const real *w) noexcept nogil:
     return verdict(&codes[0])
 
 
+cdef void block_logarithms(const real *a, const real *b, const Clip *clip, real *out) noexcept nogil:
+    # -log of the clipped probabilities a of a block, b their complements
+    if is_normal(clip, <real>0):
+        logarithms(a, b, True, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
+    else:
+        logarithms(a, b, False, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
+
+
 cdef inline void hard_values(
-    const real *p, const real *y, const real *w, bint weighted, bint normal, const Clip *clip, real *out
+    const real *p, const real *y, bint normal, const Clip *clip, real *out
 ) noexcept nogil:
-    cdef real q, a, b, value
+    cdef real q, a, b
     cdef real floor = <real>clip.floor
     cdef real low_value = <real>clip.low_value
     cdef real high_value = <real>clip.high_value
@@ -254,23 +262,23 @@ cdef inline void hard_values(
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
-        value = neg_log(a, b, normal, floor, low_value, high_value)
-        if weighted:
-            value = w[i] * value
-            value = 0 if w[i] == 0 else value
-        out[i] = value
+        out[i] = neg_log(a, b, normal, floor, low_value, high_value)
 
 
 cdef void hard_value(
     const real *p, const real *y, const real *mask, const real *w, const Clip *clip, real *out
 ) noexcept nogil:
     # The mask is NULL if all weights are 1.
-    if not is_normal(clip, <real>0):
-        hard_values(p, y, w, True, False, clip, out)
-    elif mask == NULL:
-        hard_values(p, y, w, False, True, clip, out)
+    cdef real value
+    cdef Py_ssize_t i
+    if is_normal(clip, <real>0):
+        hard_values(p, y, True, clip, out)
     else:
-        hard_values(p, y, w, True, True, clip, out)
+        hard_values(p, y, False, clip, out)
+    if mask != NULL:
+        for i in range(BLOCK):
+            value = w[i] * out[i]
+            out[i] = 0 if w[i] == 0 else value
 
 
 cdef inline void mix(
@@ -295,34 +303,24 @@ cdef inline void mix(
         out[i] = value_one + value_zero
 
 
-cdef inline void both_logarithms(const real *p, bint normal, const Clip *clip, real *one, real *zero) noexcept nogil:
-    cdef real q[BLOCK]
-    cdef real floor = <real>clip.floor
-    cdef real low_value = <real>clip.low_value
-    cdef real high_value = <real>clip.high_value
-    cdef Py_ssize_t i
-    for i in range(BLOCK):
-        q[i] = <real>1 - p[i]
-    logarithms(p, &q[0], normal, floor, low_value, high_value, one)
-    logarithms(&q[0], p, normal, floor, low_value, high_value, zero)
-
-
 cdef void soft_value(
     const real *p, const real *t, const real *u, const real *mask, const real *w, const Clip *clip, real *out
 ) noexcept nogil:
     # w (t L1 + u L0), u NULL for 1 - t, the mask NULL if all weights are 1
+    cdef real q[BLOCK]
     cdef real log_one[BLOCK]
     cdef real log_zero[BLOCK]
-    if is_normal(clip, <real>0):
-        both_logarithms(p, True, clip, &log_one[0], &log_zero[0])
-    else:
-        both_logarithms(p, False, clip, &log_one[0], &log_zero[0])
-    if u != NULL:
-        mix(&log_one[0], &log_zero[0], t, u, False, w, True, out)
-    elif mask != NULL:
-        mix(&log_one[0], &log_zero[0], t, u, True, w, True, out)
-    else:
+    cdef Py_ssize_t i
+    for i in range(BLOCK):
+        q[i] = <real>1 - p[i]
+    block_logarithms(p, &q[0], clip, &log_one[0])
+    block_logarithms(&q[0], p, clip, &log_zero[0])
+    if u == NULL and mask == NULL:
         mix(&log_one[0], &log_zero[0], t, u, True, w, False, out)
+    elif u == NULL:
+        mix(&log_one[0], &log_zero[0], t, u, True, w, True, out)
+    elif real is double:
+        mix(&log_one[0], &log_zero[0], t, u, False, w, True, out)
 
 
 cdef inline void quotients(
@@ -434,7 +432,7 @@ cdef bint weighted_hard_sum(
             odd[j] += oddness(target, exact, weight, True)
     if not sound(&least[0], &odd[0], SUM_LANES):
         return False
-    logarithms(&a[0], &b[0], True, clip.floor, clip.low_value, clip.high_value, &terms[0])
+    block_logarithms(&a[0], &b[0], clip, &terms[0])
     for i in range(BLOCK):
         weight = w[i]
         value = weight * terms[i]
@@ -602,5 +600,5 @@ cdef void hessian_block(
     # t / p^2 + u / q^2, u NULL for 1 - t; divided twice, since p^2 may underflow
     if u == NULL:
         curvatures(p, t, u, True, w, clip, out)
-    else:
+    elif real is double:
         curvatures(p, t, u, False, w, clip, out)
