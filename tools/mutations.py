@@ -86,7 +86,7 @@ MUTATIONS = [
     Mutation(
         "ignored rows count",
         KERNELS,
-        "if labels[i] == IGNORED:\n                    own[i] = 0",
+        "if labels[i] == IGNORED:\n                own[i] = 0",
         "if False:\n                    own[i] = 0",
     ),
     Mutation(

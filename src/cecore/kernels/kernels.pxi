@@ -548,14 +548,13 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
             continue
         for i in range(BLOCK):
             own[i] = w[i]
-        if weighted or job.options.ignores:
-            find_labels(job, start, n, w, labels)
-            for i in range(n):
-                own[i] = 1 if by_count else own[i]
-                if labels[i] == IGNORED:
-                    own[i] = 0
-                elif weighted and own[i] != 0 and labels[i] < job.classes and labels[i] != INVALID:
-                    own[i] *= target_weight(job, start + i, labels[i])
+        find_labels(job, start, n, w, labels)
+        for i in range(n):
+            own[i] = 1 if by_count else own[i]
+            if labels[i] == IGNORED:
+                own[i] = 0
+            elif weighted and own[i] != 0 and labels[i] < job.classes and labels[i] != INVALID:
+                own[i] *= target_weight(job, start + i, labels[i])
         add_all(&job.sum, &own[0])
 
 

@@ -139,6 +139,14 @@ cdef inline real log_argument(real a, real b, real *exponent) noexcept nogil:
         return cecore_neg_log_argumentf(a, b, exponent)
 
 
+cdef inline real limited(
+    real value, real a, real b, real floor, real low_value, real high_value
+) noexcept nogil:
+    # -log a, within the limits of the clip; b is the complement of a
+    value = low_value if a < floor else value
+    return high_value if b < floor else value
+
+
 cdef inline real limited_log(
     real f, real exponent, real a, real b, real floor, real low_value, real high_value
 ) noexcept nogil:
@@ -148,8 +156,7 @@ cdef inline real limited_log(
         value = cecore_neg_log_reduced(f, exponent)
     else:
         value = cecore_neg_log_reducedf(f, exponent)
-    value = low_value if a < floor else value
-    return high_value if b < floor else value
+    return limited(value, a, b, floor, low_value, high_value)
 
 
 cdef inline real neg_log(
@@ -164,8 +171,7 @@ cdef inline real neg_log(
         value = cecore_neg_log(a, b)
     else:
         value = cecore_neg_logf(a, b)
-    value = low_value if a < floor else value
-    return high_value if b < floor else value
+    return limited(value, a, b, floor, low_value, high_value)
 
 
 cdef inline void logarithms(
@@ -188,6 +194,19 @@ cdef inline real clipped(real a, real b, real below, real head, real top) noexce
     # the probability a, b its complement; NaN stays, -0 becomes 0
     cdef real value = head if a <= below else a
     return top if b <= below else value
+
+
+cdef inline real hard_quotient(
+    real a, real b, real y, real factor, real below, real head, real top
+) noexcept nogil:
+    # -factor / a for a target of 1, else factor / a
+    cdef real value = factor / clipped(a, b, below, head, top)
+    return -value if y == 1 else value
+
+
+cdef inline real by_target(real t, real one, real zero, real between) noexcept nogil:
+    cdef real value = one if t == 1 else between
+    return zero if t == 0 else value
 
 
 cdef inline bint is_normal(const Clip *clip, real unused) noexcept nogil:
@@ -337,8 +356,7 @@ cdef inline void quotients(
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
-        value = factor[i] / clipped(a, b, below, head, top)
-        value = -value if y[i] == 1 else value
+        value = hard_quotient(a, b, y[i], factor[i], below, head, top)
         b = a if a < b else b
         value = 0 if b < cut else value
         if weighted:
@@ -384,8 +402,7 @@ cdef inline bint quick_quotients(
                 smaller = 0 if weight == 0 else smaller
             least[j] = smaller if smaller < least[j] else least[j]
             odd[j] += oddness(y[k], exact, weight, weighted)
-            value = factor[k] / clipped(a, b, below, head, top)
-            value = -value if y[k] == 1 else value
+            value = hard_quotient(a, b, y[k], factor[k], below, head, top)
             if weighted:
                 value = 0 if weight == 0 else value
             out[k] = value
@@ -462,12 +479,8 @@ cdef bint quick_soft_gradient(
             least[j] = smaller if smaller < least[j] else least[j]
             smaller = t[k] if t[k] < u else u
             least[j] = smaller if smaller < least[j] else least[j]
-            numerator = p[k] - t[k]
-            numerator = -1 if t[k] == 1 else numerator
-            numerator = 1 if t[k] == 0 else numerator
-            denominator = p[k] * q
-            denominator = p[k] if t[k] == 1 else denominator
-            denominator = q if t[k] == 0 else denominator
+            numerator = by_target(t[k], -1, 1, p[k] - t[k])
+            denominator = by_target(t[k], p[k], q, p[k] * q)
             out[k] = factor[k] * numerator / denominator
     return sound(&least[0], &odd[0], SUM_LANES)
 
@@ -505,11 +518,8 @@ cdef void soft_gradient(
         numerator = p[i] - t[i]
         numerator = at_low if p[i] < floor else numerator
         numerator = at_high if q < floor else numerator
-        numerator = -1 if t[i] == 1 else numerator
-        numerator = 1 if t[i] == 0 else numerator
-        denominator = a * b
-        denominator = a if t[i] == 1 else denominator
-        denominator = b if t[i] == 0 else denominator
+        numerator = by_target(t[i], -1, 1, numerator)
+        denominator = by_target(t[i], a, b, a * b)
         value = factor[i] * numerator / denominator
         b = q if q < p[i] else p[i]
         value = 0 if b < cut else value

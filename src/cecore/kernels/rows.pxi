@@ -337,10 +337,11 @@ cdef int distribution_block(
 
 # ---------------------------------------------------------------- logits with a label
 
-cdef double label_loss(double z, double top, const Softmax *softmax, Py_ssize_t lane, double w) noexcept nogil:
+cdef inline double label_loss(double z, double top, double log_total, double w) noexcept nogil:
     cdef double low
     cdef double d = difference(z, top, &low)
-    return 0 if w == 0 else w * ((softmax.log_total[lane] - low) - d)
+    cdef double value = w * ((log_total - low) - d)
+    return 0 if w == 0 else value
 
 
 cdef void clear_rows(const real *w, Py_ssize_t rows, Py_ssize_t classes, real *tile) noexcept nogil:
@@ -406,12 +407,9 @@ cdef void rows_losses(
     const real *top, const real *w, const Own *own, const Softmax *softmax, Py_ssize_t n, double *losses
 ) noexcept nogil:
     cdef double losses_[WIDTH]
-    cdef double low, d, value
     cdef Py_ssize_t i
     for i in range(n):
-        d = difference(own.z[i], <double>top[i], &low)
-        value = w[i] * ((softmax.log_total[i] - low) - d)
-        losses_[i] = 0 if w[i] == 0 else value
+        losses_[i] = label_loss(own.z[i], top[i], softmax.log_total[i], w[i])
     memcpy(losses, losses_, n * sizeof(double))
 
 
@@ -511,7 +509,6 @@ cdef void label_tile(
     cdef real inverse[WIDTH]
     cdef double scales[WIDTH]
     cdef double own_gradients[WIDTH]
-    cdef double loss
     cdef Own own
     cdef Softmax softmax
     cdef Py_ssize_t classes = job.classes
@@ -536,10 +533,8 @@ cdef void label_tile(
         for r in range(rows):
             if is_ordinary(least[r], top[r]):
                 continue
-            if mine[r] and is_loss:
-                label_row(job, first + r, labels[r], w[r], factors[r], losses + r)
-            elif mine[r]:
-                label_row(job, first + r, 0, <real>1, <real>1, &loss)
+            if mine[r]:
+                unusual_row(job, first, r, labels, w, factors, losses)
             mine[r] = False
             top[r] = 0
     rows_largest(top, WIDTH, shift, &softmax)
@@ -614,7 +609,8 @@ cdef void label_row(
     cdef real scratch[BLOCK]
     cdef real e[BLOCK]
     cdef real out[BLOCK]
-    cdef real best[WIDTH]
+    cdef real small[LANES]
+    cdef real large[LANES]
     cdef real top, scale, bend_scale, inverse, own_z, own_e, lost, own_low
     cdef double own
     cdef const real *z
@@ -627,13 +623,14 @@ cdef void label_row(
     cdef bint kept = (
         job.gradient.data != NULL and of_computing_type(&job.gradient, <real>0) and job.activation != LOG_SOFTMAX
     )
-    for k in range(WIDTH):
-        best[k] = -INFINITY
+    for k in range(LANES):
+        small[k] = INFINITY
+        large[k] = -INFINITY
     for piece in range(pieces):
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
-        maxima(piece_of(&job.x, start + first, n, scratch), n, best)
-    top = settled(&job.x, start, classes, join_maxima(best))
+        row_extremes(piece_of(&job.x, start + first, n, scratch), n, small, large)
+    top = settled(&job.x, start, classes, join_lanes_of(large, True))
     load(&job.x, start + label, 1, 1, &own_z)
     memset(&sums, 0, sizeof(Exponentials))
     for piece in range(pieces):
@@ -646,7 +643,7 @@ cdef void label_row(
     exponentials_join(&sums)
     softmax_finish(&sums, 1, &softmax)
     if job.activation == NOT_ACTIVATION:
-        loss[0] = label_loss(own_z, top, &softmax, 0, w)
+        loss[0] = label_loss(own_z, top, softmax.log_total[0], w)
     if job.gradient.data == NULL and job.hessian.data == NULL:
         return
     own_z = difference(own_z, top, &own_low)
@@ -682,6 +679,17 @@ cdef void label_row(
             store(&job.gradient, start + first, n, &out[0])
 
 
+cdef void unusual_row(
+    Job *job, Py_ssize_t first, Py_ssize_t r, const int64_t *labels, const real *w, const real *factors, double *losses
+) noexcept nogil:
+    # Row r of those from the first on; of an activation the labels and what belongs to them are NULL
+    cdef double loss
+    if labels == NULL:
+        label_row(job, first + r, 0, <real>1, <real>1, &loss)
+    else:
+        label_row(job, first + r, labels[r], w[r], factors[r], losses + r)
+
+
 cdef inline void split_pairs(const real *x, real *first, real *second) noexcept nogil:
     cdef Py_ssize_t r
     for r in range(WIDTH):
@@ -704,14 +712,13 @@ cdef void pair_terms(
     cdef real low[WIDTH]
     cdef real e[WIDTH]
     cdef real lost[WIDTH]
-    cdef real own, other, back, value, rest
+    cdef real own, other, value, rest
     cdef Py_ssize_t r
     for r in range(WIDTH):
         own = first[r] if labels[r] == 0 else second[r]
         other = second[r] if labels[r] == 0 else first[r]
         d[r] = other - own
-        back = d[r] - other
-        value = (other - (d[r] - back)) - (own + back)
+        value = subtraction_lost(other, own, d[r])
         low[r] = value if absolute(d[r]) < 1000 else 0  # also where something is infinite
     for r in range(WIDTH):
         e[r] = exp_parts(-absolute(d[r]), -low[r] if d[r] > 0 else low[r], &lost[r])
@@ -802,16 +809,6 @@ cdef void pair_tile(
     if job.hessian.data != NULL:
         pair_derivatives(bend, w, w, labels, True, out, &out[WIDTH])
         store_pairs(&job.hessian, first, rows, out, mine, all_mine)
-
-
-cdef real join_lanes_of(real *lanes, bint largest) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(1, LANES):
-        if largest:
-            lanes[0] = lanes[j] if lanes[j] > lanes[0] else lanes[0]
-        else:
-            lanes[0] = lanes[j] if lanes[j] < lanes[0] else lanes[0]
-    return lanes[0]
 
 
 cdef const real *whole_groups(
@@ -920,14 +917,14 @@ cdef void label_batch(
     cdef real top[WIDTH]
     cdef real shift[WIDTH]
     cdef real own_z[WIDTH]
-    cdef real scale, inverse, lost
+    cdef real scale, lost
+    cdef real inverse = 0
     cdef real bend_scale = 0
     cdef real top_share[WIDTH]
     cdef bint far[WIDTH]
     cdef bint mine[WIDTH]
     cdef double scales[WIDTH]
     cdef double own_gradients[WIDTH]
-    cdef double unused
     cdef const real *z
     cdef Own own
     cdef Softmax softmax
@@ -950,27 +947,27 @@ cdef void label_batch(
         mine[r] = add_row(job, row, kept, &top[r], &far[r], &softmax.total[r], &softmax.lost[r])
         if not mine[r]:
             top[r] = own_z[r] = 0
-            if is_loss:
-                label_row(job, row, labels[r], w[r], factors[r], losses + r)
-            else:
-                label_row(job, row, 0, <real>1, <real>1, &unused)
+            unusual_row(job, first_row, r, labels, w, factors, losses)
     rows_largest(top, rows, shift, &softmax)
     rows_rest(rows, &softmax)
     for r in range(rows):
         if mine[r] and softmax.rest[r] < small_rest():
             row_rest(job, first_row + r, r, kept, top[r], far[r], shift[r], &softmax)
-    rows_log_totals(rows, &softmax, <real>0)
+    if job.activation != SOFTMAX and (not is_loss or job.value.data != NULL or job.wanted_sum):
+        rows_log_totals(rows, &softmax, <real>0)
     if is_loss:
         for r in range(rows):
             own.z[r] = own_z[r]
             own.e[r] = exp_shifted(own_z[r], shift[r], &lost) if own_z[r] > far_below(top[r]) else 0
-        rows_losses(top, w, &own, &softmax, rows, scales)
-        for r in range(rows):
-            if mine[r]:
-                losses[r] = scales[r]
+        if job.value.data != NULL or job.wanted_sum:
+            rows_losses(top, w, &own, &softmax, rows, scales)
+            for r in range(rows):
+                if mine[r]:
+                    losses[r] = scales[r]
     if job.gradient.data == NULL and job.hessian.data == NULL:
         return
-    rows_top_shares(&softmax, rows, top_share)
+    if job.activation == SOFTMAX:
+        rows_top_shares(&softmax, rows, top_share)
     if is_loss:
         rows_over_total(factors, &softmax, rows, scales)
         rows_own_gradients(&own, scales, &softmax, rows, own_gradients)
@@ -978,12 +975,15 @@ cdef void label_batch(
         if not mine[r]:
             continue
         start = (first_row + r) * classes
-        inverse = <real>over_total(1, &softmax, r)
-        if is_loss:
-            scale = <real>scales[r]
-            bend_scale = <real>over_total(w[r], &softmax, r)
+        if job.activation == LOG_SOFTMAX:
+            scale = <real>softmax.log_total[r]
+        elif job.activation == SOFTMAX:
+            scale = <real>over_total(1, &softmax, r)
         else:
-            scale = <real>softmax.log_total[r] if job.activation == LOG_SOFTMAX else inverse
+            scale = <real>scales[r]
+        if job.hessian.data != NULL:
+            inverse = <real>over_total(1, &softmax, r)
+            bend_scale = <real>over_total(w[r], &softmax, r)
         for piece in range(pieces):
             first = piece * BLOCK
             n = min(classes - first, <Py_ssize_t>BLOCK)
@@ -1016,23 +1016,17 @@ cdef void label_rows(
     # Panels of rows; of activations labels, weights, factors and losses are NULL
     cdef bint few = job.classes <= FEW
     cdef Py_ssize_t height = WIDTH if few else min(max(CACHED // job.classes, <Py_ssize_t>1), <Py_ssize_t>WIDTH)
-    cdef bint is_loss = labels != NULL
-    cdef Py_ssize_t i, r, rows
+    cdef Py_ssize_t i, r, first, rows
     for i in range((n + height - 1) // height):
-        r = i * height
-        rows = min(n - r, height)
-        if job.classes == 2 and is_loss:
-            pair_tile(job, start + r, rows, labels + r, general + r, w + r, factors + r, losses + r)
-        elif job.classes == 2:
-            pair_tile(job, start + r, rows, labels, general, w, factors, losses)
-        elif few and is_loss:
-            label_tile(job, start + r, rows, labels + r, general + r, w + r, factors + r, losses + r)
+        first = start + i * height
+        rows = min(n - i * height, height)
+        r = 0 if labels == NULL else i * height
+        if job.classes == 2:
+            pair_tile(job, first, rows, labels + r, general + r, w + r, factors + r, losses + r)
         elif few:
-            label_tile(job, start + r, rows, labels, general, w, factors, losses)
-        elif is_loss:
-            label_batch(job, start + r, rows, labels + r, general + r, w + r, factors + r, losses + r)
+            label_tile(job, first, rows, labels + r, general + r, w + r, factors + r, losses + r)
         else:
-            label_batch(job, start + r, rows, labels, general, w, factors, losses)
+            label_batch(job, first, rows, labels + r, general + r, w + r, factors + r, losses + r)
 
 
 # ---------------------------------------------------------------- logits with any target
@@ -1123,7 +1117,7 @@ cdef inline void plain_all(
     # With the own slopes summed to s: p s - own, which is (s - own) - r s where both are large; and p r s
     cdef double gradients[BLOCK]
     cdef double hessians[BLOCK]
-    cdef double total, lost, sum, sum_lost, product, rest, back, near, value
+    cdef double total, lost, sum, sum_lost, product, rest, near, value
     cdef double single = slope.total[0]
     cdef double single_lost = slope.lost[0]
     cdef Py_ssize_t i
@@ -1135,8 +1129,7 @@ cdef inline void plain_all(
         product = p[i] * sum
         rest = cecore_product_lost(p[i], sum, product) + p[i] * sum_lost
         value = product - own[i]
-        back = value - product
-        rest += (product - (value - back)) - (own[i] + back)
+        rest += subtraction_lost(product, own[i], value)
         value += rest if rest - rest == 0 else 0  # rounded once, unless something overflows
         near = ((total - own[i]) + lost) - cecore_product(r[i], sum, sum_lost)
         near = near if own[i] > 0.5 * sum else value
@@ -1206,6 +1199,7 @@ cdef int general_panel(
     cdef double tau[BLOCK]
     cdef double gradient[BLOCK]
     cdef double hessian[BLOCK]
+    cdef double least[WIDTH]
     cdef double top[WIDTH]
     cdef Exponentials sums
     cdef Softmax softmax
@@ -1217,16 +1211,20 @@ cdef int general_panel(
     memset(&terms, 0, sizeof(Terms))
     memset(&sums, 0, sizeof(Exponentials))
     for i in range(WIDTH):
+        least[i] = INFINITY
         top[i] = -INFINITY
     for piece in range(pieces):
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
-        maxima(&z[0], n, top)
+        if one_row:
+            row_extremes(&z[0], n, &least[0], &top[0])
+        else:
+            rows_extremes(&z[0], &least[0], &top[0])
         if not load_taus(job, first_row, rows, one_row, labels, mine, w, piece, n, tau):
             return BAD
     if job.value.data == NULL and job.gradient.data == NULL and job.hessian.data == NULL and not job.wanted_sum:
         return SOFT  # this was to check
     if one_row:
-        top[0] = join_maxima(top)
+        top[0] = join_lanes_of(&top[0], True)
     for i in range(rows):
         top[i] = settled(&job.x, (first_row + i) * classes, classes, top[i])
     for piece in range(pieces):
@@ -1454,11 +1452,13 @@ cdef void clear_lanes(const double *w, const Sums *slope, Py_ssize_t n, real *ou
         out[i] = 0 if w[i] == 0 or slope.total[i] == 0 else out[i]
 
 
+cdef inline bint are_taus(const Job *job) noexcept nogil:
+    # whether the targets as they are given are the taus, but of rows of weight 0
+    return not job.labels and job.class_weights == NULL and job.options.smoothing == 0
+
+
 cdef inline bint tau_lies_there(const Job *job, double w, real unused) noexcept nogil:
-    return (
-        not job.labels and job.class_weights == NULL and job.options.smoothing == 0 and w != 0
-        and of_computing_type(&job.targets, unused)
-    )
+    return are_taus(job) and w != 0 and of_computing_type(&job.targets, unused)
 
 
 cdef const real *row_taus(
@@ -1518,7 +1518,7 @@ cdef bint taus_tile(
     cdef double wide[WIDTH]
     cdef Py_ssize_t classes = job.classes
     cdef Py_ssize_t r, k
-    if not job.labels and job.class_weights == NULL and job.options.smoothing == 0:
+    if are_taus(job):
         load_tile(&job.targets, row, rows, classes, t)
         for r in range(rows):
             if not mine[r] or w[r] == 0:

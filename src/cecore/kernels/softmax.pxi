@@ -16,8 +16,7 @@ cdef inline real difference(real z, real top, real *low) noexcept nogil:
     # z - top = the result + low; 0 also where both are infinite. Far below the exponentials' range, low may be NaN or
     # large, and is dropped.
     cdef real result = z - top
-    cdef real back = result - z
-    cdef real rest = (z - (result - back)) - (top + back)
+    cdef real rest = subtraction_lost(z, top, result)
     low[0] = rest if result > -1000 else 0
     return 0 if z == top else result
 
@@ -50,25 +49,42 @@ cdef void exponential_parts(
         exponentials(z, top, False, True, WIDTH, e, lost)
 
 
-cdef void maxima(const real *z, Py_ssize_t n, real *best) noexcept nogil:
-    # of WIDTH lanes; NaN is passed over
+cdef void row_extremes(const real *z, Py_ssize_t n, real *least, real *top) noexcept nogil:
+    # of LANES lanes; NaN is passed over
+    cdef real small[LANES]
+    cdef real large[LANES]
     cdef Py_ssize_t i, j
-    for i in range(n // WIDTH):
-        for j in range(WIDTH):
-            best[j] = z[i * WIDTH + j] if z[i * WIDTH + j] > best[j] else best[j]
-    i = n // WIDTH * WIDTH
+    for j in range(LANES):
+        small[j] = least[j]
+        large[j] = top[j]
+    for i in range(n // LANES):
+        for j in range(LANES):
+            small[j] = z[i * LANES + j] if z[i * LANES + j] < small[j] else small[j]
+            large[j] = z[i * LANES + j] if z[i * LANES + j] > large[j] else large[j]
+    i = n // LANES * LANES
     for j in range(n - i):
-        best[j] = z[i + j] if z[i + j] > best[j] else best[j]
+        small[j] = z[i + j] if z[i + j] < small[j] else small[j]
+        large[j] = z[i + j] if z[i + j] > large[j] else large[j]
+    for j in range(LANES):
+        least[j] = small[j]
+        top[j] = large[j]
 
 
-cdef real join_maxima(real *best) noexcept nogil:
-    cdef Py_ssize_t half = WIDTH // 2
+cdef void rows_extremes(const real *z, real *least, real *top) noexcept nogil:
     cdef Py_ssize_t j
-    while half > 0:
-        for j in range(half):
-            best[j] = best[j + half] if best[j + half] > best[j] else best[j]
-        half >>= 1
-    return best[0]
+    for j in range(WIDTH):
+        least[j] = z[j] if z[j] < least[j] else least[j]
+        top[j] = z[j] if z[j] > top[j] else top[j]
+
+
+cdef real join_lanes_of(real *lanes, bint largest) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(1, LANES):
+        if largest:
+            lanes[0] = lanes[j] if lanes[j] > lanes[0] else lanes[0]
+        else:
+            lanes[0] = lanes[j] if lanes[j] < lanes[0] else lanes[0]
+    return lanes[0]
 
 
 cdef real settled(const Array *x, Py_ssize_t start, Py_ssize_t classes, real top) noexcept nogil:
@@ -198,34 +214,6 @@ cdef void rows_shifted(const real *z, const real *shift, real *e) noexcept nogil
 
 cdef void row_shifted(const real *z, const real *shift, Py_ssize_t groups, real *e) noexcept nogil:
     shifted_exponentials(z, shift, True, groups * LANES, e)
-
-
-cdef void row_extremes(const real *z, Py_ssize_t n, real *least, real *top) noexcept nogil:
-    # of LANES lanes; NaN is passed over
-    cdef real small[LANES]
-    cdef real large[LANES]
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        small[j] = least[j]
-        large[j] = top[j]
-    for i in range(n // LANES):
-        for j in range(LANES):
-            small[j] = z[i * LANES + j] if z[i * LANES + j] < small[j] else small[j]
-            large[j] = z[i * LANES + j] if z[i * LANES + j] > large[j] else large[j]
-    i = n // LANES * LANES
-    for j in range(n - i):
-        small[j] = z[i + j] if z[i + j] < small[j] else small[j]
-        large[j] = z[i + j] if z[i + j] > large[j] else large[j]
-    for j in range(LANES):
-        least[j] = small[j]
-        top[j] = large[j]
-
-
-cdef void rows_extremes(const real *z, real *least, real *top) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(WIDTH):
-        least[j] = z[j] if z[j] < least[j] else least[j]
-        top[j] = z[j] if z[j] > top[j] else top[j]
 
 
 cdef inline void add_below(double *total, double *lost, double term) noexcept nogil:

@@ -36,6 +36,12 @@ cdef inline real absolute(real x) noexcept nogil:
         return fabsf(x)
 
 
+cdef inline real subtraction_lost(real x, real y, real result) noexcept nogil:
+    # what rounding x - y to the result lost
+    cdef real back = result - x
+    return (x - (result - back)) - (y + back)
+
+
 cdef struct Sums:  # of rows side by side, or of the lanes of one row; each keeps what its additions lose
     double total[WIDTH]
     double lost[WIDTH]
