@@ -78,6 +78,51 @@ cdef inline bint of_computing_type(const Array *array, real unused) noexcept nog
         return array.type == cnp.NPY_FLOAT
 
 
+cdef void ask_for(const Array *array, Py_ssize_t start, Py_ssize_t n, bint near) noexcept nogil:
+    # what is soon to be read or written; it may lie beyond the end
+    if array.data != NULL and array.layout == NULL:
+        cecore_ask(array.data + start * array.size, n * array.size, near)
+
+
+cdef inline void turn_four(const real *data, Py_ssize_t stride, real *out, Py_ssize_t out_stride) noexcept nogil:
+    if real is double:
+        cecore_turn(data, stride, out, out_stride)
+    else:
+        cecore_turnf(data, stride, out, out_stride)
+
+
+cdef inline Py_ssize_t in_fours(Py_ssize_t rows, Py_ssize_t classes) noexcept nogil:
+    # How many rows turn_four serves. Three classes are turned with a fourth one, which is the next row's first and a
+    # column of the tile that means nothing; the last row has none.
+    return (rows - (classes == 3)) // 4 * 4 if classes > 2 else 0
+
+
+cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, real *tile) noexcept nogil:
+    # Rows one after another become rows side by side, four by four; the last four classes overlap those before them.
+    cdef Py_ssize_t whole = in_fours(rows, classes)
+    cdef Py_ssize_t r, i, k
+    for r in range(0, whole, 4):
+        for i in range(0, classes, 4):
+            k = max(min(i, classes - 4), <Py_ssize_t>0)
+            turn_four(data + r * classes + k, classes, tile + k * WIDTH + r, WIDTH)
+    for r in range(whole, rows):
+        for k in range(classes):
+            tile[k * WIDTH + r] = data[r * classes + k]
+
+
+cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, real *out) noexcept nogil:
+    # And back, in the order of the rows: what a fourth class leaves in the next row is overwritten.
+    cdef Py_ssize_t whole = in_fours(rows, classes)
+    cdef Py_ssize_t r, i, k
+    for r in range(0, whole, 4):
+        for i in range(0, classes, 4):
+            k = max(min(i, classes - 4), <Py_ssize_t>0)
+            turn_four(tile + k * WIDTH + r, WIDTH, out + r * classes + k, classes)
+    for r in range(whole, rows):
+        for k in range(classes):
+            out[r * classes + k] = tile[k * WIDTH + r]
+
+
 cdef inline void move_each(
     char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
 ) noexcept nogil:
@@ -334,11 +379,16 @@ cdef void load_labels(
     cdef bint ignores = options.ignores == SIGNED
     cdef double ignored_number = <double>options.ignore_index
     cdef bint negative_ignored
+    cdef int64_t unusual = 0
     cdef Py_ssize_t i
     cdef int type = array.type
     if type == cnp.NPY_LONG or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG:
         if sizeof(long) == 8 or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONGLONG:
             memcpy(out, data, 8 * n)
+            for i in range(n):
+                unusual += (out[i] < 0) | (out[i] == options.ignore_index)
+            if unusual == 0:
+                return
             # the upper half of the unsigned numbers arrives as negative ones
             negative_ignored = options.ignores == (
                 UNSIGNED if type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG else SIGNED

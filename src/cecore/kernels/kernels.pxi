@@ -84,6 +84,11 @@ cdef extern from "scalar_math.h" nogil:
     uint64_t cecore_enter() noexcept
     void cecore_leave(uint64_t) noexcept
 
+cdef extern from "memory.h" nogil:
+    void cecore_ask(const char *, Py_ssize_t, bint) noexcept
+    void cecore_turn(const double *, Py_ssize_t, double *, Py_ssize_t) noexcept
+    void cecore_turnf(const float *, Py_ssize_t, float *, Py_ssize_t) noexcept
+
 cdef enum:
     LANES = 8  # of the product method: 16 spill registers on AVX2
     FACTORS = 16  # per lane and logarithm
@@ -93,9 +98,11 @@ cdef enum:
     SUM_LANES = 16  # of a block's sum
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
     FEW = 32  # classes: rows of more are computed one at a time
+    FEW_BOTH = 32  # the same where two arrays are read, or all is computed in double
     SOFT_FEW = 16  # the same for any targets, whose panels take more of the stack
     PICKED = 8  # classes: up to so many, selecting by class is faster than by index
     CACHED = 1 << 14  # exponentials that wait for the sums of their rows
+    NEAR = 16 * WIDTH  # numbers of a panel: as many are asked for into the first cache, more into the second
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
     LEAST_ROWS = 32
@@ -630,7 +637,7 @@ cdef void run_panels(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real
 
 cdef void run_kind(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     if (
-        kind != DIVISOR and FEW < job.classes <= LONG_BLOCK // 8
+        kind != DIVISOR and FEW_BOTH < job.classes <= LONG_BLOCK // 8
         and (job.options.logits or job.activation != NOT_ACTIVATION)
         and (lies_apart(&job.x) or (not job.labels and lies_apart(&job.targets)))
     ):

@@ -346,7 +346,7 @@ cdef inline double label_loss(double z, double top, double log_total, double w) 
 
 cdef void clear_rows(const real *w, Py_ssize_t rows, Py_ssize_t classes, real *tile) noexcept nogil:
     # Rows of weight 0 are 0, also where they are NaN
-    cdef int64_t zeros = 0
+    cdef int zeros = 0
     cdef Py_ssize_t r, k
     for r in range(rows):
         zeros += w[r] == 0
@@ -439,11 +439,12 @@ cdef void set_rest(Softmax *softmax, Py_ssize_t lane, double rest, double lost) 
 
 
 cdef bint any_small(const double *rest, Py_ssize_t n) noexcept nogil:
-    cdef double least = 1
+    cdef int count = 0
+    cdef double limit = small_rest()
     cdef Py_ssize_t i
     for i in range(n):
-        least = rest[i] if rest[i] < least else least
-    return least < small_rest()
+        count += rest[i] < limit
+    return count > 0
 
 
 cdef void kept_rest(
@@ -466,28 +467,35 @@ cdef void kept_rest(
     set_rest(softmax, lane, total, lost)
 
 
+cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
+    if of_computing_type(x, <real>0):
+        return <const real *>x.data + start
+    load(x, start, 1, n, scratch)
+    return scratch
+
+
 cdef void load_tile(
     const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, real *tile
 ) noexcept nogil:
     # Rows of few classes, side by side
-    cdef const real *data = <const real *>x.data + first * classes
-    cdef Py_ssize_t r, k
-    if of_computing_type(x, <real>0):  # in the order of the memory
-        for r in range(rows):
-            for k in range(classes):
-                tile[k * WIDTH + r] = data[r * classes + k]
-        for k in range(classes if rows < WIDTH else 0):
-            for r in range(rows, WIDTH):
-                tile[k * WIDTH + r] = 0
-        return
-    for k in range(classes):
+    cdef real scratch[BLOCK]
+    cdef const real *data
+    cdef Py_ssize_t group = BLOCK // classes  # rows
+    cdef Py_ssize_t i, start, count, r, k
+    for i in range((rows + group - 1) // group if x.layout == NULL else 0):  # in the order of the memory
+        start = i * group
+        count = min(rows - start, group)
+        data = piece_of(x, (first + start) * classes, count * classes, scratch)
+        rows_to_tile(data, count, classes, tile + start)
+    for k in range(classes if x.layout != NULL else 0):
         load(x, first * classes + k, classes, rows, tile + k * WIDTH)
+    for k in range(classes if rows < WIDTH else 0):
         for r in range(rows, WIDTH):
             tile[k * WIDTH + r] = 0
 
 
 cdef bint all_ordinary(const real *least, const real *top, Py_ssize_t n) noexcept nogil:
-    cdef int64_t count = 0
+    cdef int count = 0
     cdef Py_ssize_t i
     for i in range(n):
         count += is_ordinary(least[i], top[i])
@@ -513,6 +521,7 @@ cdef void label_tile(
     cdef Softmax softmax
     cdef Py_ssize_t classes = job.classes
     cdef bint is_loss = job.activation == NOT_ACTIVATION
+    cdef bint near = classes * WIDTH <= NEAR
     cdef bint far
     cdef Py_ssize_t r, k
     for r in range(WIDTH):
@@ -523,7 +532,9 @@ cdef void label_tile(
     for k in range(classes):
         rows_extremes(&z[k * WIDTH], least, top)
     for r in range(rows):
-        mine[r] = not (is_loss and general[r])
+        mine[r] = 1
+    for r in range(rows if is_loss else 0):
+        mine[r] = general[r] == 0
     far = not all_ordinary(least, top, rows)
     if far:
         for r in range(WIDTH):
@@ -540,6 +551,9 @@ cdef void label_tile(
     rows_largest(top, WIDTH, shift, &softmax)
     for k in range(classes):
         rows_shifted(&z[k * WIDTH], shift, &e[k * WIDTH])
+        ask_for(&job.x, (first + WIDTH) * classes + k * WIDTH, WIDTH, near)
+        ask_for(&job.gradient, first * classes + k * WIDTH, WIDTH, near)
+        ask_for(&job.hessian, first * classes + k * WIDTH, WIDTH, near)
         if far:
             clear_far(&z[k * WIDTH], top, False, WIDTH, &e[k * WIDTH])
     rows_totals(e, classes, softmax.total, softmax.lost)
@@ -572,8 +586,7 @@ cdef void label_tile(
     if job.value.data != NULL or job.wanted_sum:
         rows_losses(top, w, &own, &softmax, rows, own_gradients)
         for r in range(rows):
-            if mine[r]:
-                losses[r] = own_gradients[r]
+            losses[r] = own_gradients[r] if mine[r] else losses[r]
     if job.hessian.data != NULL:
         rows_over_total(w, &softmax, rows, scales)
         for r in range(rows):
@@ -593,13 +606,6 @@ cdef void label_tile(
         place_own(own_gradients, classes, rows, labels, z)
         clear_rows(w, rows, classes, z)
         store_tile(&job.gradient, first, rows, classes, z, mine)
-
-
-cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
-    if of_computing_type(x, <real>0):
-        return <const real *>x.data + start
-    load(x, start, 1, n, scratch)
-    return scratch
 
 
 cdef void label_row(
@@ -788,6 +794,9 @@ cdef void pair_tile(
     cdef bint all_mine = True
     cdef bint is_loss = job.activation == NOT_ACTIVATION
     cdef Py_ssize_t r
+    ask_for(&job.x, 2 * (first + WIDTH), 2 * WIDTH, True)
+    ask_for(&job.gradient, 2 * first, 2 * WIDTH, True)
+    ask_for(&job.hessian, 2 * first, 2 * WIDTH, True)
     if rows == WIDTH and of_computing_type(&job.x, <real>0):
         split_pairs(<const real *>job.x.data + 2 * first, z, &z[WIDTH])
     else:
@@ -861,6 +870,10 @@ cdef bint add_row(
         first = piece * BLOCK
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         z = whole_groups(&job.x, start + first, n, top[0], scratch, &groups)
+        if job.classes <= CACHED:
+            ask_for(&job.x, start + job.classes + first, n, job.classes <= NEAR // 2)
+        if kept:
+            ask_for(&job.gradient, start + first, n, True)
         row_shifted(z, &shift, groups, e)
         if far[0]:
             clear_far(z, top, True, n, e)
@@ -1624,6 +1637,11 @@ cdef int soft_panel(
         else:
             soft_terms_of(&z[place], &top[0], &t[place], False, WIDTH, &loss_sums, &tau_sums)
             exponentials_with_lost(&z[place], &shift[0], False, WIDTH, &e[0], &low[place])
+            ask_for(&job.x, (first_row + WIDTH) * classes + place, WIDTH, True)
+            if not job.labels:
+                ask_for(&job.targets, (first_row + WIDTH) * classes + place, WIDTH, True)
+            ask_for(&job.gradient, first_row * classes + place, WIDTH, True)
+            ask_for(&job.hessian, first_row * classes + place, WIDTH, True)
             if far:
                 clear_far(&z[place], &top[0], False, WIDTH, &e[0])
                 clear_far(&z[place], &top[0], False, WIDTH, &low[place])
@@ -1720,7 +1738,7 @@ cdef int general_rows(
     cdef double panel_w[WIDTH]
     cdef double panel_factors[WIDTH]
     cdef bint left[WIDTH]
-    cdef bint single = job.classes > FEW
+    cdef bint single = job.classes > FEW_BOTH
     cdef bint soft_single = job.classes > SOFT_FEW
     cdef bint wanted = (
         job.value.data != NULL or job.gradient.data != NULL or job.hessian.data != NULL or job.wanted_sum
@@ -1813,6 +1831,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
     cdef double losses[BLOCK]
     cdef const real *w
     cdef Py_ssize_t block, start, n, i
+    cdef int others
     cdef bint in_taus = job.options.smoothing != 0 or job.options.gamma != 0
     cdef bint any_general, any_label, weighted
     for block in range(first, last):
@@ -1823,12 +1842,13 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
         if (job.weights.data != NULL and not valid_weights(w, n)) or not find_labels(job, start, n, w, labels):
             return
         w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
-        any_general = any_label = False
+        others = 0
         for i in range(n):
-            general[i] = in_taus or labels[i] == NOT_ONE_HOT
-            any_general |= general[i]
-            any_label |= not general[i]
+            general[i] = in_taus | (labels[i] == NOT_ONE_HOT)
+            others += general[i]
             labels[i] = 0 if labels[i] == IGNORED else labels[i]
+        any_general = others > 0
+        any_label = others < n
         memset(losses, 0, sizeof(losses))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
             convert(w, wide_w, BLOCK)
@@ -1842,7 +1862,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
                 accumulator_add(&job.sum, lane_sum(&losses[0]))
             w = mask_rows(n, general, w, own_w, factors)
         if any_label:
-            for i in range(n):
+            for i in range(n if any_general else 0):
                 labels[i] = 0 if general[i] else labels[i]
             if not job.options.logits:
                 weighted = w == &own_w[0] or job.weights.data != NULL
@@ -1852,10 +1872,9 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
                 label_rows(job, start, n, labels, general, w, &factors[0], losses)
         job.bad = -1
         if job.options.logits and job.wanted_sum and any_label:
-            for i in range(n):
-                wide_w[i] = 0 if general[i] else losses[i]
-            for i in range(n, BLOCK):
-                wide_w[i] = 0
+            memcpy(wide_w, losses, sizeof(losses))
+            for i in range(n if any_general else 0):
+                wide_w[i] = 0 if general[i] else wide_w[i]
             accumulator_add(&job.sum, lane_sum(&wide_w[0]))
         store(&job.value, start, n, &losses[0])
 
@@ -1867,40 +1886,63 @@ cdef void run_activation(Job *job, Py_ssize_t start, Py_ssize_t stop, real unuse
     label_rows(job, start, stop - start, NULL, NULL, <const real *>NULL, <const real *>NULL, NULL)
 
 
+cdef inline void softmax_slopes(
+    double *s, const double *u, const Sums *sums, bint one_row, Py_ssize_t n
+) noexcept nogil:
+    cdef double total, lost, value
+    cdef double single = sums.total[0]
+    cdef double single_lost = sums.lost[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        total = single if one_row else sums.total[i]
+        lost = single_lost if one_row else sums.lost[i]
+        value = s[i] * ((u[i] - total) - lost)
+        s[i] = 0 if s[i] == 0 else value
+
+
 cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     # s (u - sum of s u), s = job.x, u = job.targets; a class with s = 0 is 0 whatever u holds there
-    cdef double s[BLOCK]
-    cdef double u[BLOCK]
-    cdef double out[FEW * WIDTH]
+    cdef double s[FEW_BOTH * WIDTH]
+    cdef double u[FEW_BOTH * WIDTH]
+    cdef double terms[BLOCK]
+    cdef double value
     cdef Sums sums
     cdef Py_ssize_t classes = job.classes
-    cdef bint one_row = classes > FEW
+    cdef bint one_row = classes > FEW_BOTH
     cdef Py_ssize_t width = 1 if one_row else WIDTH
     cdef Py_ssize_t pieces = blocks(classes) if one_row else classes
-    cdef Py_ssize_t panel, first, rows, piece, n, i
-    cdef double value
+    cdef Py_ssize_t step = 0 if one_row else WIDTH
+    cdef Py_ssize_t panel, first, rows, piece, place, n, i
     for panel in range((stop - start + width - 1) // width):
         first = start + panel * width
         rows = min(stop - first, width)
+        if not one_row:
+            load_tile(&job.x, first, rows, classes, &s[0])
+            load_tile(&job.targets, first, rows, classes, &u[0])
         sums_clear(&sums)
         for piece in range(pieces):
-            n = load_piece(job, &job.x, first, rows, one_row, piece, s)
-            load_piece(job, &job.targets, first, rows, one_row, piece, u)
+            n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK) if one_row else WIDTH
+            place = piece * step
+            if one_row:
+                load(&job.x, first * classes + piece * BLOCK, 1, n, &s[0])
+                load(&job.targets, first * classes + piece * BLOCK, 1, n, &u[0])
             for i in range(n):
-                value = s[i] * u[i]
-                u[i] = 0 if s[i] == 0 else value
-            sums_add(&sums, &u[0], n)
+                value = s[place + i] * u[place + i]
+                terms[i] = 0 if s[place + i] == 0 else value
+            sums_add(&sums, &terms[0], n)
+            ask_for(&job.gradient, first * classes + place, n, True)
         if one_row:
             sums_join(&sums)
         for piece in range(pieces):
-            n = load_piece(job, &job.x, first, rows, one_row, piece, s)
-            load_piece(job, &job.targets, first, rows, one_row, piece, u)
-            for i in range(n):
-                value = s[i] * ((u[i] - sums.total[0 if one_row else i]) - sums.lost[0 if one_row else i])
-                s[i] = 0 if s[i] == 0 else value
+            n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK) if one_row else WIDTH
+            place = piece * step
+            if one_row and pieces > 1:
+                load(&job.x, first * classes + piece * BLOCK, 1, n, &s[0])
+                load(&job.targets, first * classes + piece * BLOCK, 1, n, &u[0])
             if one_row:
+                softmax_slopes(&s[0], &u[0], &sums, True, n)
                 store(&job.gradient, first * classes + piece * BLOCK, n, &s[0])
             else:
-                memcpy(&out[piece * WIDTH], s, sizeof(double) * WIDTH)
+                softmax_slopes(&s[place], &u[place], &sums, False, WIDTH)
         if not one_row:
-            store_tile(&job.gradient, first, rows, classes, &out[0], NULL)
+            store_tile(&job.gradient, first, rows, classes, &s[0], NULL)

@@ -465,30 +465,26 @@ cdef void store_tile(
 ) noexcept nogil:
     # A panel of few classes back to rows; mine NULL for all of them
     cdef real flat[BLOCK]
-    cdef real *place
     cdef Py_ssize_t group = BLOCK // classes  # rows
     cdef Py_ssize_t start, count, i, r, k
-    cdef bint all = True
+    cdef int missing = 0
+    cdef bint all
     if out.data == NULL:
         return
-    for r in range(rows):
-        all = all and (mine == NULL or mine[r])
+    for r in range(rows if mine != NULL else 0):
+        missing += mine[r] == 0
+    all = missing == 0
     if all and out.layout != NULL:  # the classes may be anywhere, the rows side by side
         for k in range(classes):
             store_apart(out, first * classes + k, True, rows, tile + k * WIDTH)
         return
     if all and of_computing_type(out, <real>0):
-        place = <real *>out.data + first * classes
-        for r in range(rows):
-            for k in range(classes):
-                place[r * classes + k] = tile[k * WIDTH + r]
+        tile_to_rows(tile, rows, classes, <real *>out.data + first * classes)
         return
     for i in range((rows + group - 1) // group):
         start = i * group
         count = min(rows - start, group)
-        for r in range(count):
-            for k in range(classes):
-                flat[r * classes + k] = tile[k * WIDTH + start + r]
+        tile_to_rows(tile + start, count, classes, &flat[0])
         if all:
             store(out, (first + start) * classes, count * classes, &flat[0])
             continue

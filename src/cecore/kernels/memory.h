@@ -1,0 +1,87 @@
+/* Memory: asking for it before it is used, and turning small matrices. */
+#ifndef CECORE_MEMORY_H
+#define CECORE_MEMORY_H
+
+#include <stddef.h>
+
+#include "scalar_math.h"
+
+#if defined(__GNUC__)
+/* GCC drops calls of a function that does no more than ask: the empty instruction keeps them. */
+#define CECORE_ASK(place, level) do { __builtin_prefetch(place, 0, level); __asm__ volatile(""); } while (0)
+#elif defined(CECORE_X86)
+#define CECORE_ASK(place, level) _mm_prefetch(place, (level) == 3 ? _MM_HINT_T0 : _MM_HINT_T1)
+#else
+#define CECORE_ASK(place, level) ((void)(place))
+#endif
+
+/* The hardware foresees an array that is read from end to end, but not a panel of rows that comes in a burst, nor its
+ * result. This asks for it in time, into the first cache or the second one; an address where there is nothing does no
+ * harm. */
+CECORE_INLINE void cecore_ask(const char *data, ptrdiff_t size, int near)
+{
+    ptrdiff_t i;
+    if (near)
+        for (i = 0; i < size; i += 64)
+            CECORE_ASK(data + i, 3);
+    else
+        for (i = 0; i < size; i += 64)
+            CECORE_ASK(data + i, 2);
+}
+
+/* Four rows of four numbers, each a stride after the one before, become four columns; the columns are written in their order. */
+CECORE_INLINE void cecore_turn(const double *from, ptrdiff_t stride, double *to, ptrdiff_t to_stride)
+{
+#if defined(__AVX__)
+    __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from)), _mm_loadu_pd(from + 2 * stride), 1);
+    __m256d b = _mm256_insertf128_pd(
+        _mm256_castpd128_pd256(_mm_loadu_pd(from + stride)), _mm_loadu_pd(from + 3 * stride), 1);
+    __m256d c = _mm256_insertf128_pd(
+        _mm256_castpd128_pd256(_mm_loadu_pd(from + 2)), _mm_loadu_pd(from + 2 * stride + 2), 1);
+    __m256d d = _mm256_insertf128_pd(
+        _mm256_castpd128_pd256(_mm_loadu_pd(from + stride + 2)), _mm_loadu_pd(from + 3 * stride + 2), 1);
+    _mm256_storeu_pd(to, _mm256_unpacklo_pd(a, b));
+    _mm256_storeu_pd(to + to_stride, _mm256_unpackhi_pd(a, b));
+    _mm256_storeu_pd(to + 2 * to_stride, _mm256_unpacklo_pd(c, d));
+    _mm256_storeu_pd(to + 3 * to_stride, _mm256_unpackhi_pd(c, d));
+#elif defined(CECORE_X86)
+    __m128d a = _mm_loadu_pd(from), b = _mm_loadu_pd(from + stride);
+    __m128d c = _mm_loadu_pd(from + 2 * stride), d = _mm_loadu_pd(from + 3 * stride);
+    __m128d e = _mm_loadu_pd(from + 2), f = _mm_loadu_pd(from + stride + 2);
+    __m128d g = _mm_loadu_pd(from + 2 * stride + 2), h = _mm_loadu_pd(from + 3 * stride + 2);
+    _mm_storeu_pd(to, _mm_unpacklo_pd(a, b));
+    _mm_storeu_pd(to + 2, _mm_unpacklo_pd(c, d));
+    _mm_storeu_pd(to + to_stride, _mm_unpackhi_pd(a, b));
+    _mm_storeu_pd(to + to_stride + 2, _mm_unpackhi_pd(c, d));
+    _mm_storeu_pd(to + 2 * to_stride, _mm_unpacklo_pd(e, f));
+    _mm_storeu_pd(to + 2 * to_stride + 2, _mm_unpacklo_pd(g, h));
+    _mm_storeu_pd(to + 3 * to_stride, _mm_unpackhi_pd(e, f));
+    _mm_storeu_pd(to + 3 * to_stride + 2, _mm_unpackhi_pd(g, h));
+#else
+    ptrdiff_t i, j;
+    for (j = 0; j < 4; j++)
+        for (i = 0; i < 4; i++)
+            to[j * to_stride + i] = from[i * stride + j];
+#endif
+}
+
+CECORE_INLINE void cecore_turnf(const float *from, ptrdiff_t stride, float *to, ptrdiff_t to_stride)
+{
+#if defined(CECORE_X86)
+    __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + stride);
+    __m128 c = _mm_loadu_ps(from + 2 * stride), d = _mm_loadu_ps(from + 3 * stride);
+    __m128 ab = _mm_unpacklo_ps(a, b), cd = _mm_unpacklo_ps(c, d);
+    __m128 ab_high = _mm_unpackhi_ps(a, b), cd_high = _mm_unpackhi_ps(c, d);
+    _mm_storeu_ps(to, _mm_movelh_ps(ab, cd));
+    _mm_storeu_ps(to + to_stride, _mm_movehl_ps(cd, ab));
+    _mm_storeu_ps(to + 2 * to_stride, _mm_movelh_ps(ab_high, cd_high));
+    _mm_storeu_ps(to + 3 * to_stride, _mm_movehl_ps(cd_high, ab_high));
+#else
+    ptrdiff_t i, j;
+    for (j = 0; j < 4; j++)
+        for (i = 0; i < 4; i++)
+            to[j * to_stride + i] = from[i * stride + j];
+#endif
+}
+
+#endif
