@@ -97,9 +97,9 @@ cdef enum:
     BLOCK = LANES * FACTORS * 2
     SUM_LANES = 16  # of a block's sum
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
-    FEW = 32  # classes: rows of more are computed one at a time
+    FEW = 48  # classes: rows of more are computed one at a time
     FEW_BOTH = 32  # the same where two arrays are read, or all is computed in double
-    SOFT_FEW = 16  # the same for any targets, whose panels take more of the stack
+    SOFT_FEW = 24  # the same for any targets, whose panels take more of the stack
     PICKED = 8  # classes: up to so many, selecting by class is faster than by index
     CACHED = 1 << 14  # exponentials that wait for the sums of their rows
     NEAR = 16 * WIDTH  # numbers of a panel: as many are asked for into the first cache, more into the second
