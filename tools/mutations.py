@@ -53,7 +53,7 @@ MUTATIONS = [
     Mutation(
         "tail of the elements dropped",
         ARRAYS,
-        "    for i in range(n, BLOCK):\n        scratch[i] = padding",
+        "    for i in range(n, padded(n)):\n        scratch[i] = padding",
         "    pass",
     ),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),

@@ -10,22 +10,31 @@ cdef enum:
 
 cdef struct Accumulator:
     int64_t limb[LIMBS]
+    int first, last  # limbs that may not be 0: from the first one on, before the last
     double special  # the sum of the addends that are NaN or infinite
     int64_t pending  # additions since the carries were last passed on
 
 
 cdef inline void accumulator_clear(Accumulator *sum) noexcept nogil:
     memset(sum, 0, sizeof(Accumulator))
+    sum.first = LIMBS
 
 
 cdef inline void accumulator_carry(Accumulator *sum) noexcept nogil:
     cdef int64_t carry = 0
-    cdef int i
-    for i in range(LIMBS):
+    cdef int i = sum.first
+    while i < sum.last or carry != 0:
         carry += sum.limb[i]
         sum.limb[i] = carry & 0xffffffffLL
         carry >>= 32
+        i += 1
+    sum.last = max(sum.last, i)
     sum.pending = 0
+
+
+cdef inline void accumulator_touch(Accumulator *sum, int first, int last) noexcept nogil:
+    sum.first = min(sum.first, first)
+    sum.last = max(sum.last, last)
 
 
 cdef inline void accumulator_add(Accumulator *sum, double x) noexcept nogil:
@@ -47,6 +56,7 @@ cdef inline void accumulator_add(Accumulator *sum, double x) noexcept nogil:
     sum.limb[i] += <int64_t>(low & 0xffffffffULL)
     sum.limb[i + 1] += <int64_t>((low >> 32) + (high & 0xffffffffULL))
     sum.limb[i + 2] += <int64_t>(high >> 32)
+    accumulator_touch(sum, i, i + 3)
     sum.pending += 1
     if sum.pending == ADDITIONS_BETWEEN_CARRIES:
         accumulator_carry(sum)
@@ -56,33 +66,38 @@ cdef inline void accumulator_merge(Accumulator *sum, Accumulator *other) noexcep
     cdef int i
     accumulator_carry(sum)
     accumulator_carry(other)
-    for i in range(LIMBS):
+    for i in range(other.first, other.last):
         sum.limb[i] += other.limb[i]
+    accumulator_touch(sum, other.first, other.last)
     sum.special += other.special
     sum.pending = 1
 
 
 cdef inline double accumulator_round(Accumulator *sum) noexcept nogil:
     # The sum, rounded to nearest even: 64 bits from the highest one down, and a tail that only breaks ties.
-    cdef int top = LIMBS - 1
-    cdef int exponent, i
+    cdef int shift = 0
+    cdef int top, exponent, step, i
     cdef uint64_t head, below, tail, kept, rest
     if sum.special != 0:  # also where it is NaN
         return sum.special
     accumulator_carry(sum)
+    top = max(sum.last - 1, 1)
     while top > 1 and sum.limb[top] == 0:
         top -= 1
     head = (<uint64_t>sum.limb[top] << 32) | <uint64_t>sum.limb[top - 1]
     if head == 0:
         return 0.0
     below = <uint64_t>sum.limb[top - 2] if top > 1 else 0
-    exponent = 32 * (top - 1) - 1074
-    while not head >> 63:
-        head = (head << 1) | (below >> 31)
-        below = (below << 1) & 0xffffffffULL
-        exponent -= 1
-    tail = below
-    for i in range(top - 2):
+    step = 32
+    while step > 0:  # the zeros above; more than 32 only where there is nothing below
+        shift += step if (head << shift) >> (64 - step) == 0 else 0
+        step >>= 1
+    head <<= shift
+    if shift <= 32:
+        head |= below >> (32 - shift)
+    exponent = 32 * (top - 1) - 1074 - shift
+    tail = (below << shift) & 0xffffffffULL if shift < 32 else 0
+    for i in range(sum.first, top - 2):
         tail |= <uint64_t>sum.limb[i]
     kept = head >> 11
     rest = head & 0x7ff
@@ -100,6 +115,6 @@ cdef inline double accumulator_lost(const Accumulator *sum, double rounded) noex
         return 0
     accumulator_clear(&other)
     accumulator_add(&other, rounded)
-    for i in range(LIMBS - 1, -1, -1):
+    for i in range(max(sum.last, other.last) - 1, min(sum.first, other.first) - 1, -1):
         lost += ldexp(<double>(sum.limb[i] - other.limb[i]), 32 * i - 1074)
     return lost

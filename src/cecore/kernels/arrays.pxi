@@ -306,12 +306,12 @@ cdef void load(
 cdef const real *block_of(
     const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch, real padding
 ) noexcept nogil:
-    # A whole block of the computing type is read where it lies; a part of one is padded.
+    # What is of the computing type is read where it lies, unless it needs padding.
     cdef Py_ssize_t i
-    if n == BLOCK and of_computing_type(array, padding):
+    if n == padded(n) and of_computing_type(array, padding):
         return <const real *>array.data + start
     load(array, start, 1, n, scratch)
-    for i in range(n, BLOCK):
+    for i in range(n, padded(n)):
         scratch[i] = padding
     return scratch
 

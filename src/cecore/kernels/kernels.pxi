@@ -4,7 +4,7 @@
 # runs its driver; the driver walks blocks of BLOCK elements or rows at fixed positions; for each block the functions
 # below compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
 #
-# Functions of elements work on a whole block: a tail is copied to a local one, whose padding is dropped. Those of rows
+# Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows
 # take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
 # WIDTH, FEW and SOFT_FEW, the ranges of scalar_math.h and what counts as a small rest are part of the bits that a
 # release promises.
@@ -171,6 +171,11 @@ cdef inline Py_ssize_t blocks(Py_ssize_t n) noexcept nogil:
     return (n + BLOCK - 1) // BLOCK
 
 
+cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
+    # as many as are computed of n elements of a block: whole vectors, so that a loop over them has no end of its own
+    return (n + SUM_LANES - 1) & -SUM_LANES
+
+
 include "accumulator.pxi"
 include "arrays.pxi"
 include "sums.pxi"
@@ -213,18 +218,18 @@ cdef struct Job:
 cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
     cdef real codes[BLOCK]
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         codes[i] = 0 if w[i] == 1 else 1
-    for i in range(n, BLOCK):
+    for i in range(n, padded(n)):
         codes[i] = 0
-    return verdict(&codes[0]) == HARD
+    return verdict(n, &codes[0]) == HARD
 
 
 cdef int element_block(
     Job *job, Py_ssize_t n, const real *p, const real *t, const real *mask, const real *w, const real *factors,
     real *value, real *gradient, real *hessian
 ) noexcept nogil:
-    # One block of binary targets; n of BLOCK elements count, the others are padding with weight 0 and p = t = 1.
+    # One block of binary targets; n elements count, those up to padded(n) have weight 0 and p = t = 1.
     # Fills the buffers and adds the sum, as the job wants them, or returns BAD. The mask is the weights to check, or
     # NULL if all are 1.
     cdef real terms[BLOCK]
@@ -233,7 +238,7 @@ cdef int element_block(
     cdef double wide_w[BLOCK]
     cdef double wide_terms[BLOCK]
     cdef const real *none = NULL
-    cdef const real *partial = w if n != BLOCK else mask  # NULL: every weight is 1
+    cdef const real *partial = w if n != padded(n) else mask  # NULL: every weight is 1
     cdef const double *wide_partial = NULL
     cdef bint hard = t[0] == 0 or t[0] == 1
     cdef bint summed = False
@@ -247,49 +252,49 @@ cdef int element_block(
         if job.pending.blocks == PENDING_BLOCKS:
             take_logarithms(&job.pending, &job.sum)
     elif job.wanted_sum and hard and is_normal(&job.wide_clip, <double>0):
-        summed = weighted_hard_sum(p, t, w, &job.wide_clip, &job.sum)
+        summed = weighted_hard_sum(n, p, t, w, &job.wide_clip, &job.sum)
     if not summed and job.gradient.data != NULL and not job.clip.zero_outside:
         if hard:
-            derived = quick_hard_gradient(p, t, partial, factors, &job.clip, gradient)
+            derived = quick_hard_gradient(n, p, t, partial, factors, &job.clip, gradient)
         elif partial == NULL and job.clip.floor > 0:
-            derived = quick_soft_gradient(p, t, factors, &job.clip, gradient)
+            derived = quick_soft_gradient(n, p, t, factors, &job.clip, gradient)
         state = HARD if hard else SOFT
     if summed:
         state = HARD
     elif not derived:
-        state = inspect(p, t, mask)
+        state = inspect(n, p, t, mask)
     if state == BAD:
         return BAD
     if job.wanted_sum and not summed:
         if state == HARD and real is float:  # in double, whatever the computing type
-            convert(p, wide_p, BLOCK)
-            convert(t, wide_t, BLOCK)
+            convert(p, wide_p, padded(n))
+            convert(t, wide_t, padded(n))
             if partial != NULL:
-                convert(w, wide_w, BLOCK)
+                convert(w, wide_w, padded(n))
                 wide_partial = &wide_w[0]
-            hard_value(&wide_p[0], &wide_t[0], wide_partial, &wide_w[0], &job.wide_clip, &wide_terms[0])
-            accumulator_add(&job.sum, lane_sum(&wide_terms[0]))
+            hard_value(n, &wide_p[0], &wide_t[0], wide_partial, &wide_w[0], &job.wide_clip, &wide_terms[0])
+            accumulator_add(&job.sum, lane_sum(n, &wide_terms[0]))
         else:
             if state == HARD:
-                hard_value(p, t, partial, w, &job.clip, &terms[0])
+                hard_value(n, p, t, partial, w, &job.clip, &terms[0])
             else:
-                soft_value(p, t, none, partial, w, &job.clip, &terms[0])
-            accumulator_add(&job.sum, lane_sum(&terms[0]))
+                soft_value(n, p, t, none, partial, w, &job.clip, &terms[0])
+            accumulator_add(&job.sum, lane_sum(n, &terms[0]))
     if job.value.data != NULL:
         if state == HARD:
-            hard_value(p, t, partial, w, &job.clip, value)
+            hard_value(n, p, t, partial, w, &job.clip, value)
         else:
-            soft_value(p, t, none, partial, w, &job.clip, value)
+            soft_value(n, p, t, none, partial, w, &job.clip, value)
     if job.gradient.data != NULL and not derived:
         if state == HARD:
-            hard_gradient(p, t, mask, factors, &job.clip, gradient)
+            hard_gradient(n, p, t, mask, factors, &job.clip, gradient)
         else:
-            soft_gradient(p, t, w, factors, &job.clip, gradient)
+            soft_gradient(n, p, t, w, factors, &job.clip, gradient)
     if job.hessian.data != NULL:
         if state == HARD:
-            hard_hessian(p, t, w, &job.clip, hessian)
+            hard_hessian(n, p, t, w, &job.clip, hessian)
         else:
-            hessian_block(p, t, none, w, &job.clip, hessian)
+            hessian_block(n, p, t, none, w, &job.clip, hessian)
     return state
 
 
@@ -302,27 +307,27 @@ cdef int logit_block(
     cdef const real *none = NULL
     cdef bint weighted = job.weights.data != NULL
     cdef bint summed = False
-    cdef int state = inspect(t, t, w if weighted else none)
+    cdef int state = inspect(n, t, t, w if weighted else none)
     if state == BAD:
         return BAD
     if job.wanted_sum:
-        summed = (state == HARD or all_in_range(z)) and n == BLOCK and (not weighted or all_ones(w, n))
+        summed = (state == HARD or all_in_range(n, z)) and n == BLOCK and (not weighted or all_ones(w, n))
         if summed:
             accumulator_add(
                 &job.sum,
-                logit_sum(z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
+                logit_sum(n, z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
             )
         else:
-            logit_value(z, t, none, w, &terms[0])
-            accumulator_add(&job.sum, lane_sum(&terms[0]))
+            logit_value(n, z, t, none, w, &terms[0])
+            accumulator_add(&job.sum, lane_sum(n, &terms[0]))
     if job.value.data != NULL:
-        logit_value(z, t, none, w, value)
+        logit_value(n, z, t, none, w, value)
     if job.gradient.data != NULL and job.hessian.data != NULL:
-        logit_derivatives(z, t, w, factors, state == HARD, gradient, hessian)
+        logit_derivatives(n, z, t, w, factors, state == HARD, gradient, hessian)
     elif job.gradient.data != NULL and not summed:
-        logit_gradient(z, t, w, factors, gradient)
+        logit_gradient(n, z, t, w, factors, gradient)
     elif job.hessian.data != NULL:
-        logit_hessian(z, t, none, w, hessian)
+        logit_hessian(n, z, t, none, w, hessian)
     return SOFT
 
 
@@ -341,16 +346,16 @@ cdef int weighted_block(
     cdef double scalar = job.class_weights[0] if job.class_weights != NULL else 1
     cdef double first, second, weight, factor
     cdef Py_ssize_t i, k
-    if inspect(t, t, given_w) == BAD:
+    if inspect(n, t, t, given_w) == BAD:
         return BAD
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         weights[i] = scalar
     if job.options.weights > 1:
         k = start % job.options.weights
         for i in range(n):
             weights[i] = job.class_weights[k]
             k = k + 1 if k + 1 < job.options.weights else 0
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         first = tau_of(t[i], weights[i], smoothing, uniform)
         second = tau_of(1 - t[i], 1, smoothing, uniform)
         weight = given_w[i]
@@ -360,29 +365,29 @@ cdef int weighted_block(
         w[i] = 0 if first + second == 0 else weight
         factors[i] = 0 if first + second == 0 else factor
     if not job.options.logits:
-        if inspect(x, x, &w[0]) == BAD:
+        if inspect(n, x, x, &w[0]) == BAD:
             return BAD
         if job.value.data != NULL or job.wanted_sum:
-            soft_value(x, &one[0], &zero[0], &w[0], &w[0], &job.wide_clip, value)
+            soft_value(n, x, &one[0], &zero[0], &w[0], &w[0], &job.wide_clip, value)
         if job.gradient.data != NULL:
-            weighted_gradient(x, &one[0], &zero[0], &w[0], &factors[0], &job.wide_clip, gradient)
+            weighted_gradient(n, x, &one[0], &zero[0], &w[0], &factors[0], &job.wide_clip, gradient)
         if job.hessian.data != NULL:
-            hessian_block(x, &one[0], &zero[0], &w[0], &job.wide_clip, hessian)
+            hessian_block(n, x, &one[0], &zero[0], &w[0], &job.wide_clip, hessian)
     elif job.options.gamma != 0:
-        logit_focal(x, &one[0], &zero[0], job.options.gamma, value, gradient, hessian)
-        for i in range(BLOCK):
+        logit_focal(n, x, &one[0], &zero[0], job.options.gamma, value, gradient, hessian)
+        for i in range(padded(n)):
             value[i] = 0 if w[i] == 0 else w[i] * value[i]
             gradient[i] = 0 if w[i] == 0 else factors[i] * gradient[i]
             hessian[i] = 0 if w[i] == 0 else w[i] * hessian[i]
     else:
         if job.value.data != NULL or job.wanted_sum:
-            logit_value(x, &one[0], &zero[0], &w[0], value)
+            logit_value(n, x, &one[0], &zero[0], &w[0], value)
         if job.gradient.data != NULL:
-            logit_weighted_gradient(x, &one[0], &zero[0], &w[0], &factors[0], gradient)
+            logit_weighted_gradient(n, x, &one[0], &zero[0], &w[0], &factors[0], gradient)
         if job.hessian.data != NULL:
-            logit_hessian(x, &one[0], &zero[0], &w[0], hessian)
+            logit_hessian(n, x, &one[0], &zero[0], &w[0], hessian)
     if job.wanted_sum:
-        accumulator_add(&job.sum, lane_sum(value))
+        accumulator_add(&job.sum, lane_sum(n, value))
     return SOFT
 
 
@@ -403,27 +408,27 @@ cdef const real *weight_block(
     if job.weights.data != NULL:
         w = block_of(&job.weights, start, n, scratch, zero)
         if job.weight_scale != 1:
-            for i in range(BLOCK):
+            for i in range(padded(n)):
                 scratch[i] = w[i] * <real>job.weight_scale
             w = scratch
     elif fresh or n != BLOCK:
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             scratch[i] = unit if i < n else 0
     if factors == NULL:
         return w
     if job.upstream.data != NULL:
         load(&job.upstream, start, 1, n, factors)
-        for i in range(n, BLOCK):
+        for i in range(n, padded(n)):
             factors[i] = 0
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             factor = w[i] * scale * factors[i]
             factors[i] = 0 if w[i] == 0 else factor
     elif job.weights.data != NULL:
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             factor = <real>cecore_product(w[i], wide_scale, scale_low)
             factors[i] = 0 if w[i] == 0 else factor
     elif fresh or n != BLOCK:
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             factors[i] = w[i] * scale
     return w
 
@@ -432,7 +437,7 @@ cdef inline real *destination(
     const Array *out, const Job *job, Py_ssize_t start, Py_ssize_t n, real *scratch
 ) noexcept nogil:
     # Where a block of results is computed: in its place, unless it is partial, of another type, or still to be read.
-    if out.data == NULL or n != BLOCK or job.in_place or not of_computing_type(out, <real>0):
+    if out.data == NULL or n != padded(n) or job.in_place or not of_computing_type(out, <real>0):
         return scratch
     return <real *>out.data + start
 
@@ -455,8 +460,8 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         x = block_of(&job.x, start, n, x_scratch, <double>1)
         t = block_of(&job.targets, start, n, t_scratch, <double>1)
-        convert(weight_block(job, start, n, block == first, w_scratch, factors), wide_w, BLOCK)
-        convert(&factors[0], wide_factors, BLOCK)
+        convert(weight_block(job, start, n, block == first, w_scratch, factors), wide_w, padded(n))
+        convert(&factors[0], wide_factors, padded(n))
         if weighted_block(job, start, n, x, t, wide_w, wide_factors, value, gradient, hessian) == BAD:
             job.bad = start
             return
@@ -509,12 +514,12 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
             store(&job.hessian, start, n, hessian_place)
 
 
-cdef void sigmoid_block(const real *x, real *out) noexcept nogil:
+cdef void sigmoid_block(Py_ssize_t n, const real *x, real *out) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef Py_ssize_t i
-    block_exponentials(x, &e[0], &low[0])
-    for i in range(BLOCK):
+    block_exponentials(n, x, &e[0], &low[0])
+    for i in range(padded(n)):
         out[i] = share(x[i] > 0, e[i], low[i])
 
 
@@ -527,7 +532,7 @@ cdef void run_sigmoid(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         place = destination(&job.gradient, job, start, n, &out[0])
-        sigmoid_block(block_of(&job.x, start, n, scratch, <real>0), place)
+        sigmoid_block(n, block_of(&job.x, start, n, scratch, <real>0), place)
         if place == &out[0]:
             store(&job.gradient, start, n, place)
 
@@ -551,9 +556,9 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
         n = min(job.n - start, job.block)
         w = weight_block(job, start, n, True, scratch, <real *>NULL)
         if not weighted and not job.options.ignores:
-            add_all(&job.sum, w)
+            add_all(n, &job.sum, w)
             continue
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             own[i] = w[i]
         find_labels(job, start, n, w, labels)
         for i in range(n):
@@ -562,7 +567,7 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
                 own[i] = 0
             elif weighted and own[i] != 0 and labels[i] < job.classes and labels[i] != INVALID:
                 own[i] *= target_weight(job, start + i, labels[i])
-        add_all(&job.sum, &own[0])
+        add_all(n, &job.sum, &own[0])
 
 
 cdef void run_loss(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:

@@ -36,7 +36,7 @@ cdef inline real ordinary_range(real unused) noexcept nogil:
         return CECORE_ORDINARYF
 
 
-cdef bint all_in_range(const real *z) noexcept nogil:
+cdef bint all_in_range(Py_ssize_t n, const real *z) noexcept nogil:
     # NaN is passed over.
     cdef real most[SUM_LANES]
     cdef real size
@@ -44,7 +44,7 @@ cdef bint all_in_range(const real *z) noexcept nogil:
     cdef Py_ssize_t i, j
     for j in range(SUM_LANES):
         most[j] = 0
-    for i in range(BLOCK // SUM_LANES):
+    for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             size = absolute(z[i * SUM_LANES + j])
             most[j] = size if size > most[j] else most[j]
@@ -53,19 +53,19 @@ cdef bint all_in_range(const real *z) noexcept nogil:
     return fine
 
 
-cdef inline void exponentials_of_minus(const real *z, bint quick, real *e, real *low) noexcept nogil:
+cdef inline void exponentials_of_minus(Py_ssize_t n, const real *z, bint quick, real *e, real *low) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         e[i] = exp_of_minus(z[i], quick, &low[i])
 
 
-cdef void block_exponentials(const real *z, real *e, real *low) noexcept nogil:
+cdef void block_exponentials(Py_ssize_t n, const real *z, real *e, real *low) noexcept nogil:
     # exp(-|z|) and what it lost, of a block. A loop of its own: with what follows it has too many constants for the
     # registers.
-    if all_in_range(z):
-        exponentials_of_minus(z, True, e, low)
+    if all_in_range(n, z):
+        exponentials_of_minus(n, z, True, e, low)
     else:
-        exponentials_of_minus(z, False, e, low)
+        exponentials_of_minus(n, z, False, e, low)
 
 
 cdef inline real log1p_unit(real e, real low) noexcept nogil:
@@ -76,14 +76,14 @@ cdef inline real log1p_unit(real e, real low) noexcept nogil:
 
 
 cdef inline void logit_values(
-    const real *z, const real *t, const real *u, bint complement, const real *w, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, real *out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef real other, negative, positive, one, zero, rest, value
     cdef Py_ssize_t i
-    block_exponentials(z, &e[0], &low[0])
-    for i in range(BLOCK):
+    block_exponentials(n, z, &e[0], &low[0])
+    for i in range(padded(n)):
         other = <real>1 - t[i] if complement else u[i]
         negative = -z[i] if z[i] < 0 else 0
         positive = z[i] if z[i] > 0 else 0
@@ -98,12 +98,14 @@ cdef inline void logit_values(
         out[i] = 0 if w[i] == 0 else value
 
 
-cdef void logit_value(const real *z, const real *t, const real *u, const real *w, real *out) noexcept nogil:
+cdef void logit_value(
+    Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *out
+) noexcept nogil:
     # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t, as it always is of float
     if u == NULL:
-        logit_values(z, t, u, True, w, out)
+        logit_values(n, z, t, u, True, w, out)
     elif real is double:
-        logit_values(z, t, u, False, w, out)
+        logit_values(n, z, t, u, False, w, out)
 
 
 cdef inline real logit_slope(real z, real t, real e, real low) noexcept nogil:
@@ -130,27 +132,28 @@ cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
 
 
 cdef void logit_gradient(
-    const real *z, const real *t, const real *w, const real *factor, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, real *out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef real value
     cdef Py_ssize_t i
-    block_exponentials(z, &e[0], &low[0])
-    for i in range(BLOCK):
+    block_exponentials(n, z, &e[0], &low[0])
+    for i in range(padded(n)):
         value = factor[i] * logit_slope(z[i], t[i], e[i], low[i])
         out[i] = 0 if w[i] == 0 else value
 
 
 cdef inline void logit_both(
-    const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient, real *hessian
+    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient,
+    real *hessian
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef real slope, value, bend
     cdef Py_ssize_t i
-    block_exponentials(z, &e[0], &low[0])
-    for i in range(BLOCK):
+    block_exponentials(n, z, &e[0], &low[0])
+    for i in range(padded(n)):
         slope = hard_slope(z[i], t[i], e[i], low[i]) if hard else logit_slope(z[i], t[i], e[i], low[i])
         value = factor[i] * slope
         bend = w[i] * logit_bend(t[i], e[i], low[i])
@@ -159,16 +162,17 @@ cdef inline void logit_both(
 
 
 cdef void logit_derivatives(
-    const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient, real *hessian
+    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient,
+    real *hessian
 ) noexcept nogil:
     if hard:
-        logit_both(z, t, w, factor, True, gradient, hessian)
+        logit_both(n, z, t, w, factor, True, gradient, hessian)
     else:
-        logit_both(z, t, w, factor, False, gradient, hessian)
+        logit_both(n, z, t, w, factor, False, gradient, hessian)
 
 
 cdef inline void logit_terms(
-    const real *z, const real *t, bint hard, const real *factor, bint with_gradient, real *gradient,
+    Py_ssize_t n, const real *z, const real *t, bint hard, const real *factor, bint with_gradient, real *gradient,
     double *curved, double *straight
 ) noexcept nogil:
     # With S the product of a lane's 1 + e less 1, S = S + e + S e from positive terms alone: one logarithm of 1 + S
@@ -178,11 +182,11 @@ cdef inline void logit_terms(
     cdef real negative, positive, own, slope
     cdef double wide
     cdef Py_ssize_t i, j, k
-    block_exponentials(z, &e[0], &low[0])
+    block_exponentials(n, z, &e[0], &low[0])
     for j in range(SUM_LANES):
         curved[j] = 0
         straight[j] = 0
-    for i in range(BLOCK // SUM_LANES):
+    for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             k = i * SUM_LANES + j
             negative = -z[k] if z[k] < 0 else 0
@@ -200,7 +204,7 @@ cdef inline void logit_terms(
 
 
 cdef double logit_sum(
-    const real *z, const real *t, bint hard, const real *factor, real *gradient
+    Py_ssize_t n, const real *z, const real *t, bint hard, const real *factor, real *gradient
 ) noexcept nogil:
     # The sum of the losses of a whole block without weights, and with it the gradient, if it is wanted; beside soft
     # targets all logits are finite
@@ -208,13 +212,13 @@ cdef double logit_sum(
     cdef double straight[SUM_LANES]
     cdef Py_ssize_t j
     if hard and gradient == NULL:
-        logit_terms(z, t, True, factor, False, gradient, &curved[0], &straight[0])
+        logit_terms(n, z, t, True, factor, False, gradient, &curved[0], &straight[0])
     elif hard:
-        logit_terms(z, t, True, factor, True, gradient, &curved[0], &straight[0])
+        logit_terms(n, z, t, True, factor, True, gradient, &curved[0], &straight[0])
     elif gradient == NULL:
-        logit_terms(z, t, False, factor, False, gradient, &curved[0], &straight[0])
+        logit_terms(n, z, t, False, factor, False, gradient, &curved[0], &straight[0])
     else:
-        logit_terms(z, t, False, factor, True, gradient, &curved[0], &straight[0])
+        logit_terms(n, z, t, False, factor, True, gradient, &curved[0], &straight[0])
     for j in range(SUM_LANES):
         curved[j] = cecore_log1p(curved[j]) + straight[j]
     for j in range(8):
@@ -223,12 +227,12 @@ cdef double logit_sum(
 
 
 cdef void logit_weighted_gradient(
-    const double *z, const double *t, const double *u, const double *w, const double *factor, double *out
+    Py_ssize_t n, const double *z, const double *t, const double *u, const double *w, const double *factor, double *out
 ) noexcept nogil:
     # u p - t q
     cdef double e, low, p, q, value
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         e = exp_of_minus(z[i], False, &low)
         p = share(z[i] > 0, e, low)
         q = share(not z[i] > 0, e, low)
@@ -237,26 +241,28 @@ cdef void logit_weighted_gradient(
 
 
 cdef inline void logit_curvatures(
-    const real *z, const real *t, const real *u, bint complement, const real *w, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, real *out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef real value
     cdef Py_ssize_t i
-    block_exponentials(z, &e[0], &low[0])
-    for i in range(BLOCK):
+    block_exponentials(n, z, &e[0], &low[0])
+    for i in range(padded(n)):
         value = w[i] * logit_bend(t[i], e[i], low[i])
         if not complement:
             value = value * (t[i] + u[i])
         out[i] = 0 if w[i] == 0 else value
 
 
-cdef void logit_hessian(const real *z, const real *t, const real *u, const real *w, real *out) noexcept nogil:
+cdef void logit_hessian(
+    Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *out
+) noexcept nogil:
     # (t + u) p q, u NULL for 1 - t
     if u == NULL:
-        logit_curvatures(z, t, u, True, w, out)
+        logit_curvatures(n, z, t, u, True, w, out)
     elif real is double:
-        logit_curvatures(z, t, u, False, w, out)
+        logit_curvatures(n, z, t, u, False, w, out)
 
 
 cdef inline void focal_terms(
@@ -272,7 +278,8 @@ cdef inline void focal_terms(
 
 
 cdef void logit_focal(
-    const double *z, const double *t, const double *u, double gamma, double *value, double *slope, double *bend
+    Py_ssize_t n, const double *z, const double *t, const double *u, double gamma, double *value, double *slope,
+    double *bend
 ) noexcept nogil:
     # t f(z) + u f(-z) and its derivatives, without weights
     cdef double values[BLOCK]
@@ -280,7 +287,7 @@ cdef void logit_focal(
     cdef double bends[BLOCK]
     cdef double e, low, p, q, rest, value_one, slope_one, bend_one, value_zero, slope_zero, bend_zero
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         e = exp_of_minus(z[i], False, &low)
         p = share(z[i] > 0, e, low)
         q = share(not z[i] > 0, e, low)
@@ -294,6 +301,6 @@ cdef void logit_focal(
         values[i] = value_one + value_zero
         slopes[i] = t[i] * slope_one - u[i] * slope_zero
         bends[i] = t[i] * bend_one + u[i] * bend_zero
-    memcpy(value, values, sizeof(values))
-    memcpy(slope, slopes, sizeof(slopes))
-    memcpy(bend, bends, sizeof(bends))
+    memcpy(value, values, padded(n) * sizeof(double))
+    memcpy(slope, slopes, padded(n) * sizeof(double))
+    memcpy(bend, bends, padded(n) * sizeof(double))

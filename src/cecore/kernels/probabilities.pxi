@@ -175,18 +175,18 @@ cdef inline real neg_log(
 
 
 cdef inline void logarithms(
-    const real *a, const real *b, bint normal, real floor, real low_value, real high_value, real *out
+    Py_ssize_t n, const real *a, const real *b, bint normal, real floor, real low_value, real high_value, real *out
 ) noexcept nogil:
     cdef real f[BLOCK]
     cdef real exponent[BLOCK]
     cdef Py_ssize_t i
     if normal and CECORE_FEW_REGISTERS:
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             f[i] = log_argument(a[i], b[i], &exponent[i])
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             out[i] = limited_log(f[i], exponent[i], a[i], b[i], floor, low_value, high_value)
     else:
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             out[i] = neg_log(a[i], b[i], normal, floor, low_value, high_value)
 
 
@@ -216,12 +216,12 @@ cdef inline bint is_normal(const Clip *clip, real unused) noexcept nogil:
         return clip.floor >= 1.1754943508222875e-38
 
 
-cdef int verdict(const real *codes) noexcept nogil:
+cdef int verdict(Py_ssize_t n, const real *codes) noexcept nogil:
     # The codes are 0 (hard), 1 (soft) and 2 (bad), whose floating-point bits have nothing in common.
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         if real is double:
             wide |= cecore_bits(codes[i])
         else:
@@ -233,10 +233,12 @@ cdef int verdict(const real *codes) noexcept nogil:
     return SOFT if wide else HARD
 
 
-cdef inline void encode(const real *p, const real *t, const real *w, bint weighted, real *codes) noexcept nogil:
+cdef inline void encode(
+    Py_ssize_t n, const real *p, const real *t, const real *w, bint weighted, real *codes
+) noexcept nogil:
     cdef real q, u, outside, between, code
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         u = <real>1 - t[i]
         outside = p[i] if p[i] < q else q
@@ -251,33 +253,33 @@ cdef inline void encode(const real *p, const real *t, const real *w, bint weight
         codes[i] = code
 
 
-cdef int inspect(const real *p, const real *t, const real *w) noexcept nogil:
+cdef int inspect(Py_ssize_t n, const real *p, const real *t, const real *w) noexcept nogil:
     # NaN is in no domain's way, but in a weight's. What has weight 0 is not looked at. w may be NULL, for all 1.
     cdef real codes[BLOCK]
     if w == NULL:
-        encode(p, t, w, False, &codes[0])
+        encode(n, p, t, w, False, &codes[0])
     else:
-        encode(p, t, w, True, &codes[0])
-    return verdict(&codes[0])
+        encode(n, p, t, w, True, &codes[0])
+    return verdict(n, &codes[0])
 
 
-cdef void block_logarithms(const real *a, const real *b, const Clip *clip, real *out) noexcept nogil:
+cdef void block_logarithms(Py_ssize_t n, const real *a, const real *b, const Clip *clip, real *out) noexcept nogil:
     # -log of the clipped probabilities a of a block, b their complements
     if is_normal(clip, <real>0):
-        logarithms(a, b, True, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
+        logarithms(n, a, b, True, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
     else:
-        logarithms(a, b, False, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
+        logarithms(n, a, b, False, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
 
 
 cdef inline void hard_values(
-    const real *p, const real *y, bint normal, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, bint normal, const Clip *clip, real *out
 ) noexcept nogil:
     cdef real q, a, b
     cdef real floor = <real>clip.floor
     cdef real low_value = <real>clip.low_value
     cdef real high_value = <real>clip.high_value
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
@@ -285,29 +287,29 @@ cdef inline void hard_values(
 
 
 cdef void hard_value(
-    const real *p, const real *y, const real *mask, const real *w, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *mask, const real *w, const Clip *clip, real *out
 ) noexcept nogil:
     # The mask is NULL if all weights are 1.
     cdef real value
     cdef Py_ssize_t i
     if is_normal(clip, <real>0):
-        hard_values(p, y, True, clip, out)
+        hard_values(n, p, y, True, clip, out)
     else:
-        hard_values(p, y, False, clip, out)
+        hard_values(n, p, y, False, clip, out)
     if mask != NULL:
-        for i in range(BLOCK):
+        for i in range(padded(n)):
             value = w[i] * out[i]
             out[i] = 0 if w[i] == 0 else value
 
 
 cdef inline void mix(
-    const real *one, const real *zero, const real *t, const real *u, bint complement, const real *w, bint weighted,
-    real *out
+    Py_ssize_t n, const real *one, const real *zero, const real *t, const real *u, bint complement, const real *w,
+    bint weighted, real *out
 ) noexcept nogil:
     # w (t one + u zero) with 0 * inf = 0; u is 1 - t, or given
     cdef real first, second, value_one, value_zero
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         first = t[i]
         second = <real>1 - t[i] if complement else u[i]
         if weighted:
@@ -323,27 +325,29 @@ cdef inline void mix(
 
 
 cdef void soft_value(
-    const real *p, const real *t, const real *u, const real *mask, const real *w, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *u, const real *mask, const real *w, const Clip *clip,
+    real *out
 ) noexcept nogil:
     # w (t L1 + u L0), u NULL for 1 - t, the mask NULL if all weights are 1
     cdef real q[BLOCK]
     cdef real log_one[BLOCK]
     cdef real log_zero[BLOCK]
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q[i] = <real>1 - p[i]
-    block_logarithms(p, &q[0], clip, &log_one[0])
-    block_logarithms(&q[0], p, clip, &log_zero[0])
+    block_logarithms(n, p, &q[0], clip, &log_one[0])
+    block_logarithms(n, &q[0], p, clip, &log_zero[0])
     if u == NULL and mask == NULL:
-        mix(&log_one[0], &log_zero[0], t, u, True, w, False, out)
+        mix(n, &log_one[0], &log_zero[0], t, u, True, w, False, out)
     elif u == NULL:
-        mix(&log_one[0], &log_zero[0], t, u, True, w, True, out)
+        mix(n, &log_one[0], &log_zero[0], t, u, True, w, True, out)
     elif real is double:
-        mix(&log_one[0], &log_zero[0], t, u, False, w, True, out)
+        mix(n, &log_one[0], &log_zero[0], t, u, False, w, True, out)
 
 
 cdef inline void quotients(
-    const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
+    real *out
 ) noexcept nogil:
     cdef real q, a, b, value
     cdef real floor = <real>clip.floor
@@ -352,7 +356,7 @@ cdef inline void quotients(
     cdef real top = <real>clip.top
     cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
@@ -375,7 +379,8 @@ cdef inline real oddness(real y, real exact, real w, bint weighted) noexcept nog
 
 
 cdef inline bint quick_quotients(
-    const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
+    real *out
 ) noexcept nogil:
     cdef real least[SUM_LANES]
     cdef real odd[SUM_LANES]
@@ -388,7 +393,7 @@ cdef inline bint quick_quotients(
     for j in range(SUM_LANES):
         least[j] = 0
         odd[j] = 0
-    for i in range(BLOCK // SUM_LANES):
+    for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             k = i * SUM_LANES + j
             q = <real>1 - p[k]
@@ -410,17 +415,17 @@ cdef inline bint quick_quotients(
 
 
 cdef bint quick_hard_gradient(
-    const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
 ) noexcept nogil:
     # hard_gradient and the checks in one pass; False, and the results mean nothing, if it takes another way. w may be
     # NULL, for all 1.
     if w == NULL:
-        return quick_quotients(p, y, w, False, factor, clip, out)
-    return quick_quotients(p, y, w, True, factor, clip, out)
+        return quick_quotients(n, p, y, w, False, factor, clip, out)
+    return quick_quotients(n, p, y, w, True, factor, clip, out)
 
 
 cdef bint weighted_hard_sum(
-    const real *p, const real *y, const real *w, const Clip *clip, Accumulator *sum
+    Py_ssize_t n, const real *p, const real *y, const real *w, const Clip *clip, Accumulator *sum
 ) noexcept nogil:
     # The sum of w (-log a) over a block of hard targets, in double; False, and nothing added, if it takes another way
     cdef double a[BLOCK]
@@ -433,7 +438,7 @@ cdef bint weighted_hard_sum(
     for j in range(SUM_LANES):
         least[j] = 0
         odd[j] = 0
-    for i in range(BLOCK // SUM_LANES):
+    for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             k = i * SUM_LANES + j
             one = p[k]
@@ -449,17 +454,17 @@ cdef bint weighted_hard_sum(
             odd[j] += oddness(target, exact, weight, True)
     if not sound(&least[0], &odd[0], SUM_LANES):
         return False
-    block_logarithms(&a[0], &b[0], clip, &terms[0])
-    for i in range(BLOCK):
+    block_logarithms(n, &a[0], &b[0], clip, &terms[0])
+    for i in range(padded(n)):
         weight = w[i]
         value = weight * terms[i]
         terms[i] = 0 if weight == 0 else value
-    accumulator_add(sum, lane_sum(&terms[0]))
+    accumulator_add(sum, lane_sum(n, &terms[0]))
     return True
 
 
 cdef bint quick_soft_gradient(
-    const real *p, const real *t, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *factor, const Clip *clip, real *out
 ) noexcept nogil:
     # The same of soft_gradient, where nothing is clipped
     cdef real least[SUM_LANES]
@@ -470,7 +475,7 @@ cdef bint quick_soft_gradient(
     for j in range(SUM_LANES):
         least[j] = 0
         odd[j] = 0
-    for i in range(BLOCK // SUM_LANES):
+    for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             k = i * SUM_LANES + j
             q = <real>1 - p[k]
@@ -486,17 +491,17 @@ cdef bint quick_soft_gradient(
 
 
 cdef void hard_gradient(
-    const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
 ) noexcept nogil:
     # -1/a or 1/a; see soft_gradient. w may be NULL, for all 1.
     if w == NULL:
-        quotients(p, y, w, False, factor, clip, out)
+        quotients(n, p, y, w, False, factor, clip, out)
     else:
-        quotients(p, y, w, True, factor, clip, out)
+        quotients(n, p, y, w, True, factor, clip, out)
 
 
 cdef void soft_gradient(
-    const real *p, const real *t, const real *w, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, const Clip *clip, real *out
 ) noexcept nogil:
     # (p - t) / (p q), which is -1/p for t = 1 and 1/q for t = 0. Where p is clipped, p - t is eps - t or
     # 1 - eps - t, from the exact eps.
@@ -509,7 +514,7 @@ cdef void soft_gradient(
     cdef real top = <real>clip.top
     cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         a = clipped(p[i], q, below, head, top)
         b = clipped(q, p[i], below, head, top)
@@ -527,8 +532,8 @@ cdef void soft_gradient(
 
 
 cdef void weighted_gradient(
-    const double *p, const double *t, const double *u, const double *w, const double *factor, const Clip *clip,
-    double *out
+    Py_ssize_t n, const double *p, const double *t, const double *u, const double *w, const double *factor,
+    const Clip *clip, double *out
 ) noexcept nogil:
     # u / q - t / p, for targets whose sum is not 1; see soft_gradient
     cdef double q, a, b, one, zero, value
@@ -537,7 +542,7 @@ cdef void weighted_gradient(
     cdef double top = clip.top
     cdef double cut = clip.floor if clip.zero_outside else -1
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = 1 - p[i]
         a = clipped(p[i], q, below, head, top)
         b = clipped(q, p[i], below, head, top)
@@ -555,7 +560,9 @@ cdef void weighted_gradient(
         out[i] = 0 if w[i] == 0 else value
 
 
-cdef void hard_hessian(const real *p, const real *y, const real *w, const Clip *clip, real *out) noexcept nogil:
+cdef void hard_hessian(
+    Py_ssize_t n, const real *p, const real *y, const real *w, const Clip *clip, real *out
+) noexcept nogil:
     # 1 / a^2, to the bit what curvatures gives
     cdef real q, a, b, value
     cdef real floor = <real>clip.floor
@@ -564,7 +571,7 @@ cdef void hard_hessian(const real *p, const real *y, const real *w, const Clip *
     cdef real top = <real>clip.top
     cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
@@ -576,7 +583,8 @@ cdef void hard_hessian(const real *p, const real *y, const real *w, const Clip *
 
 
 cdef inline void curvatures(
-    const real *p, const real *t, const real *u, bint complement, const real *w, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *u, bint complement, const real *w, const Clip *clip,
+    real *out
 ) noexcept nogil:
     cdef real q, a, b, one, zero, value, other
     cdef real floor = <real>clip.floor
@@ -585,7 +593,7 @@ cdef inline void curvatures(
     cdef real top = <real>clip.top
     cdef real cut = floor if clip.zero_outside else -1
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         a = clipped(p[i], q, below, head, top)
         b = clipped(q, p[i], below, head, top)
@@ -605,10 +613,10 @@ cdef inline void curvatures(
 
 
 cdef void hessian_block(
-    const real *p, const real *t, const real *u, const real *w, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *u, const real *w, const Clip *clip, real *out
 ) noexcept nogil:
     # t / p^2 + u / q^2, u NULL for 1 - t; divided twice, since p^2 may underflow
     if u == NULL:
-        curvatures(p, t, u, True, w, clip, out)
+        curvatures(n, p, t, u, True, w, clip, out)
     elif real is double:
-        curvatures(p, t, u, False, w, clip, out)
+        curvatures(n, p, t, u, False, w, clip, out)

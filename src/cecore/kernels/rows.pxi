@@ -208,7 +208,7 @@ cdef int label_block(
     cdef real gradient[BLOCK]
     cdef real hessian[BLOCK]
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         ones[i] = 1
         p[i] = 1
         known[i] = 0 if w[i] == 0 else 1  # the weights are valid; their products may be infinite
@@ -227,18 +227,18 @@ cdef int label_block(
     return HARD
 
 
-cdef bint inspect_terms(const double *p, const double *t, const double *w) noexcept nogil:
+cdef bint inspect_terms(Py_ssize_t n, const double *p, const double *t, const double *w) noexcept nogil:
     # As inspect, for terms that read p where t is not 0; targets and weights are checked before.
     cdef double codes[BLOCK]
     cdef double q, outside, code
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         q = 1 - p[i]
         outside = p[i] if p[i] < q else q
         code = 2 if outside < 0 else 0
         code = 0 if t[i] == 0 else code
         codes[i] = 0 if w[i] == 0 else code
-    return verdict(&codes[0]) != BAD
+    return verdict(n, &codes[0]) != BAD
 
 
 cdef void store_rows(
@@ -301,28 +301,28 @@ cdef int distribution_block(
                 for k in range(i * per_row, (i + 1) * per_row):
                     weights[k] = weight
                     factors[k] = row_factors[r + i]
-            for k in range(count, BLOCK):
+            for k in range(count, padded(count)):
                 weights[k] = 0
                 factors[k] = 0
                 tau[k] = 0
-            if not inspect_terms(p, &tau[0], &weights[0]):
+            if not inspect_terms(count, p, &tau[0], &weights[0]):
                 return BAD
             if job.value.data != NULL or job.wanted_sum:
-                hard_value(p, &ones[0], &tau[0], &tau[0], &job.wide_clip, &out[0])
+                hard_value(count, p, &ones[0], &tau[0], &tau[0], &job.wide_clip, &out[0])
                 if one_row:
                     sums_add(&sums, &out[0], per_row)
                 for i in range(rows):
                     if not one_row and mine[r + i]:
                         losses[r + i] = few_sum(&out[i * per_row], per_row)
-            for k in range(BLOCK):
+            for k in range(padded(count)):
                 term = factors[k] * tau[k]
                 factors[k] = 0 if tau[k] == 0 else term
                 term = weights[k] * tau[k]
                 weights[k] = 0 if tau[k] == 0 else term
             if job.gradient.data != NULL:
-                hard_gradient(p, &ones[0], &weights[0], &factors[0], &job.wide_clip, &out[0])
+                hard_gradient(count, p, &ones[0], &weights[0], &factors[0], &job.wide_clip, &out[0])
             if job.hessian.data != NULL:
-                hessian_block(p, &ones[0], <const double *>NULL, &weights[0], &job.wide_clip, &bends[0])
+                hessian_block(count, p, &ones[0], <const double *>NULL, &weights[0], &job.wide_clip, &bends[0])
             # not before: p may lie in either
             store_rows(&job.gradient, classes, start + r, rows, first, per_row, mine + r, &out[0])
             store_rows(&job.hessian, classes, start + r, rows, first, per_row, mine + r, &bends[0])
@@ -376,11 +376,11 @@ cdef void pick_own(
             own.z[r] = z[k]
             own.e[r] = e[k]
         return
-    for r in range(WIDTH):
+    for r in range(padded(rows)):
         own_z[r] = z[r]
         own_e[r] = e[r]
     for k in range(1, classes):
-        for r in range(WIDTH):
+        for r in range(padded(rows)):
             own_z[r] = <double>z[k * WIDTH + r] if labels[r] == k else own_z[r]
             own_e[r] = <double>e[k * WIDTH + r] if labels[r] == k else own_e[r]
     memcpy(own.z, own_z, sizeof(own_z))
@@ -396,10 +396,10 @@ cdef void place_own(
         for r in range(rows):
             tile[labels[r] * WIDTH + r] = <real>values[r]
         return
-    for r in range(WIDTH):
+    for r in range(padded(rows)):
         narrow[r] = <real>values[r]
     for k in range(classes):
-        for r in range(WIDTH):
+        for r in range(padded(rows)):
             tile[k * WIDTH + r] = narrow[r] if labels[r] == k else tile[k * WIDTH + r]
 
 
@@ -475,9 +475,9 @@ cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *
 
 
 cdef void load_tile(
-    const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, real *tile
+    const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t lanes, Py_ssize_t classes, real *tile
 ) noexcept nogil:
-    # Rows of few classes, side by side
+    # Rows of few classes, side by side; the other lanes are 0
     cdef real scratch[BLOCK]
     cdef const real *data
     cdef Py_ssize_t group = BLOCK // classes  # rows
@@ -489,8 +489,8 @@ cdef void load_tile(
         rows_to_tile(data, count, classes, tile + start)
     for k in range(classes if x.layout != NULL else 0):
         load(x, first * classes + k, classes, rows, tile + k * WIDTH)
-    for k in range(classes if rows < WIDTH else 0):
-        for r in range(rows, WIDTH):
+    for k in range(classes if rows < lanes else 0):
+        for r in range(rows, lanes):
             tile[k * WIDTH + r] = 0
 
 
@@ -520,27 +520,28 @@ cdef void label_tile(
     cdef Own own
     cdef Softmax softmax
     cdef Py_ssize_t classes = job.classes
+    cdef Py_ssize_t lanes = padded(rows)
     cdef bint is_loss = job.activation == NOT_ACTIVATION
     cdef bint near = classes * WIDTH <= NEAR
     cdef bint far
     cdef Py_ssize_t r, k
-    for r in range(WIDTH):
+    for r in range(lanes):
         top[r] = -INFINITY
         least[r] = INFINITY
         scale[r] = inverse[r] = 0
-    load_tile(&job.x, first, rows, classes, z)
+    load_tile(&job.x, first, rows, lanes, classes, z)
     for k in range(classes):
-        rows_extremes(&z[k * WIDTH], least, top)
+        rows_extremes(&z[k * WIDTH], lanes, least, top)
     for r in range(rows):
         mine[r] = 1
     for r in range(rows if is_loss else 0):
         mine[r] = general[r] == 0
     far = not all_ordinary(least, top, rows)
     if far:
-        for r in range(WIDTH):
+        for r in range(lanes):
             least[r] = top[r]
         for k in range(classes):
-            least_of_near(&z[k * WIDTH], top, False, WIDTH, least)
+            least_of_near(&z[k * WIDTH], top, False, lanes, least)
         for r in range(rows):
             if is_ordinary(least[r], top[r]):
                 continue
@@ -548,38 +549,38 @@ cdef void label_tile(
                 unusual_row(job, first, r, labels, w, factors, losses)
             mine[r] = False
             top[r] = 0
-    rows_largest(top, WIDTH, shift, &softmax)
+    rows_largest(top, lanes, shift, &softmax)
     for k in range(classes):
-        rows_shifted(&z[k * WIDTH], shift, &e[k * WIDTH])
+        rows_shifted(&z[k * WIDTH], shift, lanes, &e[k * WIDTH])
         ask_for(&job.x, (first + WIDTH) * classes + k * WIDTH, WIDTH, near)
         ask_for(&job.gradient, first * classes + k * WIDTH, WIDTH, near)
         ask_for(&job.hessian, first * classes + k * WIDTH, WIDTH, near)
         if far:
-            clear_far(&z[k * WIDTH], top, False, WIDTH, &e[k * WIDTH])
-    rows_totals(e, classes, softmax.total, softmax.lost)
-    rows_rest(WIDTH, &softmax)
+            clear_far(&z[k * WIDTH], top, False, lanes, &e[k * WIDTH])
+    rows_totals(e, lanes, classes, softmax.total, softmax.lost)
+    rows_rest(lanes, &softmax)
     if any_small(softmax.rest, rows):
         for r in range(rows):
             if softmax.rest[r] < small_rest():
                 kept_rest(&e[r], <const real *>NULL, WIDTH, classes, r, &softmax)
     if job.activation != SOFTMAX and (not is_loss or job.value.data != NULL or job.wanted_sum):
-        rows_log_totals(WIDTH, &softmax, <real>0)
+        rows_log_totals(lanes, &softmax, <real>0)
     if job.activation == LOG_SOFTMAX:
-        for r in range(WIDTH):
+        for r in range(lanes):
             scale[r] = <real>softmax.log_total[r]
         for k in range(classes):
-            rows_log(&z[k * WIDTH], top, scale, &e[k * WIDTH])
+            rows_log(&z[k * WIDTH], top, scale, lanes, &e[k * WIDTH])
         store_tile(&job.gradient, first, rows, classes, e, mine)
         return
     if job.activation == SOFTMAX:
-        for r in range(WIDTH):
+        for r in range(lanes):
             inverse[r] = 1
-        rows_over_total(inverse, &softmax, WIDTH, scales)
-        for r in range(WIDTH):
+        rows_over_total(inverse, &softmax, lanes, scales)
+        for r in range(lanes):
             scale[r] = <real>scales[r]
-        rows_top_shares(&softmax, WIDTH, inverse)
+        rows_top_shares(&softmax, lanes, inverse)
         for k in range(classes):
-            softmax_rows(&e[k * WIDTH], scale, &softmax, inverse, &z[k * WIDTH])
+            softmax_rows(&e[k * WIDTH], scale, &softmax, inverse, lanes, &z[k * WIDTH])
         store_tile(&job.gradient, first, rows, classes, z, mine)
         return
     pick_own(z, e, classes, rows, labels, &own)
@@ -593,7 +594,7 @@ cdef void label_tile(
             scale[r] = <real>scales[r]
             inverse[r] = <real>over_total(1, &softmax, r)
         for k in range(classes):
-            rows_bend(&e[k * WIDTH], scale, inverse, &softmax, &z[k * WIDTH])
+            rows_bend(&e[k * WIDTH], scale, inverse, &softmax, lanes, &z[k * WIDTH])
         clear_rows(w, rows, classes, z)
         store_tile(&job.hessian, first, rows, classes, z, mine)
     if job.gradient.data != NULL:
@@ -602,7 +603,7 @@ cdef void label_tile(
         for r in range(rows):
             scale[r] = <real>scales[r]
         for k in range(classes):
-            rows_scale(&e[k * WIDTH], scale, &z[k * WIDTH])
+            rows_scale(&e[k * WIDTH], scale, lanes, &z[k * WIDTH])
         place_own(own_gradients, classes, rows, labels, z)
         clear_rows(w, rows, classes, z)
         store_tile(&job.gradient, first, rows, classes, z, mine)
@@ -711,7 +712,7 @@ cdef inline void join_pairs(const real *first, const real *second, real *out) no
 
 
 cdef void pair_terms(
-    const real *first, const real *second, const int64_t *labels, real *loss, real *slope, real *bend
+    const real *first, const real *second, const int64_t *labels, Py_ssize_t n, real *loss, real *slope, real *bend
 ) noexcept nogil:
     # With d the other logit minus the label's: softplus(d), its derivative and the second one, as for one logit
     cdef real d[WIDTH]
@@ -720,30 +721,31 @@ cdef void pair_terms(
     cdef real lost[WIDTH]
     cdef real own, other, value, rest
     cdef Py_ssize_t r
-    for r in range(WIDTH):
+    for r in range(padded(n)):
         own = first[r] if labels[r] == 0 else second[r]
         other = second[r] if labels[r] == 0 else first[r]
         d[r] = other - own
         value = subtraction_lost(other, own, d[r])
         low[r] = value if absolute(d[r]) < 1000 else 0  # also where something is infinite
-    for r in range(WIDTH):
+    for r in range(padded(n)):
         e[r] = exp_parts(-absolute(d[r]), -low[r] if d[r] > 0 else low[r], &lost[r])
-    for r in range(WIDTH):
+    for r in range(padded(n)):
         rest = log1p_unit(e[r], lost[r])
         rest += low[r] if d[r] > 0 else 0
         loss[r] = (d[r] if d[r] > 0 else 0) + rest
-    for r in range(WIDTH):
+    for r in range(padded(n)):
         slope[r] = share(d[r] > 0, e[r], lost[r])
         bend[r] = logit_bend(<real>0, e[r], lost[r])
 
 
 cdef void pair_derivatives(
-    const real *slope, const real *factor, const real *w, const int64_t *labels, bint alike, real *first, real *second
+    const real *slope, const real *factor, const real *w, const int64_t *labels, bint alike, Py_ssize_t n,
+    real *first, real *second
 ) noexcept nogil:
     # factor * slope, of the label with a minus unless both are alike; of rows of weight 0, zero
     cdef real value, minus
     cdef Py_ssize_t r
-    for r in range(WIDTH):
+    for r in range(padded(n)):
         value = factor[r] * slope[r]
         value = 0 if w[r] == 0 else value
         minus = 0 - value
@@ -762,7 +764,7 @@ cdef void store_pairs(
 
 
 cdef void pair_activation(
-    const real *first, const real *second, int activation, real *one, real *two
+    const real *first, const real *second, int activation, Py_ssize_t n, real *one, real *two
 ) noexcept nogil:
     # The probabilities of two classes, or their logarithms: a label's loss with a minus, the derivative of the other's
     cdef int64_t labels[WIDTH]
@@ -772,11 +774,11 @@ cdef void pair_activation(
     cdef real *out
     cdef Py_ssize_t class_, r
     for class_ in range(2):
-        for r in range(WIDTH):
+        for r in range(padded(n)):
             labels[r] = class_
-        pair_terms(first, second, labels, loss, slope, bend)
+        pair_terms(first, second, labels, n, loss, slope, bend)
         out = one if (class_ == 0) == (activation == LOG_SOFTMAX) else two
-        for r in range(WIDTH):
+        for r in range(padded(n)):
             out[r] = 0 - loss[r] if activation == LOG_SOFTMAX else slope[r]
 
 
@@ -800,23 +802,23 @@ cdef void pair_tile(
     if rows == WIDTH and of_computing_type(&job.x, <real>0):
         split_pairs(<const real *>job.x.data + 2 * first, z, &z[WIDTH])
     else:
-        load_tile(&job.x, first, rows, 2, z)
+        load_tile(&job.x, first, rows, padded(rows), 2, z)
     for r in range(rows):
         mine[r] = not (is_loss and general[r])
         all_mine = all_mine and mine[r]
     if not is_loss:
-        pair_activation(z, &z[WIDTH], job.activation, out, &out[WIDTH])
+        pair_activation(z, &z[WIDTH], job.activation, rows, out, &out[WIDTH])
         store_pairs(&job.gradient, first, rows, out, mine, all_mine)
         return
-    pair_terms(z, &z[WIDTH], labels, loss, slope, bend)
+    pair_terms(z, &z[WIDTH], labels, rows, loss, slope, bend)
     for r in range(rows):
         if mine[r]:
             losses[r] = 0 if w[r] == 0 else <double>w[r] * loss[r]
     if job.gradient.data != NULL:
-        pair_derivatives(slope, factors, w, labels, False, out, &out[WIDTH])
+        pair_derivatives(slope, factors, w, labels, False, rows, out, &out[WIDTH])
         store_pairs(&job.gradient, first, rows, out, mine, all_mine)
     if job.hessian.data != NULL:
-        pair_derivatives(bend, w, w, labels, True, out, &out[WIDTH])
+        pair_derivatives(bend, w, w, labels, True, rows, out, &out[WIDTH])
         store_pairs(&job.hessian, first, rows, out, mine, all_mine)
 
 
@@ -1231,7 +1233,7 @@ cdef int general_panel(
         if one_row:
             row_extremes(&z[0], n, &least[0], &top[0])
         else:
-            rows_extremes(&z[0], &least[0], &top[0])
+            rows_extremes(&z[0], WIDTH, &least[0], &top[0])
         if not load_taus(job, first_row, rows, one_row, labels, mine, w, piece, n, tau):
             return BAD
     if job.value.data == NULL and job.gradient.data == NULL and job.hessian.data == NULL and not job.wanted_sum:
@@ -1532,7 +1534,7 @@ cdef bint taus_tile(
     cdef Py_ssize_t classes = job.classes
     cdef Py_ssize_t r, k
     if are_taus(job):
-        load_tile(&job.targets, row, rows, classes, t)
+        load_tile(&job.targets, row, rows, WIDTH, classes, t)
         for r in range(rows):
             if not mine[r] or w[r] == 0:
                 for k in range(classes):
@@ -1593,11 +1595,11 @@ cdef int soft_panel(
         top[0] = join_lanes_of(&top[0], True)
         least[0] = join_lanes_of(&least[0], False)
     else:
-        load_tile(&job.x, first_row, rows, classes, &z[0])
+        load_tile(&job.x, first_row, rows, WIDTH, classes, &z[0])
         if not taus_tile(job, first_row, rows, labels, mine, w, &t[0]):
             return BAD
         for piece in range(pieces):
-            rows_extremes(&z[piece * WIDTH], &least[0], &top[0])
+            rows_extremes(&z[piece * WIDTH], WIDTH, &least[0], &top[0])
     far = not all_ordinary(&least[0], &top[0], rows)
     if far:
         for i in range(WIDTH):
@@ -1784,7 +1786,7 @@ cdef const real *weight_rows(
     cdef Py_ssize_t i
     if (job.class_weights == NULL or in_taus) and not job.options.ignores:
         return w
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         own[i] = w[i]
     for i in range(n):
         weight = 0 if labels[i] == IGNORED else 1
@@ -1804,7 +1806,7 @@ cdef const real *mask_rows(
 ) noexcept nogil:
     # Weights of 0 for the rows that have gone the general way
     cdef Py_ssize_t i
-    for i in range(BLOCK):
+    for i in range(padded(n)):
         own[i] = w[i]
     for i in range(n):
         if general[i]:
@@ -1851,15 +1853,15 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
         any_label = others < n
         memset(losses, 0, sizeof(losses))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
-            convert(w, wide_w, BLOCK)
-            convert(&factors[0], wide_factors, BLOCK)
+            convert(w, wide_w, padded(n))
+            convert(&factors[0], wide_factors, padded(n))
             if job.options.logits:
                 if general_rows(job, start, n, labels, general, wide_w, wide_factors, losses, unused) == BAD:
                     return
             elif distribution_block(job, start, n, labels, general, wide_w, wide_factors, losses) == BAD:
                 return
             if job.wanted_sum:
-                accumulator_add(&job.sum, lane_sum(&losses[0]))
+                accumulator_add(&job.sum, lane_sum(n, &losses[0]))
             w = mask_rows(n, general, w, own_w, factors)
         if any_label:
             for i in range(n if any_general else 0):
@@ -1875,7 +1877,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
             memcpy(wide_w, losses, sizeof(losses))
             for i in range(n if any_general else 0):
                 wide_w[i] = 0 if general[i] else wide_w[i]
-            accumulator_add(&job.sum, lane_sum(&wide_w[0]))
+            accumulator_add(&job.sum, lane_sum(n, &wide_w[0]))
         store(&job.value, start, n, &losses[0])
 
 
@@ -1917,8 +1919,8 @@ cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noex
         first = start + panel * width
         rows = min(stop - first, width)
         if not one_row:
-            load_tile(&job.x, first, rows, classes, &s[0])
-            load_tile(&job.targets, first, rows, classes, &u[0])
+            load_tile(&job.x, first, rows, WIDTH, classes, &s[0])
+            load_tile(&job.targets, first, rows, WIDTH, classes, &u[0])
         sums_clear(&sums)
         for piece in range(pieces):
             n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK) if one_row else WIDTH

@@ -70,9 +70,9 @@ cdef void row_extremes(const real *z, Py_ssize_t n, real *least, real *top) noex
         top[j] = large[j]
 
 
-cdef void rows_extremes(const real *z, real *least, real *top) noexcept nogil:
+cdef void rows_extremes(const real *z, Py_ssize_t n, real *least, real *top) noexcept nogil:
     cdef Py_ssize_t j
-    for j in range(WIDTH):
+    for j in range(padded(n)):
         least[j] = z[j] if z[j] < least[j] else least[j]
         top[j] = z[j] if z[j] > top[j] else top[j]
 
@@ -208,8 +208,8 @@ cdef inline void shifted_exponentials(
         e[i] = exp_shifted(z[i], s, &lost)
 
 
-cdef void rows_shifted(const real *z, const real *shift, real *e) noexcept nogil:
-    shifted_exponentials(z, shift, False, WIDTH, e)
+cdef void rows_shifted(const real *z, const real *shift, Py_ssize_t n, real *e) noexcept nogil:
+    shifted_exponentials(z, shift, False, padded(n), e)
 
 
 cdef void row_shifted(const real *z, const real *shift, Py_ssize_t groups, real *e) noexcept nogil:
@@ -223,13 +223,13 @@ cdef inline void add_below(double *total, double *lost, double term) noexcept no
     total[0] = after
 
 
-cdef void rows_totals(const real *e, Py_ssize_t classes, double *total, double *lost) noexcept nogil:
-    # of WIDTH rows side by side; sums of floats in double lose nothing that matters
+cdef void rows_totals(const real *e, Py_ssize_t n, Py_ssize_t classes, double *total, double *lost) noexcept nogil:
+    # of rows side by side; sums of floats in double lose nothing that matters
     cdef double totals[LANES]
     cdef double losts[LANES]
     cdef double above = 2 if real is double else 0
     cdef Py_ssize_t group, first, j, k
-    for group in range(WIDTH // LANES):
+    for group in range(padded(n) // LANES):
         first = group * LANES
         for j in range(LANES):
             totals[j] = above
@@ -348,11 +348,11 @@ cdef void softmax_row(
 
 
 cdef void softmax_rows(
-    const real *e, const real *scale, const Softmax *softmax, const real *top_share, real *out
+    const real *e, const real *scale, const Softmax *softmax, const real *top_share, Py_ssize_t n, real *out
 ) noexcept nogil:
     cdef real value
     cdef Py_ssize_t i
-    for i in range(WIDTH):
+    for i in range(padded(n)):
         value = e[i] * scale[i]
         out[i] = top_share[i] if e[i] == <real>softmax.largest[i] else value
 
@@ -391,8 +391,8 @@ cdef inline void scale_all(const real *e, const real *scale, bint one_row, Py_ss
         out[i] = e[i] * factor
 
 
-cdef void rows_scale(const real *e, const real *scale, real *out) noexcept nogil:
-    scale_all(e, scale, False, WIDTH, out)
+cdef void rows_scale(const real *e, const real *scale, Py_ssize_t n, real *out) noexcept nogil:
+    scale_all(e, scale, False, padded(n), out)
 
 
 cdef void row_scale(const real *e, const real *scale, Py_ssize_t n, real *out) noexcept nogil:
@@ -425,9 +425,9 @@ cdef inline void bend_all(
 
 
 cdef void rows_bend(
-    const real *e, const real *scale, const real *inverse, const Softmax *softmax, real *out
+    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t n, real *out
 ) noexcept nogil:
-    bend_all(e, scale, inverse, softmax, False, 0, WIDTH, out)
+    bend_all(e, scale, inverse, softmax, False, 0, padded(n), out)
 
 
 cdef void lane_bend(
@@ -452,8 +452,8 @@ cdef inline void log_all(
         out[i] = d - (log_of_total - low)
 
 
-cdef void rows_log(const real *z, const real *top, const real *log_total, real *out) noexcept nogil:
-    log_all(z, top, log_total, False, WIDTH, out)
+cdef void rows_log(const real *z, const real *top, const real *log_total, Py_ssize_t n, real *out) noexcept nogil:
+    log_all(z, top, log_total, False, padded(n), out)
 
 
 cdef void row_log(const real *z, const real *top, const real *log_total, Py_ssize_t n, real *out) noexcept nogil:

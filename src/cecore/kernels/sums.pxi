@@ -8,12 +8,12 @@ cdef inline double join_lanes(double *lanes) noexcept nogil:
     return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3])
 
 
-cdef double lane_sum(const real *terms) noexcept nogil:
+cdef double lane_sum(Py_ssize_t n, const real *terms) noexcept nogil:
     cdef double lanes[SUM_LANES]
     cdef Py_ssize_t i, j
     for j in range(SUM_LANES):
         lanes[j] = terms[j]
-    for i in range(1, BLOCK // SUM_LANES):
+    for i in range(1, padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             lanes[j] += terms[i * SUM_LANES + j]
     for j in range(8):
@@ -97,7 +97,7 @@ cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
     return total + lost if total - total == 0 else total
 
 
-cdef void add_all(Accumulator *sum, const real *terms) noexcept nogil:
+cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept nogil:
     # A block of numbers >= 0, with what their sum loses by rounding
     cdef double totals[SUM_LANES]
     cdef double losts[SUM_LANES]
@@ -108,7 +108,7 @@ cdef void add_all(Accumulator *sum, const real *terms) noexcept nogil:
     for j in range(SUM_LANES):
         totals[j] = 0
         losts[j] = 0
-    for i in range(BLOCK // SUM_LANES):
+    for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             add_exactly(&totals[j], &losts[j], terms[i * SUM_LANES + j])
     for j in range(SUM_LANES):
