@@ -255,7 +255,7 @@ class _OnProbabilities(_Loss):
         numpy.ndarray
             The gradient, or `out`. All zeros where the mean's divisor is 0.
         """
-        if isinstance(upstream, (int, np.floating, np.integer)):
+        if type(upstream) is not float and isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
         return self._compute(self.reduction, probs, targets, sample_weight, upstream, GRADIENT, None, out)
 
@@ -383,7 +383,7 @@ class _OnLogits(_Loss):
         -------
         numpy.ndarray
         """
-        if isinstance(upstream, (int, np.floating, np.integer)):
+        if type(upstream) is not float and isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
         return self._compute(self.reduction, logits, targets, sample_weight, upstream, GRADIENT, None, out)
 
