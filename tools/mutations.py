@@ -59,7 +59,7 @@ MUTATIONS = [
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
     Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
     Mutation("small products kept", PROBABILITIES, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),
-    Mutation("weights not checked", PROBABILITIES, "            code = code if w[i] - w[i] == 0 else 2\n", ""),
+    Mutation("weights not checked", PROBABILITIES, "    code = code if w - w == 0 else bad\n", ""),
     Mutation("clip moved by an ULP", PROBABILITIES, CUT, CUT.replace("<", "<=")),
     Mutation("control word of others kept", "src/cecore/kernels/scalar_math.h", "    _mm_setcsr(0x1f80);\n", ""),
     Mutation(

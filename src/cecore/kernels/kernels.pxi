@@ -216,13 +216,11 @@ cdef struct Job:
 # ---------------------------------------------------------------- elements
 
 cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
-    cdef real codes[BLOCK]
+    cdef int others = 0
     cdef Py_ssize_t i
-    for i in range(padded(n)):
-        codes[i] = 0 if w[i] == 1 else 1
-    for i in range(n, padded(n)):
-        codes[i] = 0
-    return verdict(n, &codes[0]) == HARD
+    for i in range(n):
+        others += w[i] != 1
+    return others == 0
 
 
 cdef int element_block(

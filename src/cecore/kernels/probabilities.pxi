@@ -54,11 +54,11 @@ cdef inline void hard_factor(
     product[0] *= a
 
 
-cdef bint sound(const real *least, const real *odd, Py_ssize_t lanes) noexcept nogil:
-    # of a block's lanes: nothing is below 0, no target or weight odd
+cdef bint sound(const double *least, const double *odd) noexcept nogil:
+    # of a block's lanes: nothing is below 0, no target odd
     cdef bint fine = True
     cdef Py_ssize_t j
-    for j in range(lanes):
+    for j in range(LANES):
         fine &= (least[j] >= 0) & (odd[j] == 0)
     return fine
 
@@ -105,7 +105,7 @@ cdef int hard_sum(
         for j in range(LANES):
             products[group * LANES + j] = product[j]
             complements[group * LANES + j] = complement[j]
-    if not sound(&least[0], &odd[0], LANES):
+    if not sound(&least[0], &odd[0]):
         return SOFT
     for j in range(PAIRS):
         fine &= products[j] >= CECORE_LEAST_PRODUCT
@@ -216,27 +216,30 @@ cdef inline bint is_normal(const Clip *clip, real unused) noexcept nogil:
         return clip.floor >= 1.1754943508222875e-38
 
 
-cdef int verdict(Py_ssize_t n, const real *codes) noexcept nogil:
-    # The codes are 0 (hard), 1 (soft) and 2 (bad), whose floating-point bits have nothing in common.
-    cdef uint64_t wide = 0
-    cdef uint32_t narrow = 0
-    cdef Py_ssize_t i
-    for i in range(padded(n)):
-        if real is double:
-            wide |= cecore_bits(codes[i])
-        else:
-            narrow |= cecore_bitsf(codes[i])
-    if real is float:
-        wide = <uint64_t>narrow << 32
-    if wide >> 62:
+cdef inline int verdict(uint64_t bits) noexcept nogil:
+    # Of codes that are 0 (hard), 1 (soft) and 2 (bad), whose floating-point bits have nothing in common: these combined
+    if bits >> 62:
         return BAD
-    return SOFT if wide else HARD
+    return SOFT if bits else HARD
 
 
-cdef inline void encode(
-    Py_ssize_t n, const real *p, const real *t, const real *w, bint weighted, real *codes
+cdef inline real checked_weight(real code, real w, real bad) noexcept nogil:
+    # what has weight 0 is not looked at
+    code = 0 if w == 0 else code
+    code = code if w - w == 0 else bad
+    return code if w >= 0 else bad
+
+
+cdef inline uint64_t combined(uint64_t wide, uint32_t narrow) noexcept nogil:
+    return wide | <uint64_t>narrow << 32
+
+
+cdef inline uint64_t encoded(
+    Py_ssize_t n, const real *p, const real *t, const real *w, bint weighted
 ) noexcept nogil:
     cdef real q, u, outside, between, code
+    cdef uint64_t wide = 0
+    cdef uint32_t narrow = 0
     cdef Py_ssize_t i
     for i in range(padded(n)):
         q = <real>1 - p[i]
@@ -247,20 +250,19 @@ cdef inline void encode(
         code = 2 if between < 0 else code
         code = 2 if outside < 0 else code
         if weighted:
-            code = code if w[i] > 0 else 2
-            code = code if w[i] - w[i] == 0 else 2
-            code = 0 if w[i] == 0 else code
-        codes[i] = code
+            code = checked_weight(code, w[i], 2)
+        if real is double:
+            wide |= cecore_bits(code)
+        else:
+            narrow |= cecore_bitsf(code)
+    return combined(wide, narrow)
 
 
 cdef int inspect(Py_ssize_t n, const real *p, const real *t, const real *w) noexcept nogil:
     # NaN is in no domain's way, but in a weight's. What has weight 0 is not looked at. w may be NULL, for all 1.
-    cdef real codes[BLOCK]
     if w == NULL:
-        encode(n, p, t, w, False, &codes[0])
-    else:
-        encode(n, p, t, w, True, &codes[0])
-    return verdict(n, &codes[0])
+        return verdict(encoded(n, p, t, w, False))
+    return verdict(encoded(n, p, t, w, True))
 
 
 cdef void block_logarithms(Py_ssize_t n, const real *a, const real *b, const Clip *clip, real *out) noexcept nogil:
@@ -368,50 +370,35 @@ cdef inline void quotients(
         out[i] = value
 
 
-cdef inline real oddness(real y, real exact, real w, bint weighted) noexcept nogil:
-    # 0 for a hard target and a valid weight; what has weight 0 is not looked at
-    cdef real odd = absolute(y - exact)
-    if weighted:
-        odd = 0 if w == 0 else odd
-        odd = odd if w - w == 0 else 1
-        odd = odd if w >= 0 else 1
-    return odd
-
-
 cdef inline bint quick_quotients(
     Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
     real *out
 ) noexcept nogil:
-    cdef real least[SUM_LANES]
-    cdef real odd[SUM_LANES]
-    cdef real q, a, b, exact, smaller, value
-    cdef real weight = 1
+    cdef real q, a, b, exact, smaller, value, code
+    cdef uint64_t wide = 0
+    cdef uint32_t narrow = 0
     cdef real below = <real>clip.below
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
-    cdef Py_ssize_t i, j, k
-    for j in range(SUM_LANES):
-        least[j] = 0
-        odd[j] = 0
-    for i in range(padded(n) // SUM_LANES):
-        for j in range(SUM_LANES):
-            k = i * SUM_LANES + j
-            q = <real>1 - p[k]
-            a = p[k] if y[k] == 1 else q
-            b = q if y[k] == 1 else p[k]
-            exact = 1 if y[k] == 1 else 0
-            if weighted:
-                weight = w[k]
-            smaller = a if a < b else b
-            if weighted:
-                smaller = 0 if weight == 0 else smaller
-            least[j] = smaller if smaller < least[j] else least[j]
-            odd[j] += oddness(y[k], exact, weight, weighted)
-            value = hard_quotient(a, b, y[k], factor[k], below, head, top)
-            if weighted:
-                value = 0 if weight == 0 else value
-            out[k] = value
-    return sound(&least[0], &odd[0], SUM_LANES)
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        q = <real>1 - p[i]
+        a = p[i] if y[i] == 1 else q
+        b = q if y[i] == 1 else p[i]
+        exact = 1 if y[i] == 1 else 0
+        smaller = a if a < b else b
+        code = 1 if smaller < 0 else 0
+        code = code if y[i] == exact else 1
+        value = hard_quotient(a, b, y[i], factor[i], below, head, top)
+        if weighted:
+            code = checked_weight(code, w[i], 1)
+            value = 0 if w[i] == 0 else value
+        if real is double:
+            wide |= cecore_bits(code)
+        else:
+            narrow |= cecore_bitsf(code)
+        out[i] = value
+    return combined(wide, narrow) == 0
 
 
 cdef bint quick_hard_gradient(
@@ -431,28 +418,21 @@ cdef bint weighted_hard_sum(
     cdef double a[BLOCK]
     cdef double b[BLOCK]
     cdef double terms[BLOCK]
-    cdef double least[SUM_LANES]
-    cdef double odd[SUM_LANES]
-    cdef double target, weight, one, q, exact, smaller, value
-    cdef Py_ssize_t i, j, k
-    for j in range(SUM_LANES):
-        least[j] = 0
-        odd[j] = 0
-    for i in range(padded(n) // SUM_LANES):
-        for j in range(SUM_LANES):
-            k = i * SUM_LANES + j
-            one = p[k]
-            target = y[k]
-            weight = w[k]
-            q = 1 - one
-            a[k] = one if target == 1 else q
-            b[k] = q if target == 1 else one
-            exact = 1 if target == 1 else 0
-            smaller = one if one < q else q
-            smaller = 0 if weight == 0 else smaller
-            least[j] = smaller if smaller < least[j] else least[j]
-            odd[j] += oddness(target, exact, weight, True)
-    if not sound(&least[0], &odd[0], SUM_LANES):
+    cdef double target, weight, one, q, exact, smaller, value, code
+    cdef uint64_t codes = 0
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        one = p[i]
+        target = y[i]
+        q = 1 - one
+        a[i] = one if target == 1 else q
+        b[i] = q if target == 1 else one
+        exact = 1 if target == 1 else 0
+        smaller = one if one < q else q
+        code = 1 if smaller < 0 else 0
+        code = code if target == exact else 1
+        codes |= cecore_bits(checked_weight(code, <double>w[i], 1))
+    if codes != 0:
         return False
     block_logarithms(n, &a[0], &b[0], clip, &terms[0])
     for i in range(padded(n)):
@@ -467,27 +447,26 @@ cdef bint quick_soft_gradient(
     Py_ssize_t n, const real *p, const real *t, const real *factor, const Clip *clip, real *out
 ) noexcept nogil:
     # The same of soft_gradient, where nothing is clipped
-    cdef real least[SUM_LANES]
-    cdef real odd[SUM_LANES]
-    cdef real q, u, smaller, numerator, denominator
+    cdef real q, u, smaller, between, numerator, denominator, code
+    cdef uint64_t wide = 0
+    cdef uint32_t narrow = 0
     cdef real floor = <real>clip.floor
-    cdef Py_ssize_t i, j, k
-    for j in range(SUM_LANES):
-        least[j] = 0
-        odd[j] = 0
-    for i in range(padded(n) // SUM_LANES):
-        for j in range(SUM_LANES):
-            k = i * SUM_LANES + j
-            q = <real>1 - p[k]
-            u = <real>1 - t[k]
-            smaller = (p[k] if p[k] < q else q) - floor
-            least[j] = smaller if smaller < least[j] else least[j]
-            smaller = t[k] if t[k] < u else u
-            least[j] = smaller if smaller < least[j] else least[j]
-            numerator = by_target(t[k], -1, 1, p[k] - t[k])
-            denominator = by_target(t[k], p[k], q, p[k] * q)
-            out[k] = factor[k] * numerator / denominator
-    return sound(&least[0], &odd[0], SUM_LANES)
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        q = <real>1 - p[i]
+        u = <real>1 - t[i]
+        smaller = p[i] if p[i] < q else q
+        between = t[i] if t[i] < u else u
+        code = 1 if smaller < floor else 0
+        code = 1 if between < 0 else code
+        numerator = by_target(t[i], -1, 1, p[i] - t[i])
+        denominator = by_target(t[i], p[i], q, p[i] * q)
+        if real is double:
+            wide |= cecore_bits(code)
+        else:
+            narrow |= cecore_bitsf(code)
+        out[i] = factor[i] * numerator / denominator
+    return combined(wide, narrow) == 0
 
 
 cdef void hard_gradient(

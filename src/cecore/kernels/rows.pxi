@@ -229,16 +229,17 @@ cdef int label_block(
 
 cdef bint inspect_terms(Py_ssize_t n, const double *p, const double *t, const double *w) noexcept nogil:
     # As inspect, for terms that read p where t is not 0; targets and weights are checked before.
-    cdef double codes[BLOCK]
     cdef double q, outside, code
+    cdef uint64_t codes = 0
     cdef Py_ssize_t i
     for i in range(padded(n)):
         q = 1 - p[i]
         outside = p[i] if p[i] < q else q
         code = 2 if outside < 0 else 0
         code = 0 if t[i] == 0 else code
-        codes[i] = 0 if w[i] == 0 else code
-    return verdict(n, &codes[0]) != BAD
+        code = 0 if w[i] == 0 else code
+        codes |= cecore_bits(code)
+    return codes == 0
 
 
 cdef void store_rows(
