@@ -305,7 +305,7 @@ cdef int logit_block(
     cdef const real *none = NULL
     cdef bint weighted = job.weights.data != NULL
     cdef bint summed = False
-    cdef int state = inspect(n, t, t, w if weighted else none)
+    cdef int state = inspect(n, none, t, w if weighted else none)
     if state == BAD:
         return BAD
     if job.wanted_sum:
@@ -344,7 +344,7 @@ cdef int weighted_block(
     cdef double scalar = job.class_weights[0] if job.class_weights != NULL else 1
     cdef double first, second, weight, factor
     cdef Py_ssize_t i, k
-    if inspect(n, t, t, given_w) == BAD:
+    if inspect(n, <const double *>NULL, t, given_w) == BAD:
         return BAD
     for i in range(padded(n)):
         weights[i] = scalar
@@ -363,7 +363,7 @@ cdef int weighted_block(
         w[i] = 0 if first + second == 0 else weight
         factors[i] = 0 if first + second == 0 else factor
     if not job.options.logits:
-        if inspect(n, x, x, &w[0]) == BAD:
+        if inspect(n, <const double *>NULL, x, &w[0]) == BAD:
             return BAD
         if job.value.data != NULL or job.wanted_sum:
             soft_value(n, x, &one[0], &zero[0], &w[0], &w[0], &job.wide_clip, value)

@@ -235,20 +235,21 @@ cdef inline uint64_t combined(uint64_t wide, uint32_t narrow) noexcept nogil:
 
 
 cdef inline uint64_t encoded(
-    Py_ssize_t n, const real *p, const real *t, const real *w, bint weighted
+    Py_ssize_t n, const real *p, bint predicted, const real *t, const real *w, bint weighted
 ) noexcept nogil:
     cdef real q, u, outside, between, code
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef Py_ssize_t i
     for i in range(padded(n)):
-        q = <real>1 - p[i]
         u = <real>1 - t[i]
-        outside = p[i] if p[i] < q else q
         between = t[i] if t[i] < u else u
         code = 0 if between == 0 else 1
         code = 2 if between < 0 else code
-        code = 2 if outside < 0 else code
+        if predicted:
+            q = <real>1 - p[i]
+            outside = p[i] if p[i] < q else q
+            code = 2 if outside < 0 else code
         if weighted:
             code = checked_weight(code, w[i], 2)
         if real is double:
@@ -259,10 +260,15 @@ cdef inline uint64_t encoded(
 
 
 cdef int inspect(Py_ssize_t n, const real *p, const real *t, const real *w) noexcept nogil:
-    # NaN is in no domain's way, but in a weight's. What has weight 0 is not looked at. w may be NULL, for all 1.
+    # NaN is in no domain's way, but in a weight's. What has weight 0 is not looked at. w may be NULL, for all 1, and p,
+    # for predictions of any size.
+    if p == NULL and w == NULL:
+        return verdict(encoded(n, p, False, t, w, False))
+    if p == NULL:
+        return verdict(encoded(n, p, False, t, w, True))
     if w == NULL:
-        return verdict(encoded(n, p, t, w, False))
-    return verdict(encoded(n, p, t, w, True))
+        return verdict(encoded(n, p, True, t, w, False))
+    return verdict(encoded(n, p, True, t, w, True))
 
 
 cdef void block_logarithms(Py_ssize_t n, const real *a, const real *b, const Clip *clip, real *out) noexcept nogil:
