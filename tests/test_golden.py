@@ -68,7 +68,9 @@ def digests(loss):
     options["far"] = {"label_smoothing": 0.25, "focal_gamma": 1.5}
     found = {}
     for classes, lengths in (
-        ((2, LENGTHS[:80]), (3, LENGTHS), (40, LENGTHS[:80])) if not loss.binary else ((1, LENGTHS),)
+        ((2, LENGTHS[:80]), (3, LENGTHS), (40, LENGTHS[:80]), (70, LENGTHS[:20]), (300, LENGTHS[:5]))
+        if not loss.binary
+        else ((1, LENGTHS),)
     ):
         for dtype in (np.float64, np.float32):
             pairs, w = arrays(loss, dtype, lengths[-1], classes)

@@ -352,6 +352,25 @@ def test_class_weights_of_any_size(loss, dtype):
 
 
 @each_row_loss
+def test_huge_weights_of_rows_that_do_not_count(loss):
+    """The weights are scaled up where those that count are tiny: the others must not become infinite by it."""
+    x = np.array([[0.2, 0.3, 0.5], [0.5, 0.25, 0.25]])
+    huge = np.array([1e150, 1e200])
+    for made, labels in (
+        (loss.kind(ignore_index=-1), [-1, -1]),
+        (loss.kind(class_weight=[0, 1, 1]), [0, 0]),
+    ):
+        value, gradient = made.forward_backward(x, np.array(labels), sample_weight=huge)
+        assert np.isnan(value)
+        np.testing.assert_array_equal(gradient, np.zeros_like(x))
+    tiny = np.array([1e150, 1e-220])
+    value = loss.kind(ignore_index=-1).forward(x, np.array([-1, 0]), sample_weight=tiny)
+    assert value == pytest.approx(loss.kind().forward(x[1:], np.array([0])), rel=1e-12)
+    with pytest.raises(ValueError, match="sample_weight"):
+        loss.kind(ignore_index=-1).forward(x, np.array([-1, 0]), sample_weight=np.array([np.inf, 1e-220]))
+
+
+@each_row_loss
 def test_a_divisor_of_zero_beside_terms_that_are_not(loss):
     made = loss.kind(label_smoothing=0.1, class_weight=[0, 1], **({} if loss.logits else {"eps": 0}))
     for row in ([1.0, 0.0], [0.5, math.nan]):

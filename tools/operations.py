@@ -18,9 +18,10 @@ memory          NumPy's time for as many bytes, in the same run, at 10,000,000 e
 in cache, 1e7   measured, the least of many calls, results written to reused arrays: 20,000 elements, the call's
                 overhead included; 10,000,000, in CPU time of the thread
 
-Left out of the counts: what is not vector code (the exact sum's one addition a block, copying rows to panels and
-back, picking the labels' classes), and ends of rows that fill no register. The clock is that of a chain of dependent
-multiplications, 3 cycles each on Zen 3 to 5; --ghz sets it (/proc/cpuinfo may show a nominal one). Needs objdump.
+Left out of the counts: what is not vector code (the exact sum's one addition a block, and picking the labels' classes
+where they are more than 8), what the drivers do once a row, and ends of rows that fill no register. The clock is that
+of a chain of dependent multiplications, 3 cycles each on Zen 3 to 5; --ghz sets it (/proc/cpuinfo may show a nominal
+one). Needs objdump.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from cecore import _dispatch
 LEVELS = {"x86_v3": "AVX2", "x86_v4": "AVX-512"}
 DTYPES = ("float64", "float32")
 CACHED, LARGE = 20_000, 10_000_000
-ROWS, LANES, GROUP = 64, 16, 16  # WIDTH, SUM_LANES, and the elements that share a logarithm: FACTORS
+ROWS, GROUP = 64, 16  # WIDTH, and the elements that share a logarithm: FACTORS, BLOCK / SUM_LANES
+FEW, PICKED = 48, 8  # classes
 SECONDS = {CACHED: 0.2, LARGE: 1.0}  # of each measurement
 
 KINDS = ("mul", "add", "div", "other")
@@ -68,18 +70,16 @@ Instruction = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Loops:
-    """The hot loops of a function: the leanest ones with some instructions and without others."""
+    """A hot loop of a function: the leanest one with some instructions and without others."""
 
     function: str  # typed by the call, unless it says so
     needs: str
     lacks: str = ""
-    count: int = 1
     per: float = 1  # how often it handles an element, for each element of the call
     unrolled: int = 0  # elements, where the compiler may leave no loop
-    straight: bool = False  # where it never does
     optional: bool = False  # a loop of its own only where registers are few
     writes: int = 0  # arrays, if that tells loops apart
-    reads: int = 0  # arrays, where one may be read through several pointers
+    elements: int = 0  # in one turn, where no pointer tells
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ class Region:
     def counted(self) -> Iterator[Instruction]:
         for line in self.lines:
             _, mnemonic, operands = line
-            if re.match(r"k(x?n?or|and|not|shift)", mnemonic):
+            # what turns floats four by four works on half a register
+            if re.match(r"k(x?n?or|and|not|shift)|v(unpck|movlh|movhl)", mnemonic):
                 yield line
             elif mnemonic.startswith("v") and ("ymm" in operands or "zmm" in operands):
                 moves = re.match(r"v(mov[au]p|movdq|broadcast|zero)", mnemonic)
@@ -146,10 +147,10 @@ class Region:
         stores = (re.search(r"\((%\w+(?:,%\w+)?)[^()]*\)$", o) for _, m, o in self.lines if m.startswith("vmov"))
         return len({match[1] for match in stores if match and match[1] != "%rsp"})
 
-    def elements(self, size: int, reads: int) -> int:
+    def elements(self, size: int) -> int:
         """In one turn: what the pointers move by, unless they pass over more than is read or written.
 
-        If it is known how many arrays are read, what is read of each.
+        What is read or written, if none moves: the compiler may set an index anew or shift a copy of it.
         """
         moved: dict[str, int] = {}  # registers, so far
         touched: dict[tuple[str, str, int, int], set[int]] = {}
@@ -162,16 +163,15 @@ class Region:
             if not mnemonic.startswith("v") or "broadcast" in mnemonic or not match:
                 continue
             own = 4 if re.search("ps$|ps2pd$", mnemonic) else 8 if mnemonic.endswith("pd") else size
-            if match[2] in ("%rsp", "%rip") or (reads and operands.endswith(match[0])):
+            if match[2] in ("%rsp", "%rip"):
                 continue
             stream = (match[2] or "", match[3] or "", int(match[4] or 1), own)
             start = int(match[1] or "0", 16) + moved.get(stream[0], 0) + moved.get(stream[1], 0) * stream[2]
             width = (64 if "zmm" in operands else 32 if "ymm" in operands else 16) >> (mnemonic == "vcvtps2pd")
             touched.setdefault(stream, set()).update(range(start, start + width))
-        if reads:
-            return sum(len(seen) // size for stream, seen in touched.items() if stream[3] == size) // reads
         steps = {s: abs(moved.get(s[0], 0) + moved.get(s[1], 0) * s[2]) for s in touched}
-        return max((min(steps[stream], len(seen)) // stream[3] for stream, seen in touched.items()), default=0)
+        moving = max((min(steps[stream], len(seen)) // stream[3] for stream, seen in touched.items()), default=0)
+        return moving or max((len(seen) // stream[3] for stream, seen in touched.items()), default=0)
 
     def operations(self, elements: int) -> Operations:
         counts = dict.fromkeys(KINDS, 0)
@@ -224,62 +224,96 @@ def fits(region: Region, loops: Loops) -> bool:
 
 
 def count(code: dict[str, list[Region]], loops: Loops, dtype: str) -> tuple[Operations, str]:
-    """What the loops of a function do per element of the call, and a line that says so."""
+    """What a loop does per element of the call, and a line that says so."""
     real = "double" if dtype == "float64" else "float"
     name = next(n for n in (loops.function, f"{loops.function}<{real}>") if n in code)
     size = 4 if name.endswith("<float>") else 8
     fitting = [region for region in code[name] if fits(region, loops)]
-    choice = [(region, region.elements(size, loops.reads)) for region in fitting if region.loop and not loops.straight]
+    choice = [(region, loops.elements or region.elements(size)) for region in fitting if region.loop]
     choice = [(region, elements) for region, elements in choice if elements > 1]
     if not choice and loops.unrolled:
         straight = [region for region in fitting if not region.loop]
         choice = [(region, loops.unrolled) for region in sorted(straight, key=lambda r: -len([*r.counted()]))[:1]]
-    if len(choice) < loops.count and (choice or not loops.optional):
-        raise LookupError(f"{name}: {len(choice)} loops where {loops.count} were expected")
+    if not choice and not loops.optional:
+        raise LookupError(f"{name}: no loop with {loops.needs}")
     choice.sort(key=lambda c: (*(round(x, 6) for x in c[0].operations(c[1]).cost()), -c[1]))
-    total = sum((region.operations(elements) for region, elements in choice[: loops.count]), Operations())
-    where = ", ".join(f"{region.lines[0][0]:x}: {elements}" for region, elements in choice[: loops.count])
-    total = total.times(loops.per)
-    return total, f"{name} ({where} elements) {', '.join(f'{getattr(total, k):.3f}' for k in (*KINDS, 'cycles'))}"
+    total = sum((region.operations(elements) for region, elements in choice[:1]), Operations()).times(loops.per)
+    where = "".join(f"{region.lines[0][0]:x}: {elements} elements" for region, elements in choice[:1])
+    return total, f"{name} ({where}) {', '.join(f'{getattr(total, k):.3f}' for k in (*KINDS, 'cycles'))}"
 
 
 # ---------------------------------------------------------------- the calls
 
 PRODUCTS = (Loops("hard_sum", "mul"), Loops("take_logarithms", "fn?m", per=1 / GROUP))
 QUOTIENTS = (Loops("quick_hard_gradient", "div"),)
-CHECKS = (Loops("inspect", "cmp"), Loops("verdict", "or"))
+CHECKS = (Loops("inspect", "cmp"),)
 ARGUMENTS = partial(Loops, needs="ps[lr]l", lacks="fn?m", optional=True)  # of logarithms
 SOFT_VALUES = (
-    *(Loops("soft_value", "sub", "cmp"), ARGUMENTS("soft_value", count=2), Loops("soft_value", "fn?m", count=2)),
-    *(Loops("soft_value", "mul", "fn?m"), Loops("lane_sum", "add")),
+    *(ARGUMENTS("block_logarithms", per=2), Loops("block_logarithms", "fn?m", per=2)),
+    *(Loops("soft_value", "sub", "mul"), Loops("soft_value", "mul"), Loops("lane_sum", "add")),
 )
 WEIGHTED = (
-    *(Loops("all_ones", "cmp"), Loops("verdict", "or"), Loops("add_all", "add")),
-    *(Loops("weighted_hard_sum", "cmp", "(ps[lr]l|mul)", reads=3), ARGUMENTS("weighted_hard_sum")),
-    *(Loops("weighted_hard_sum", "fn?m"), Loops("weighted_hard_sum", "mul", "fn?m"), Loops("lane_sum<double>", "add")),
+    *(Loops("all_ones", "cmp"), Loops("add_all", "add")),
+    *(Loops("weighted_hard_sum", "cmp", "mul"), ARGUMENTS("block_logarithms<double>")),
+    *(Loops("block_logarithms<double>", "fn?m"), Loops("weighted_hard_sum", "mul"), Loops("lane_sum<double>", "add")),
 )
-LOGIT_CHECKS = (Loops("all_in_range", "max"), *CHECKS)
-LOGARITHMS = Loops("logit_sum", "div", per=1 / GROUP, unrolled=LANES, straight=True)
-LOGIT_SUM = (*LOGIT_CHECKS, Loops("logit_sum", "psl", writes=1), Loops("logit_sum", "fn?m", "(div|psl)"), LOGARITHMS)
-LOGIT_BOTH = (*LOGIT_CHECKS, Loops("logit_sum", "psl", writes=2), Loops("logit_sum", "div"), LOGARITHMS)
-LOGIT_DERIVATIVES = (*LOGIT_CHECKS, Loops("logit_derivatives", "psl"), Loops("logit_derivatives", "div"))
+LOGIT_EXPONENTIALS = (*CHECKS, Loops("all_in_range", "max"), Loops("block_exponentials", "fn?m"))
+LOGARITHMS = Loops("logit_sum", "psr", per=1 / GROUP, unrolled=8)  # of AVX-512 the loop's end lies behind other loops
+LOGIT_SUM = (*LOGIT_EXPONENTIALS, Loops("logit_sum", "fn?m", "div"), LOGARITHMS)
+LOGIT_BOTH = (*LOGIT_EXPONENTIALS, Loops("logit_sum", "div", "psr"), LOGARITHMS)
+LOGIT_DERIVATIVES = (*LOGIT_EXPONENTIALS, Loops("logit_derivatives", "div"))
 
 
-def per_row(classes: int) -> tuple[Loops, ...]:
-    once = partial(Loops, per=1 / classes, unrolled=ROWS)
+def pairs() -> tuple[Loops, ...]:
+    """Of two classes: one exponential for each row."""
+    half = partial(Loops, per=1 / 2)
+    moved = partial(Loops, needs="(perm|shuf|unpck)", lacks="(mul|cmp)", unrolled=2 * ROWS)
     return (
-        *(once("rows_largest", "fn?m"), once("rows_rest", "sub"), once("rows_log_totals", "div")),
-        *(once("rows_losses", "mul"), once("rows_over_total", "div"), once("rows_own_gradients", "mul")),
+        moved("pair_tile"),
+        *(half("pair_terms", "cmp", "mul"), half("pair_terms", "fn?m", writes=2), half("pair_terms", "fn?m", writes=1)),
+        *(half("pair_terms", "div", "fn?m"), half("pair_derivatives", "mul"), moved("store_pairs")),
     )
 
 
+def sums_of_rows(classes: int) -> tuple[Loops, ...]:
+    """The exponentials and their sums."""
+    once = partial(Loops, per=1 / classes, unrolled=ROWS)
+    widened = once("rows_largest", "cvt", "mul", optional=True)  # float
+    per_row = (once("rows_largest", "fn?m"), widened, once("rows_rest", "sub"))
+    if classes > FEW:
+        return (Loops("row_extremes", "min"), Loops("row_shifted", "fn?m"), Loops("row_total", "add"), *per_row)
+    return (
+        *(turning("rows_to_tile", classes), Loops("rows_extremes", "min"), Loops("rows_shifted", "fn?m")),
+        *(Loops("rows_totals", "add"), once("all_ordinary", "cmp"), once("any_small", "cmp"), *per_row),
+    )
+
+
+def turning(function: str, classes: int) -> Loops:
+    """Four classes at a time; the last four overlap those before them."""
+    return Loops(function, "(unpck|movlh)", per=-(-classes // 4) * 4 / classes, elements=16)
+
+
 def of_rows(classes: int) -> tuple[Loops, ...]:
-    if classes > 32:  # FEW
-        each = (Loops("row_extremes", "min"), Loops("row_shifted", "fn?m"), Loops("row_total", "add"))
-        return (*each, Loops("row_scale", "mul"), *per_row(classes))
-    side = partial(Loops, unrolled=ROWS)
-    each = (side("rows_extremes", "min"), side("rows_shifted", "fn?m"), Loops("rows_totals", "add"))
-    return (*each, side("rows_scale", "mul"), Loops("all_ordinary", "cmp", per=1 / classes), *per_row(classes))
+    if classes == 2:
+        return pairs()
+    once = partial(Loops, per=1 / classes, unrolled=ROWS)
+    per_row = (
+        *(once("rows_log_totals", "div"), once("rows_losses", "mul")),
+        *(once("rows_over_total", "div"), once("rows_own_gradients", "mul")),
+    )
+    if classes > FEW:
+        return (*sums_of_rows(classes), *per_row, Loops("row_scale", "mul"))
+    own = (Loops("pick_own", "cmp", per=1 - 1 / classes), Loops("place_own", "(cmp|blend)"))
+    few = (*sums_of_rows(classes), *per_row, Loops("rows_scale", "mul"), turning("tile_to_rows", classes))
+    return few + own if classes <= PICKED else few
+
+
+def softmax_of_rows(classes: int) -> tuple[Loops, ...]:
+    once = partial(Loops, needs="div", per=1 / classes, unrolled=ROWS)
+    each = (*sums_of_rows(classes), once("rows_top_shares"))
+    if classes > FEW:
+        return (*each, Loops("softmax_row", "mul"))
+    return (*each, once("rows_over_total"), Loops("softmax_rows", "mul"), turning("tile_to_rows", classes))
 
 
 OUTPUTS: dict[str, tuple[str, ...]] = {
@@ -329,9 +363,9 @@ CALLS = (
     Call("BCE logits gradient_hessian", BCE_LOGITS("gradient_hessian"), LOGIT_DERIVATIVES, 2, 2),
     *(
         Call(f"CE logits forward_backward, {k:,} classes", partial(of_classes, k), of_rows(k), 1, 1, k)
-        for k in (10, 100, 1000)
+        for k in (2, 3, 10, 32, 100, 1000)
     ),
-    Call("softmax, 1,000 classes", partial(softmax, 1000), of_rows(1000)[:4], 1, 1),
+    *(Call(f"softmax, {k:,} classes", partial(softmax, k), softmax_of_rows(k), 1, 1) for k in (10, 1000)),
 )
 
 # ---------------------------------------------------------------- times
@@ -366,8 +400,8 @@ def memory() -> dict[float, float]:
 
 
 def measured(call: Call, n: int, dtype: str) -> float:
-    n = n // max(call.classes, 1) * max(call.classes, 1)
-    return best(call.bind(n, dtype), SECONDS[n]) / n * 1e9
+    whole = n // max(call.classes, 1) * max(call.classes, 1)
+    return best(call.bind(whole, dtype), SECONDS[n]) / whole * 1e9
 
 
 # ---------------------------------------------------------------- the table

@@ -22,7 +22,7 @@ cdef inline void accumulator_clear(Accumulator *sum) noexcept nogil:
 
 cdef inline void accumulator_carry(Accumulator *sum) noexcept nogil:
     cdef int64_t carry = 0
-    cdef int i = sum.first
+    cdef int i = min(sum.first, sum.last)
     while i < sum.last or carry != 0:
         carry += sum.limb[i]
         sum.limb[i] = carry & 0xffffffffLL

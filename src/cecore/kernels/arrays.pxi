@@ -380,13 +380,14 @@ cdef void load_labels(
     cdef double ignored_number = <double>options.ignore_index
     cdef bint negative_ignored
     cdef int64_t unusual = 0
+    cdef int64_t ignored = options.ignore_index if options.ignores else -1
     cdef Py_ssize_t i
     cdef int type = array.type
     if type == cnp.NPY_LONG or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG:
         if sizeof(long) == 8 or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONGLONG:
             memcpy(out, data, 8 * n)
             for i in range(n):
-                unusual += (out[i] < 0) | (out[i] == options.ignore_index)
+                unusual += (out[i] < 0) | (out[i] == ignored)
             if unusual == 0:
                 return
             # the upper half of the unsigned numbers arrives as negative ones

@@ -6,8 +6,8 @@
 #
 # Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows
 # take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
-# WIDTH, FEW and SOFT_FEW, the ranges of scalar_math.h and what counts as a small rest are part of the bits that a
-# release promises.
+# WIDTH, FEW, FEW_BOTH and SOFT_FEW, the ranges of scalar_math.h and what counts as a small rest are part of the bits
+# that a release promises.
 #
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
 # its arms would be a branch), and constants come from local variables.
@@ -407,7 +407,8 @@ cdef const real *weight_block(
         w = block_of(&job.weights, start, n, scratch, zero)
         if job.weight_scale != 1:
             for i in range(padded(n)):
-                scratch[i] = w[i] * <real>job.weight_scale
+                factor = w[i] * unit
+                scratch[i] = factor if factor - factor == 0 else w[i]  # if that overflows, it is of no loss that counts
             w = scratch
     elif fresh or n != BLOCK:
         for i in range(padded(n)):

@@ -8,7 +8,8 @@
 
 #if defined(__GNUC__)
 /* GCC drops calls of a function that does no more than ask: the empty instruction keeps them. */
-#define CECORE_ASK(place, level) do { __builtin_prefetch(place, 0, level); __asm__ volatile(""); } while (0)
+#define CECORE_ASK(place, level) \
+    do { __builtin_prefetch(place, 0, level); __asm__ volatile(""); } while (0)
 #elif defined(CECORE_X86)
 #define CECORE_ASK(place, level) _mm_prefetch(place, (level) == 3 ? _MM_HINT_T0 : _MM_HINT_T1)
 #else
@@ -29,7 +30,8 @@ CECORE_INLINE void cecore_ask(const char *data, ptrdiff_t size, int near)
             CECORE_ASK(data + i, 2);
 }
 
-/* Four rows of four numbers, each a stride after the one before, become four columns; the columns are written in their order. */
+/* Four rows of four numbers, each a stride after the one before, become four columns, which are written in their
+ * order. */
 CECORE_INLINE void cecore_turn(const double *from, ptrdiff_t stride, double *to, ptrdiff_t to_stride)
 {
 #if defined(__AVX__)

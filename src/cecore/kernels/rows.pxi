@@ -530,6 +530,7 @@ cdef void label_tile(
         top[r] = -INFINITY
         least[r] = INFINITY
         scale[r] = inverse[r] = 0
+        own_gradients[r] = 0
     load_tile(&job.x, first, rows, lanes, classes, z)
     for k in range(classes):
         rows_extremes(&z[k * WIDTH], lanes, least, top)
@@ -1852,6 +1853,8 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
             labels[i] = 0 if labels[i] == IGNORED else labels[i]
         any_general = others > 0
         any_label = others < n
+        for i in range(n, padded(n)):
+            labels[i] = 0
         memset(losses, 0, sizeof(losses))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
             convert(w, wide_w, padded(n))
