@@ -251,10 +251,10 @@ cdef int element_block(
             take_logarithms(&job.pending, &job.sum)
     elif job.wanted_sum and hard and is_normal(&job.wide_clip, <double>0):
         summed = weighted_hard_sum(n, p, t, w, &job.wide_clip, &job.sum)
-    if not summed and job.gradient.data != NULL and not job.clip.zero_outside:
+    if not summed and job.gradient.data != NULL and not job.clip.zero_outside and job.clip.floor > 0:
         if hard:
             derived = quick_hard_gradient(n, p, t, partial, factors, &job.clip, gradient)
-        elif partial == NULL and job.clip.floor > 0:
+        elif partial == NULL:
             derived = quick_soft_gradient(n, p, t, factors, &job.clip, gradient)
         state = HARD if hard else SOFT
     if summed:

@@ -196,14 +196,6 @@ cdef inline real clipped(real a, real b, real below, real head, real top) noexce
     return top if b <= below else value
 
 
-cdef inline real hard_quotient(
-    real a, real b, real y, real factor, real below, real head, real top
-) noexcept nogil:
-    # -factor / a for a target of 1, else factor / a
-    cdef real value = factor / clipped(a, b, below, head, top)
-    return -value if y == 1 else value
-
-
 cdef inline real by_target(real t, real one, real zero, real between) noexcept nogil:
     cdef real value = one if t == 1 else between
     return zero if t == 0 else value
@@ -357,7 +349,7 @@ cdef inline void quotients(
     Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
     real *out
 ) noexcept nogil:
-    cdef real q, a, b, value
+    cdef real q, a, b, exact, value
     cdef real floor = <real>clip.floor
     cdef real below = <real>clip.below
     cdef real head = <real>clip.head
@@ -368,7 +360,8 @@ cdef inline void quotients(
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
-        value = hard_quotient(a, b, y[i], factor[i], below, head, top)
+        exact = 1 if y[i] == 1 else 0
+        value = factor[i] * (<real>1 - <real>2 * exact) / clipped(a, b, below, head, top)
         b = a if a < b else b
         value = 0 if b < cut else value
         if weighted:
@@ -380,22 +373,24 @@ cdef inline bint quick_quotients(
     Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
     real *out
 ) noexcept nogil:
-    cdef real q, a, b, exact, smaller, value, code
+    # Limiting a from below and above gives what clipped does, as the complement's rounding keeps the order, unless eps
+    # is 0: that would leave -0.
+    cdef real q, a, exact, smaller, value, code
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
-    cdef real below = <real>clip.below
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
     cdef Py_ssize_t i
     for i in range(padded(n)):
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
-        b = q if y[i] == 1 else p[i]
         exact = 1 if y[i] == 1 else 0
-        smaller = a if a < b else b
+        smaller = p[i] if p[i] < q else q
         code = 1 if smaller < 0 else 0
         code = code if y[i] == exact else 1
-        value = hard_quotient(a, b, y[i], factor[i], below, head, top)
+        a = head if a < head else a  # these keep NaN
+        a = top if a > top else a
+        value = factor[i] * (<real>1 - <real>2 * exact) / a
         if weighted:
             code = checked_weight(code, w[i], 1)
             value = 0 if w[i] == 0 else value
