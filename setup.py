@@ -29,11 +29,8 @@ TUNING = [
     *("--param=vect-epilogues-nomask=0", "-fno-schedule-insns2"),
     *(f"-fno-align-{what}" for what in ("functions", "jumps", "labels", "loops")),
 ]
-# Loops over lanes of more than one register keep them there; AVX2 needs more of that for its time.
-LANES = {
-    "x86_v3": ["-fpeel-loops", "--param=max-completely-peeled-insns=120"],
-    "x86_v4": ["-fpeel-loops"],
-}
+# Loops over lanes of several registers keep them there.
+OWN = {"x86_v3": ["-fpeel-loops", "--param=max-completely-peeled-insns=75"]}
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
 
 
@@ -54,7 +51,7 @@ class BuildLevels(build_ext):
             flags = ["/O2", "/fp:precise", *MSVC[level]]
             inline = "__forceinline"
         else:
-            tuning = [*TUNING, *LANES.get(level, [])]
+            tuning = TUNING + OWN.get(level, [])
             flags = STRICT + [flag for flag in tuning if self.knows(flag)] + LEVELS[level]
             # What is marked inline is inlined: a scalar function in a loop must not be a call.
             inline = "inline __attribute__((always_inline))"

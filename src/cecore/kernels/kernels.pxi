@@ -604,7 +604,23 @@ cdef void set_panel(Array *array, char *panel, Py_ssize_t first_number) noexcept
     array.swapped = False
 
 
-cdef void run_panels(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_within(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    if kind == DIVISOR:
+        run_divisor(job, first, last, unused)
+    elif kind == LOSS:
+        run_loss(job, first, last, unused)
+    else:
+        run_function(job, first, last, unused)
+
+
+cdef void run_typed(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    if in_float:
+        run_within(job, kind, first, last, <float>0)
+    else:
+        run_within(job, kind, first, last, <double>0)
+
+
+cdef void run_panels(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     # Rows of many classes that lie apart, a block at a time side by side: a cache line holds numbers of many rows
     cdef Job part = job[0]
     cdef const Array *wholes[4]
@@ -627,7 +643,7 @@ cdef void run_panels(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real
                 if i < 2:
                     turn(wholes[i], start, n, job.classes, panels[i], False)
                 set_panel(parts[i], panels[i], start * job.classes)
-        run_within(&part, kind, block, block + 1, unused)
+        run_typed(&part, kind, in_float, block, block + 1)
         if part.bad >= 0:
             break
         for i in range(2, 4):
@@ -639,31 +655,15 @@ cdef void run_panels(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real
         free(panels[i])
 
 
-cdef void run_kind(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     if (
         kind != DIVISOR and FEW_BOTH < job.classes <= LONG_BLOCK // 8
         and (job.options.logits or job.activation != NOT_ACTIVATION)
         and (lies_apart(&job.x) or (not job.labels and lies_apart(&job.targets)))
     ):
-        run_panels(job, kind, first, last, unused)
+        run_panels(job, kind, in_float, first, last)
     else:
-        run_within(job, kind, first, last, unused)
-
-
-cdef void run_within(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    if kind == DIVISOR:
-        run_divisor(job, first, last, unused)
-    elif kind == LOSS:
-        run_loss(job, first, last, unused)
-    else:
-        run_function(job, first, last, unused)
-
-
-cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    if in_float:
-        run_kind(job, kind, first, last, <float>0)
-    else:
-        run_kind(job, kind, first, last, <double>0)
+        run_typed(job, kind, in_float, first, last)
 
 
 cdef void clear_results(Job *job) noexcept nogil:
