@@ -313,7 +313,7 @@ cdef int logit_block(
         if summed:
             accumulator_add(
                 &job.sum,
-                logit_sum(n, z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
+                logit_sum(z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
             )
         else:
             logit_value(n, z, t, none, w, &terms[0])

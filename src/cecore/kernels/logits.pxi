@@ -172,7 +172,7 @@ cdef void logit_derivatives(
 
 
 cdef inline void logit_terms(
-    Py_ssize_t n, const real *z, const real *t, bint hard, const real *factor, bint with_gradient, real *gradient,
+    const real *z, const real *t, bint hard, const real *factor, bint with_gradient, real *gradient,
     double *curved, double *straight
 ) noexcept nogil:
     # With S the product of a lane's 1 + e less 1, S = S + e + S e from positive terms alone: one logarithm of 1 + S
@@ -182,11 +182,11 @@ cdef inline void logit_terms(
     cdef real negative, positive, own, slope
     cdef double wide
     cdef Py_ssize_t i, j, k
-    block_exponentials(n, z, &e[0], &low[0])
+    block_exponentials(<Py_ssize_t>BLOCK, z, &e[0], &low[0])
     for j in range(SUM_LANES):
         curved[j] = 0
         straight[j] = 0
-    for i in range(padded(n) // SUM_LANES):
+    for i in range(BLOCK // SUM_LANES):
         for j in range(SUM_LANES):
             k = i * SUM_LANES + j
             negative = -z[k] if z[k] < 0 else 0
@@ -204,7 +204,7 @@ cdef inline void logit_terms(
 
 
 cdef double logit_sum(
-    Py_ssize_t n, const real *z, const real *t, bint hard, const real *factor, real *gradient
+    const real *z, const real *t, bint hard, const real *factor, real *gradient
 ) noexcept nogil:
     # The sum of the losses of a whole block without weights, and with it the gradient, if it is wanted; beside soft
     # targets all logits are finite
@@ -212,13 +212,13 @@ cdef double logit_sum(
     cdef double straight[SUM_LANES]
     cdef Py_ssize_t j
     if hard and gradient == NULL:
-        logit_terms(n, z, t, True, factor, False, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, True, factor, False, gradient, &curved[0], &straight[0])
     elif hard:
-        logit_terms(n, z, t, True, factor, True, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, True, factor, True, gradient, &curved[0], &straight[0])
     elif gradient == NULL:
-        logit_terms(n, z, t, False, factor, False, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, False, factor, False, gradient, &curved[0], &straight[0])
     else:
-        logit_terms(n, z, t, False, factor, True, gradient, &curved[0], &straight[0])
+        logit_terms(z, t, False, factor, True, gradient, &curved[0], &straight[0])
     for j in range(SUM_LANES):
         curved[j] = cecore_log1p(curved[j]) + straight[j]
     for j in range(8):

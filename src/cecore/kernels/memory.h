@@ -30,6 +30,15 @@ CECORE_INLINE void cecore_ask(const char *data, ptrdiff_t size, int near)
             CECORE_ASK(data + i, 2);
 }
 
+/* By single numbers, of any type */
+#define CECORE_TURN(from, stride, to, to_stride) \
+    do { \
+        ptrdiff_t i, j; \
+        for (j = 0; j < 4; j++) \
+            for (i = 0; i < 4; i++) \
+                (to)[j * (to_stride) + i] = (from)[i * (stride) + j]; \
+    } while (0)
+
 /* Four rows of four numbers, each a stride after the one before, become four columns, which are written in their
  * order. */
 CECORE_INLINE void cecore_turn(const double *from, ptrdiff_t stride, double *to, ptrdiff_t to_stride)
@@ -60,10 +69,7 @@ CECORE_INLINE void cecore_turn(const double *from, ptrdiff_t stride, double *to,
     _mm_storeu_pd(to + 3 * to_stride, _mm_unpackhi_pd(e, f));
     _mm_storeu_pd(to + 3 * to_stride + 2, _mm_unpackhi_pd(g, h));
 #else
-    ptrdiff_t i, j;
-    for (j = 0; j < 4; j++)
-        for (i = 0; i < 4; i++)
-            to[j * to_stride + i] = from[i * stride + j];
+    CECORE_TURN(from, stride, to, to_stride);
 #endif
 }
 
@@ -79,10 +85,7 @@ CECORE_INLINE void cecore_turnf(const float *from, ptrdiff_t stride, float *to, 
     _mm_storeu_ps(to + 2 * to_stride, _mm_movelh_ps(ab_high, cd_high));
     _mm_storeu_ps(to + 3 * to_stride, _mm_movehl_ps(cd_high, ab_high));
 #else
-    ptrdiff_t i, j;
-    for (j = 0; j < 4; j++)
-        for (i = 0; i < 4; i++)
-            to[j * to_stride + i] = from[i * stride + j];
+    CECORE_TURN(from, stride, to, to_stride);
 #endif
 }
 

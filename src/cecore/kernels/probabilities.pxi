@@ -222,6 +222,13 @@ cdef inline real checked_weight(real code, real w, real bad) noexcept nogil:
     return code if w >= 0 else bad
 
 
+cdef inline real hard_code(real p, real q, real y, real exact) noexcept nogil:
+    # 0 for a probability p, q its complement, and a hard target, else 1; exact is 1 where the target is, else 0
+    cdef real smaller = p if p < q else q
+    cdef real code = 1 if smaller < 0 else 0
+    return code if y == exact else 1
+
+
 cdef inline uint64_t combined(uint64_t wide, uint32_t narrow) noexcept nogil:
     return wide | <uint64_t>narrow << 32
 
@@ -375,7 +382,7 @@ cdef inline bint quick_quotients(
 ) noexcept nogil:
     # Limiting a from below and above gives what clipped does, as the complement's rounding keeps the order, unless eps
     # is 0: that would leave -0.
-    cdef real q, a, exact, smaller, value, code
+    cdef real q, a, exact, value, code
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef real head = <real>clip.head
@@ -385,9 +392,7 @@ cdef inline bint quick_quotients(
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         exact = 1 if y[i] == 1 else 0
-        smaller = p[i] if p[i] < q else q
-        code = 1 if smaller < 0 else 0
-        code = code if y[i] == exact else 1
+        code = hard_code(p[i], q, y[i], exact)
         a = head if a < head else a  # these keep NaN
         a = top if a > top else a
         value = factor[i] * (<real>1 - <real>2 * exact) / a
@@ -419,7 +424,7 @@ cdef bint weighted_hard_sum(
     cdef double a[BLOCK]
     cdef double b[BLOCK]
     cdef double terms[BLOCK]
-    cdef double target, weight, one, q, exact, smaller, value, code
+    cdef double target, weight, one, q, exact, value, code
     cdef uint64_t codes = 0
     cdef Py_ssize_t i
     for i in range(padded(n)):
@@ -429,9 +434,7 @@ cdef bint weighted_hard_sum(
         a[i] = one if target == 1 else q
         b[i] = q if target == 1 else one
         exact = 1 if target == 1 else 0
-        smaller = one if one < q else q
-        code = 1 if smaller < 0 else 0
-        code = code if target == exact else 1
+        code = hard_code(one, q, target, exact)
         codes |= cecore_bits(checked_weight(code, <double>w[i], 1))
     if codes != 0:
         return False

@@ -495,6 +495,11 @@ cdef void load_tile(
             tile[k * WIDTH + r] = 0
 
 
+cdef void ask_for_results(const Job *job, Py_ssize_t start, Py_ssize_t n, bint near) noexcept nogil:
+    ask_for(&job.gradient, start, n, near)
+    ask_for(&job.hessian, start, n, near)
+
+
 cdef bint all_ordinary(const real *least, const real *top, Py_ssize_t n) noexcept nogil:
     cdef int count = 0
     cdef Py_ssize_t i
@@ -553,12 +558,9 @@ cdef void label_tile(
             top[r] = 0
     rows_largest(top, lanes, shift, &softmax)
     for k in range(classes):
-        rows_shifted(&z[k * WIDTH], shift, lanes, &e[k * WIDTH])
+        rows_shifted(&z[k * WIDTH], shift, top, far, lanes, &e[k * WIDTH])
         ask_for(&job.x, (first + WIDTH) * classes + k * WIDTH, WIDTH, near)
-        ask_for(&job.gradient, first * classes + k * WIDTH, WIDTH, near)
-        ask_for(&job.hessian, first * classes + k * WIDTH, WIDTH, near)
-        if far:
-            clear_far(&z[k * WIDTH], top, False, lanes, &e[k * WIDTH])
+        ask_for_results(job, first * classes + k * WIDTH, WIDTH, near)
     rows_totals(e, lanes, classes, softmax.total, softmax.lost)
     rows_rest(lanes, &softmax)
     if any_small(softmax.rest, rows):
@@ -582,7 +584,7 @@ cdef void label_tile(
             scale[r] = <real>scales[r]
         rows_top_shares(&softmax, lanes, inverse)
         for k in range(classes):
-            softmax_rows(&e[k * WIDTH], scale, &softmax, inverse, lanes, &z[k * WIDTH])
+            softmax_rows(&e[k * WIDTH], scale, softmax.largest, inverse, lanes, &z[k * WIDTH])
         store_tile(&job.gradient, first, rows, classes, z, mine)
         return
     pick_own(z, e, classes, rows, labels, &own)
@@ -799,8 +801,7 @@ cdef void pair_tile(
     cdef bint is_loss = job.activation == NOT_ACTIVATION
     cdef Py_ssize_t r
     ask_for(&job.x, 2 * (first + WIDTH), 2 * WIDTH, True)
-    ask_for(&job.gradient, 2 * first, 2 * WIDTH, True)
-    ask_for(&job.hessian, 2 * first, 2 * WIDTH, True)
+    ask_for_results(job, 2 * first, 2 * WIDTH, True)
     if rows == WIDTH and of_computing_type(&job.x, <real>0):
         split_pairs(<const real *>job.x.data + 2 * first, z, &z[WIDTH])
     else:
@@ -878,9 +879,7 @@ cdef bint add_row(
             ask_for(&job.x, start + job.classes + first, n, job.classes <= NEAR // 2)
         if kept:
             ask_for(&job.gradient, start + first, n, True)
-        row_shifted(z, &shift, groups, e)
-        if far[0]:
-            clear_far(z, top, True, n, e)
+        row_shifted(z, &shift, top, far[0], groups, e)
         for j in range(n, groups * LANES):
             e[j] = 0
         row_total(e, groups, total, lost)
@@ -898,9 +897,7 @@ cdef const real *row_piece(
     if kept:
         return <const real *>job.gradient.data + start
     z = whole_groups(&job.x, start, n, top, scratch, &groups)
-    row_shifted(z, &shift, groups, e)
-    if far:
-        clear_far(z, &top, True, n, e)
+    row_shifted(z, &shift, &top, far, groups, e)
     return e
 
 
@@ -1015,7 +1012,7 @@ cdef void label_batch(
                     memset(out, 0, n * sizeof(real))
                 store(&job.hessian, start + first, n, &out[0])
             if job.activation == SOFTMAX:
-                softmax_row(z, &scale, <real>softmax.largest[r], top_share[r], n, out)
+                softmax_row(z, &scale, &softmax.largest[r], &top_share[r], n, out)
                 store(&job.gradient, start + first, n, &out[0])
             elif job.gradient.data != NULL:
                 row_scale(z, &scale, n, out)
@@ -1334,12 +1331,16 @@ cdef inline void exponentials_and_lost(
 
 
 cdef void exponentials_with_lost(
-    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *e, real *lost
+    const real *z, const real *shift, const real *top, bint far, bint one_row, Py_ssize_t n, real *e, real *lost
 ) noexcept nogil:
+    # far: some logits may be
     if one_row:
         exponentials_and_lost(z, shift, True, n, e, lost)
     else:
         exponentials_and_lost(z, shift, False, WIDTH, e, lost)
+    if far:
+        clear_far(z, top, one_row, n, e)
+        clear_far(z, top, one_row, n, lost)
 
 
 cdef void add_piece(
@@ -1351,10 +1352,7 @@ cdef void add_piece(
     cdef Py_ssize_t i, j
     for i in range(n, groups * LANES):
         z[i] = top
-    exponentials_with_lost(z, shift, True, groups * LANES, e, low)
-    if far:
-        clear_far(z, &top, True, n, e)
-        clear_far(z, &top, True, n, low)
+    exponentials_with_lost(z, shift, &top, far, True, groups * LANES, e, low)
     for i in range(n, groups * LANES):
         e[i] = low[i] = 0
     row_total(e, groups, &softmax.total[0], &softmax.lost[0])
@@ -1640,15 +1638,11 @@ cdef int soft_panel(
             memcpy(&z[place], e, n * sizeof(real))
         else:
             soft_terms_of(&z[place], &top[0], &t[place], False, WIDTH, &loss_sums, &tau_sums)
-            exponentials_with_lost(&z[place], &shift[0], False, WIDTH, &e[0], &low[place])
+            exponentials_with_lost(&z[place], &shift[0], &top[0], far, False, WIDTH, &e[0], &low[place])
             ask_for(&job.x, (first_row + WIDTH) * classes + place, WIDTH, True)
             if not job.labels:
                 ask_for(&job.targets, (first_row + WIDTH) * classes + place, WIDTH, True)
-            ask_for(&job.gradient, first_row * classes + place, WIDTH, True)
-            ask_for(&job.hessian, first_row * classes + place, WIDTH, True)
-            if far:
-                clear_far(&z[place], &top[0], False, WIDTH, &e[0])
-                clear_far(&z[place], &top[0], False, WIDTH, &low[place])
+            ask_for_results(job, first_row * classes + place, WIDTH, True)
             memcpy(&z[place], e, WIDTH * sizeof(real))
             rows_add(&z[place], &low[place], &totals[0], &losts[0])
     for i in range(0 if one_row else WIDTH):
@@ -1706,10 +1700,7 @@ cdef int soft_panel(
                 tau = row_taus(job, first_row, labels[0], w[0], piece, n, &t[0], &fine)
             if not kept:
                 load_piece(job, &job.x, first_row, rows, one_row, piece, &out[0])
-                exponentials_with_lost(&out[0], &shift[0], True, n, &z[0], &low[0])
-                if far:
-                    clear_far(&out[0], &top[0], True, n, &z[0])
-                    clear_far(&out[0], &top[0], True, n, &low[0])
+                exponentials_with_lost(&out[0], &shift[0], &top[0], far, True, n, &z[0], &low[0])
             if job.hessian.data != NULL:
                 soft_bends(&z[place], &low[place], &softmax, &scale, True, 0, n, &out[0])
                 if scale.cleared:
@@ -1918,7 +1909,8 @@ cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noex
     cdef Py_ssize_t width = 1 if one_row else WIDTH
     cdef Py_ssize_t pieces = blocks(classes) if one_row else classes
     cdef Py_ssize_t step = 0 if one_row else WIDTH
-    cdef Py_ssize_t panel, first, rows, piece, place, n, i
+    cdef Py_ssize_t n = WIDTH
+    cdef Py_ssize_t panel, first, rows, piece, place, i
     for panel in range((stop - start + width - 1) // width):
         first = start + panel * width
         rows = min(stop - first, width)
@@ -1927,11 +1919,10 @@ cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noex
             load_tile(&job.targets, first, rows, WIDTH, classes, &u[0])
         sums_clear(&sums)
         for piece in range(pieces):
-            n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK) if one_row else WIDTH
             place = piece * step
             if one_row:
-                load(&job.x, first * classes + piece * BLOCK, 1, n, &s[0])
-                load(&job.targets, first * classes + piece * BLOCK, 1, n, &u[0])
+                n = load_piece(job, &job.x, first, rows, True, piece, &s[0])
+                load_piece(job, &job.targets, first, rows, True, piece, &u[0])
             for i in range(n):
                 value = s[place + i] * u[place + i]
                 terms[i] = 0 if s[place + i] == 0 else value
@@ -1940,11 +1931,10 @@ cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noex
         if one_row:
             sums_join(&sums)
         for piece in range(pieces):
-            n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK) if one_row else WIDTH
             place = piece * step
-            if one_row and pieces > 1:
-                load(&job.x, first * classes + piece * BLOCK, 1, n, &s[0])
-                load(&job.targets, first * classes + piece * BLOCK, 1, n, &u[0])
+            if pieces > 1 and one_row:  # else they are there
+                n = load_piece(job, &job.x, first, rows, True, piece, &s[0])
+                load_piece(job, &job.targets, first, rows, True, piece, &u[0])
             if one_row:
                 softmax_slopes(&s[0], &u[0], &sums, True, n)
                 store(&job.gradient, first * classes + piece * BLOCK, n, &s[0])

@@ -208,12 +208,21 @@ cdef inline void shifted_exponentials(
         e[i] = exp_shifted(z[i], s, &lost)
 
 
-cdef void rows_shifted(const real *z, const real *shift, Py_ssize_t n, real *e) noexcept nogil:
+cdef void rows_shifted(
+    const real *z, const real *shift, const real *top, bint far, Py_ssize_t n, real *e
+) noexcept nogil:
+    # far: some logits may be
     shifted_exponentials(z, shift, False, padded(n), e)
+    if far:
+        clear_far(z, top, False, padded(n), e)
 
 
-cdef void row_shifted(const real *z, const real *shift, Py_ssize_t groups, real *e) noexcept nogil:
+cdef void row_shifted(
+    const real *z, const real *shift, const real *top, bint far, Py_ssize_t groups, real *e
+) noexcept nogil:
     shifted_exponentials(z, shift, True, groups * LANES, e)
+    if far:
+        clear_far(z, top, True, groups * LANES, e)
 
 
 cdef inline void add_below(double *total, double *lost, double term) noexcept nogil:
@@ -336,25 +345,33 @@ cdef void rows_top_shares(const Softmax *softmax, Py_ssize_t n, real *out) noexc
         )
 
 
-cdef void softmax_row(
-    const real *e, const real *scale, real largest, real top_share, Py_ssize_t n, real *out
+cdef inline void softmax_all(
+    const real *e, const real *scale, const double *largest, const real *top_share, bint one_row, Py_ssize_t n,
+    real *out
 ) noexcept nogil:
-    cdef real value
-    cdef real factor = scale[0]
+    cdef real single = scale[0]
+    cdef real single_largest = <real>largest[0]
+    cdef real single_share = top_share[0]
+    cdef real factor, top, share, value
     cdef Py_ssize_t i
     for i in range(n):
+        factor = single if one_row else scale[i]
+        top = single_largest if one_row else <real>largest[i]
+        share = single_share if one_row else top_share[i]
         value = e[i] * factor
-        out[i] = top_share if e[i] == largest else value
+        out[i] = share if e[i] == top else value
+
+
+cdef void softmax_row(
+    const real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n, real *out
+) noexcept nogil:
+    softmax_all(e, scale, largest, top_share, True, n, out)
 
 
 cdef void softmax_rows(
-    const real *e, const real *scale, const Softmax *softmax, const real *top_share, Py_ssize_t n, real *out
+    const real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n, real *out
 ) noexcept nogil:
-    cdef real value
-    cdef Py_ssize_t i
-    for i in range(padded(n)):
-        value = e[i] * scale[i]
-        out[i] = top_share[i] if e[i] == <real>softmax.largest[i] else value
+    softmax_all(e, scale, largest, top_share, False, padded(n), out)
 
 
 cdef inline double accurate_quotient(
