@@ -17,7 +17,7 @@ import sys
 from time import sleep
 
 cimport numpy as cnp
-from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp
+from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
@@ -83,6 +83,7 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_quotient(double, double, double, double *) noexcept
     uint64_t cecore_enter() noexcept
     void cecore_leave(uint64_t) noexcept
+    void cecore_pause() noexcept
 
 cdef extern from "memory.h" nogil:
     void cecore_ask(const char *, Py_ssize_t, bint) noexcept
@@ -869,18 +870,16 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
 
 cdef void set_size(Job *job, object x, bint rows) except *:
     cdef int ndim = cnp.PyArray_NDIM(x)
-    cdef int effort = 1  # for a number, against a probability
+    cdef bint logits = job.options.logits or job.activation != NOT_ACTIVATION
+    cdef Py_ssize_t work, threads
     cdef int i
-    cdef Py_ssize_t share
     job.rows = rows
     job.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
     job.n = 1
     for i in range(ndim - 1 if rows else ndim):
         job.n *= cnp.PyArray_DIM(x, i)
     job.block = BLOCK
-    if job.options.logits or job.activation != NOT_ACTIVATION:
-        effort = 4 if rows else 2
-    if rows and effort > 1:
+    if rows and logits:
         job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
     elif rows:
         job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
@@ -888,9 +887,11 @@ cdef void set_size(Job *job, object x, bint rows) except *:
     if rows and not job.options.logits and job.labels and job.gradient.data == NULL and job.hessian.data == NULL:
         job.cost = 1
     job.threads = 1
-    if job.n * job.cost * effort >= threaded_from:
-        share = max(threaded_from // 2, <Py_ssize_t>1)  # of a thread, at least
-        job.threads = hire(<int>min(<Py_ssize_t>thread_count(), job.n * job.cost * effort // share))
+    work = job.n * job.cost * (2 if logits else 1)
+    if work >= threaded_from:
+        # Each helper takes time to wake, of the caller and one after the other: n of them are worth n^2 times the work.
+        threads = <Py_ssize_t>(2 * sqrt(<double>work / max(threaded_from, <Py_ssize_t>1)))
+        job.threads = hire(<int>min(<Py_ssize_t>thread_count(), threads))
 
 
 cdef bint is_awkward(double x) noexcept nogil:

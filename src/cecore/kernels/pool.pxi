@@ -9,6 +9,7 @@ cdef extern from "pythread.h" nogil:  # none of these needs the GIL
     ctypedef void *PyThread_type_lock
     enum:
         WAIT_LOCK
+        NOWAIT_LOCK
     PyThread_type_lock PyThread_allocate_lock() noexcept
     int PyThread_acquire_lock(PyThread_type_lock, int) noexcept
     void PyThread_release_lock(PyThread_type_lock) noexcept
@@ -20,6 +21,7 @@ cdef extern from "pythread.h" nogil:  # none of these needs the GIL
 cdef enum:
     MAX_THREADS = 256
     LEAST_STACK = 1 << 17  # bytes that the kernels need
+    LOOKS = 1000  # some 30 us, about as long as waking up takes
 
 cdef struct Worker
 
@@ -52,8 +54,8 @@ cdef struct Pool:
     int count  # that have not
 
 cdef Pool pool
-# probabilities, or fewer numbers of more effort: below, waking a helper costs more than it brings
-cdef Py_ssize_t threaded_from = 1 << 18
+# probabilities, or half as many logits: below, waking a helper costs more than it brings
+cdef Py_ssize_t threaded_from = 1 << 16
 cdef Py_ssize_t chunk_size = 1 << 16
 
 
@@ -63,6 +65,15 @@ cdef void lock() noexcept nogil:
 
 cdef void unlock() noexcept nogil:
     PyThread_release_lock(pool.mutex)
+
+
+cdef void look_then_wait(PyThread_type_lock signal) noexcept nogil:
+    cdef int i
+    for i in range(LOOKS):
+        if PyThread_acquire_lock(signal, NOWAIT_LOCK):
+            return
+        cecore_pause()
+    PyThread_acquire_lock(signal, WAIT_LOCK)
 
 
 cdef Py_ssize_t claim(Task *task) noexcept nogil:
@@ -122,7 +133,7 @@ cdef void dismiss(Task *task) noexcept nogil:
     task.waiting = task.helpers > 0
     unlock()
     if task.waiting:
-        PyThread_acquire_lock(task.done, WAIT_LOCK)
+        look_then_wait(task.done)
         lock()  # the last helper holds it until it has left the task
         unlock()
 
@@ -207,10 +218,13 @@ cdef void leave(Task *task) noexcept nogil:
 cdef void serve(void *given) noexcept nogil:
     # A helper's life
     cdef Worker *worker = <Worker *>given
-    cdef Task *task
+    cdef Task *task = NULL
     cdef bint ends
     while True:
-        PyThread_acquire_lock(worker.wake, WAIT_LOCK)
+        if task == NULL:
+            PyThread_acquire_lock(worker.wake, WAIT_LOCK)
+        else:
+            look_then_wait(worker.wake)  # calls often follow each other
         lock()
         task = worker.task
         worker.begun = task != NULL
