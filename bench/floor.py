@@ -16,13 +16,14 @@ from .cells import OUTPUTS, Cell, Problem, laid
 from .peers import Skip
 
 LEAST = 100_000  # bytes: below, a pass is its call's overhead
+LEAST_SHARED = 10_000_000  # on several threads: below, it is Python's handing it over
 Pass = Callable[..., Any]
 
 
 def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
     if not cell.floor:
         raise Skip("no plain pass moves the same bytes")
-    if problem.x.nbytes < LEAST:
+    if problem.x.nbytes < (LEAST if threads == 1 else LEAST_SHARED):
         raise Skip("too small")
     writes = len(OUTPUTS[cell.method]) if cell.method != "forward" or cell.reduction == "none" else 0
     unread = list(problem.inputs)

@@ -46,7 +46,7 @@ def measured(task: Task, field: Sequence[Contestant], threads: int, effort: Effo
     problem = cell.problem(task.size, task.dtype, task.layout)
     calls, skipped = admitted(cell, problem, task, field, threads)
     select = {one.name: one.select for one in field}
-    timings = interleaved(calls, select, effort)
+    timings = interleaved(calls, select, effort, threads > 1)
     return {
         **asdict(task),
         "elements": problem.x.size,

@@ -15,6 +15,7 @@ Call = Callable[[], Any]
 TIMED = 300e-6  # seconds, at least, in one timing: small calls are repeated
 SLOW = 0.1  # seconds: to see how long a call takes, once is enough
 FEWEST = 3  # timings of a contestant, however slow
+PAUSE = 0.015  # seconds: OpenMP's idle threads look for work for some 10 ms, on the CPUs that the next contestant needs
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,17 @@ def run(call: Call, repeats: int) -> float:
     return (perf_counter() - start) / repeats
 
 
-def interleaved(calls: dict[str, Call], select: dict[str, Call], effort: Effort) -> dict[str, Timing]:
+def let_others_rest(call: Call) -> None:
+    """Wait until the threads of the contestant before are asleep, and wake those of this one."""
+    end = perf_counter() + PAUSE
+    while perf_counter() < end:
+        pass
+    call()
+
+
+def interleaved(
+    calls: dict[str, Call], select: dict[str, Call], effort: Effort, several_threads: bool
+) -> dict[str, Timing]:
     """The timings of calls that have been warmed up."""
     repeats, rounds = {}, {}
     for name, call in calls.items():
@@ -66,6 +77,8 @@ def interleaved(calls: dict[str, Call], select: dict[str, Call], effort: Effort)
             taking = [name for name in calls if number * rounds[name] % most < rounds[name]]
             for name in order.sample(taking, len(taking)):
                 select[name]()
+                if several_threads:
+                    let_others_rest(calls[name])
                 times[name].append(run(calls[name], repeats[name]))
     finally:
         gc.enable()

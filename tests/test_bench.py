@@ -87,6 +87,7 @@ def test_a_strided_problem_is_strided_and_holds_the_same_numbers():
 @pytest.mark.parametrize("name", CELLS)
 def test_the_memory_floor_runs(name, threads, monkeypatch):
     monkeypatch.setattr(floor, "LEAST", 0)
+    monkeypatch.setattr(floor, "LEAST_SHARED", 0)
     cell = CELLS[name]
     problem = cell.problem(max(40, cell.classes), "float64")
     if not cell.floor:

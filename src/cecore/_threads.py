@@ -27,7 +27,7 @@ _setting = _Setting()
 def set_num_threads(n: int | str) -> None:
     """Set how many threads a call from the calling thread may use.
 
-    Results do not depend on it. Calls on fewer than 65,536 probabilities or 32,768 logits use one thread whatever it is.
+    Results do not depend on it. Calls on fewer than 65,536 probabilities or 32,768 logits use one thread anyway.
 
     Parameters
     ----------
