@@ -109,6 +109,7 @@ cdef enum:
     LEAST_ROWS = 32
     SCALED_BY = 600  # the exponent of a power of two for weights of unusual size
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
+    SPAN = 4  # blocks of gradients that are computed at once
 
 cdef enum:
     MEAN = 0
@@ -470,6 +471,32 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
         store(&job.hessian, start, n, &hessian[0])
 
 
+cdef Py_ssize_t run_hard_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # Gradients alone, without weights, of arrays that are read and written where they lie: several blocks at a time, as
+    # long as all targets are hard. The first block that is left.
+    cdef real factors[SPAN * BLOCK]
+    cdef const real *none = NULL
+    cdef bint plain = of_computing_type(&job.x, unused) and of_computing_type(&job.targets, unused)
+    cdef Py_ssize_t count = min(last - first, <Py_ssize_t>SPAN)
+    cdef Py_ssize_t i, start
+    plain = plain and of_computing_type(&job.gradient, unused) and not job.in_place and job.upstream.data == NULL
+    plain = plain and not (job.wanted_sum or job.value.data != NULL or job.hessian.data != NULL)
+    if not plain or job.weights.data != NULL or job.clip.zero_outside or job.clip.floor <= 0:
+        return first
+    for i in range(count * BLOCK):
+        factors[i] = <real>job.weight_scale * <real>job.scale
+    while first < last:
+        start = first * BLOCK
+        count = min((min(last * BLOCK, job.n) - start) // BLOCK, <Py_ssize_t>SPAN)
+        if count == 0 or not quick_hard_gradient(
+            count * BLOCK, <const real *>job.x.data + start, <const real *>job.targets.data + start, none, &factors[0],
+            &job.clip, <real *>job.gradient.data + start,
+        ):
+            break
+        first += count
+    return first
+
+
 cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef real p_scratch[BLOCK]
     cdef real t_scratch[BLOCK]
@@ -487,6 +514,8 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
     cdef real *wanted_factors = &factors[0] if job.gradient.data != NULL else NULL
     cdef Py_ssize_t block, start, n
     cdef int state
+    if not job.options.logits and job.gradient.data != NULL:
+        first = run_hard_gradients(job, first, last, unused)
     for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
