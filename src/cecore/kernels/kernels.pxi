@@ -471,24 +471,46 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
         store(&job.hessian, start, n, &hessian[0])
 
 
+cdef bint is_plain(const Job *job, real unused) noexcept nogil:
+    # Probabilities and targets that are read where they lie, without weights; no result for each but a gradient
+    if not (of_computing_type(&job.x, unused) and of_computing_type(&job.targets, unused)):
+        return False
+    if job.options.logits or job.weights.data != NULL:
+        return False
+    return job.value.data == NULL and job.hessian.data == NULL
+
+
+cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # The sum alone, as long as all targets are hard; the first block that is left
+    cdef Py_ssize_t block, start
+    for block in range(first, min(last, job.n // BLOCK)):
+        start = block * BLOCK
+        if hard_sum(
+            <const real *>job.x.data + start, <const real *>job.targets.data + start, <Py_ssize_t>BLOCK,
+            &job.wide_clip, &job.pending,
+        ) != HARD:
+            return block
+        if job.pending.blocks == PENDING_BLOCKS:
+            take_logarithms(&job.pending, &job.sum)
+    return min(last, job.n // BLOCK)
+
+
 cdef Py_ssize_t run_hard_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    # Gradients alone, without weights, of arrays that are read and written where they lie: several blocks at a time, as
-    # long as all targets are hard. The first block that is left.
+    # The gradient alone, several blocks at a time, as long as all targets are hard; the first block that is left
     cdef real factors[SPAN * BLOCK]
     cdef const real *none = NULL
-    cdef bint plain = of_computing_type(&job.x, unused) and of_computing_type(&job.targets, unused)
-    cdef Py_ssize_t count = min(last - first, <Py_ssize_t>SPAN)
-    cdef Py_ssize_t i, start
-    plain = plain and of_computing_type(&job.gradient, unused) and not job.in_place and job.upstream.data == NULL
-    plain = plain and not (job.wanted_sum or job.value.data != NULL or job.hessian.data != NULL)
-    if not plain or job.weights.data != NULL or job.clip.zero_outside or job.clip.floor <= 0:
+    cdef Py_ssize_t whole = min(last, job.n // BLOCK)
+    cdef Py_ssize_t i, start, count
+    if not of_computing_type(&job.gradient, unused) or job.in_place or job.upstream.data != NULL:
         return first
-    for i in range(count * BLOCK):
+    if job.clip.zero_outside or job.clip.floor <= 0:
+        return first
+    for i in range(min(whole - first, <Py_ssize_t>SPAN) * BLOCK):
         factors[i] = <real>job.weight_scale * <real>job.scale
-    while first < last:
+    while first < whole:
         start = first * BLOCK
-        count = min((min(last * BLOCK, job.n) - start) // BLOCK, <Py_ssize_t>SPAN)
-        if count == 0 or not quick_hard_gradient(
+        count = min(whole - first, <Py_ssize_t>SPAN)
+        if not quick_hard_gradient(
             count * BLOCK, <const real *>job.x.data + start, <const real *>job.targets.data + start, none, &factors[0],
             &job.clip, <real *>job.gradient.data + start,
         ):
@@ -514,8 +536,12 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
     cdef real *wanted_factors = &factors[0] if job.gradient.data != NULL else NULL
     cdef Py_ssize_t block, start, n
     cdef int state
-    if not job.options.logits and job.gradient.data != NULL:
-        first = run_hard_gradients(job, first, last, unused)
+    if is_plain(job, unused) and job.wanted_sum != (job.gradient.data != NULL):
+        # What a block costs beside its loop is up to a quarter of these.
+        if job.wanted_sum:
+            first = run_hard_sums(job, first, last, unused)
+        else:
+            first = run_hard_gradients(job, first, last, unused)
     for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
