@@ -350,7 +350,9 @@ cdef void store(const Array *array, Py_ssize_t start, Py_ssize_t n, const real *
     # To a result, if it is wanted
     if array.data == NULL:
         return
-    if array.layout == NULL:
+    if of_computing_type(array, <real>0):
+        memcpy(<real *>array.data + start, block, n * sizeof(real))
+    elif array.layout == NULL:
         convert_to(array.type, block, n, array.data + start * array.size)
     else:
         store_apart(array, start, False, n, block)

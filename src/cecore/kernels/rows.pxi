@@ -584,8 +584,8 @@ cdef void label_tile(
             scale[r] = <real>scales[r]
         rows_top_shares(&softmax, lanes, inverse)
         for k in range(classes):
-            softmax_rows(&e[k * WIDTH], scale, softmax.largest, inverse, lanes, &z[k * WIDTH])
-        store_tile(&job.gradient, first, rows, classes, z, mine)
+            softmax_rows(&e[k * WIDTH], scale, softmax.largest, inverse, lanes)
+        store_tile(&job.gradient, first, rows, classes, e, mine)
         return
     pick_own(z, e, classes, rows, labels, &own)
     if job.value.data != NULL or job.wanted_sum:
@@ -607,10 +607,10 @@ cdef void label_tile(
         for r in range(rows):
             scale[r] = <real>scales[r]
         for k in range(classes):
-            rows_scale(&e[k * WIDTH], scale, lanes, &z[k * WIDTH])
-        place_own(own_gradients, classes, rows, labels, z)
-        clear_rows(w, rows, classes, z)
-        store_tile(&job.gradient, first, rows, classes, z, mine)
+            rows_scale(&e[k * WIDTH], scale, lanes)
+        place_own(own_gradients, classes, rows, labels, e)
+        clear_rows(w, rows, classes, e)
+        store_tile(&job.gradient, first, rows, classes, e, mine)
 
 
 cdef void label_row(
@@ -641,7 +641,7 @@ cdef void label_row(
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
         row_extremes(piece_of(&job.x, start + first, n, scratch), n, small, large)
-    top = settled(&job.x, start, classes, join_lanes_of(large, True))
+    top = settled(&job.x, start, classes, largest_lane(large))
     load(&job.x, start + label, 1, 1, &own_z)
     memset(&sums, 0, sizeof(Exponentials))
     for piece in range(pieces):
@@ -680,14 +680,14 @@ cdef void label_row(
                 memset(out, 0, n * sizeof(real))
             store(&job.hessian, start + first, n, &out[0])
         if job.gradient.data != NULL:
-            row_scale(&e[0], &scale, n, out)
+            row_scale(&e[0], scale, n)
             if w == 0:
-                memset(out, 0, n * sizeof(real))
+                memset(e, 0, n * sizeof(real))
             elif job.activation == NOT_ACTIVATION and first <= label < first + n:
                 own = over_total(factor, &softmax, 0)
                 own *= others(own_e, softmax.total[0], softmax.lost[0], 1, softmax.rest[0])
-                out[label - first] = <real>(0 - own)
-            store(&job.gradient, start + first, n, &out[0])
+                e[label - first] = <real>(0 - own)
+            store(&job.gradient, start + first, n, &e[0])
 
 
 cdef void unusual_row(
@@ -828,13 +828,17 @@ cdef void pair_tile(
 cdef const real *whole_groups(
     const Array *x, Py_ssize_t start, Py_ssize_t n, real padding, real *scratch, Py_ssize_t *groups
 ) noexcept nogil:
-    # A piece of a row, padded to whole groups of LANES
+    # A piece of a row, padded to whole registers of 64 bytes, one or two groups of LANES
+    cdef const real *data = piece_of(x, start, n, scratch)
+    cdef Py_ssize_t size = 64 // sizeof(real)
+    cdef Py_ssize_t whole = (n + size - 1) // size * size
     cdef Py_ssize_t i
-    groups[0] = (n + LANES - 1) // LANES
-    if n % LANES == 0:
-        return piece_of(x, start, n, scratch)
-    load(x, start, 1, n, scratch)
-    for i in range(n, groups[0] * LANES):
+    groups[0] = whole // LANES
+    if n == whole:
+        return data
+    if data != scratch:
+        memcpy(scratch, data, n * sizeof(real))
+    for i in range(n, whole):
         scratch[i] = padding
     return scratch
 
@@ -859,8 +863,8 @@ cdef bint add_row(
         first = piece * BLOCK
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         row_extremes(piece_of(&job.x, start + first, n, scratch), n, small, large)
-    top[0] = join_lanes_of(large, True)
-    far[0] = not is_ordinary(join_lanes_of(small, False), top[0])
+    top[0] = largest_lane(large)
+    far[0] = not is_ordinary(least_lane(small), top[0])
     if far[0]:
         small[0] = top[0]
         for piece in range(pieces):
@@ -888,14 +892,14 @@ cdef bint add_row(
     return True
 
 
-cdef const real *row_piece(
+cdef real *row_piece(
     Job *job, Py_ssize_t start, Py_ssize_t n, bint kept, real top, bint far, real shift, real *scratch, real *e
 ) noexcept nogil:
     # The exponentials of a piece once more
     cdef const real *z
     cdef Py_ssize_t groups
     if kept:
-        return <const real *>job.gradient.data + start
+        return <real *>job.gradient.data + start
     z = whole_groups(&job.x, start, n, top, scratch, &groups)
     row_shifted(z, &shift, &top, far, groups, e)
     return e
@@ -926,7 +930,7 @@ cdef void label_batch(
 ) noexcept nogil:
     # Rows of many classes, at most WIDTH. The exponentials wait in the gradient's place if it is of the computing type.
     cdef real scratch[BLOCK]
-    cdef real e[BLOCK]
+    cdef real buffer[BLOCK]
     cdef real out[BLOCK]
     cdef real top[WIDTH]
     cdef real shift[WIDTH]
@@ -939,7 +943,7 @@ cdef void label_batch(
     cdef bint mine[WIDTH]
     cdef double scales[WIDTH]
     cdef double own_gradients[WIDTH]
-    cdef const real *z
+    cdef real *e
     cdef Own own
     cdef Softmax softmax
     cdef Py_ssize_t classes = job.classes
@@ -1005,22 +1009,22 @@ cdef void label_batch(
                 row_log(piece_of(&job.x, start + first, n, scratch), &top[r], &scale, n, out)
                 store(&job.gradient, start + first, n, &out[0])
                 continue
-            z = row_piece(job, start + first, n, kept, top[r], far[r], shift[r], scratch, e)
+            e = row_piece(job, start + first, n, kept, top[r], far[r], shift[r], scratch, buffer)
             if job.hessian.data != NULL:
-                lane_bend(z, &bend_scale, &inverse, &softmax, r, n, out)
+                lane_bend(e, &bend_scale, &inverse, &softmax, r, n, out)
                 if w[r] == 0:
                     memset(out, 0, n * sizeof(real))
                 store(&job.hessian, start + first, n, &out[0])
             if job.activation == SOFTMAX:
-                softmax_row(z, &scale, &softmax.largest[r], &top_share[r], n, out)
-                store(&job.gradient, start + first, n, &out[0])
+                softmax_row(e, &scale, &softmax.largest[r], &top_share[r], n)
             elif job.gradient.data != NULL:
-                row_scale(z, &scale, n, out)
-                if is_loss and w[r] == 0:
-                    memset(out, 0, n * sizeof(real))
-                elif is_loss and first <= labels[r] < first + n:
-                    out[labels[r] - first] = <real>own_gradients[r]
-                store(&job.gradient, start + first, n, &out[0])
+                row_scale(e, scale, n)
+                if w[r] == 0:
+                    memset(e, 0, n * sizeof(real))
+                elif first <= labels[r] < first + n:
+                    e[labels[r] - first] = <real>own_gradients[r]
+            if not kept:
+                store(&job.gradient, start + first, n, e)
 
 
 cdef void label_rows(
@@ -1238,7 +1242,7 @@ cdef int general_panel(
     if job.value.data == NULL and job.gradient.data == NULL and job.hessian.data == NULL and not job.wanted_sum:
         return SOFT  # this was to check
     if one_row:
-        top[0] = join_lanes_of(&top[0], True)
+        top[0] = largest_lane(&top[0])
     for i in range(rows):
         top[i] = settled(&job.x, (first_row + i) * classes, classes, top[i])
     for piece in range(pieces):
@@ -1592,8 +1596,8 @@ cdef int soft_panel(
         for piece in range(pieces):
             n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[piece * step])
             row_extremes(&z[piece * step], n, &least[0], &top[0])
-        top[0] = join_lanes_of(&top[0], True)
-        least[0] = join_lanes_of(&least[0], False)
+        top[0] = largest_lane(&top[0])
+        least[0] = least_lane(&least[0])
     else:
         load_tile(&job.x, first_row, rows, WIDTH, classes, &z[0])
         if not taus_tile(job, first_row, rows, labels, mine, w, &t[0]):

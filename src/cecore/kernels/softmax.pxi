@@ -53,18 +53,18 @@ cdef void row_extremes(const real *z, Py_ssize_t n, real *least, real *top) noex
     # of LANES lanes; NaN is passed over
     cdef real small[LANES]
     cdef real large[LANES]
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t i, j, first
     for j in range(LANES):
         small[j] = least[j]
         large[j] = top[j]
-    for i in range(n // LANES):
+    for i in range((n + LANES - 1) // LANES if n >= LANES else 0):
+        first = min(i * LANES, n - LANES)  # some of the last ones twice
         for j in range(LANES):
-            small[j] = z[i * LANES + j] if z[i * LANES + j] < small[j] else small[j]
-            large[j] = z[i * LANES + j] if z[i * LANES + j] > large[j] else large[j]
-    i = n // LANES * LANES
-    for j in range(n - i):
-        small[j] = z[i + j] if z[i + j] < small[j] else small[j]
-        large[j] = z[i + j] if z[i + j] > large[j] else large[j]
+            small[j] = z[first + j] if z[first + j] < small[j] else small[j]
+            large[j] = z[first + j] if z[first + j] > large[j] else large[j]
+    for j in range(n if n < LANES else 0):
+        small[j] = z[j] if z[j] < small[j] else small[j]
+        large[j] = z[j] if z[j] > large[j] else large[j]
     for j in range(LANES):
         least[j] = small[j]
         top[j] = large[j]
@@ -77,14 +77,25 @@ cdef void rows_extremes(const real *z, Py_ssize_t n, real *least, real *top) noe
         top[j] = z[j] if z[j] > top[j] else top[j]
 
 
-cdef real join_lanes_of(real *lanes, bint largest) noexcept nogil:
+cdef inline real extreme_lane(real *lanes, bint largest) noexcept nogil:
     cdef Py_ssize_t j
-    for j in range(1, LANES):
-        if largest:
-            lanes[0] = lanes[j] if lanes[j] > lanes[0] else lanes[0]
-        else:
-            lanes[0] = lanes[j] if lanes[j] < lanes[0] else lanes[0]
-    return lanes[0]
+    cdef real other
+    for j in range(LANES // 2):
+        other = lanes[j + LANES // 2]
+        lanes[j] = other if (other > lanes[j] if largest else other < lanes[j]) else lanes[j]
+    for j in range(LANES // 4):
+        other = lanes[j + LANES // 4]
+        lanes[j] = other if (other > lanes[j] if largest else other < lanes[j]) else lanes[j]
+    other = lanes[1]
+    return other if (other > lanes[0] if largest else other < lanes[0]) else lanes[0]
+
+
+cdef real largest_lane(real *lanes) noexcept nogil:
+    return extreme_lane(lanes, True)
+
+
+cdef real least_lane(real *lanes) noexcept nogil:
+    return extreme_lane(lanes, False)
 
 
 cdef real settled(const Array *x, Py_ssize_t start, Py_ssize_t classes, real top) noexcept nogil:
@@ -346,8 +357,7 @@ cdef void rows_top_shares(const Softmax *softmax, Py_ssize_t n, real *out) noexc
 
 
 cdef inline void softmax_all(
-    const real *e, const real *scale, const double *largest, const real *top_share, bint one_row, Py_ssize_t n,
-    real *out
+    real *e, const real *scale, const double *largest, const real *top_share, bint one_row, Py_ssize_t n
 ) noexcept nogil:
     cdef real single = scale[0]
     cdef real single_largest = <real>largest[0]
@@ -359,19 +369,19 @@ cdef inline void softmax_all(
         top = single_largest if one_row else <real>largest[i]
         share = single_share if one_row else top_share[i]
         value = e[i] * factor
-        out[i] = share if e[i] == top else value
+        e[i] = share if e[i] == top else value
 
 
 cdef void softmax_row(
-    const real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n, real *out
+    real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n
 ) noexcept nogil:
-    softmax_all(e, scale, largest, top_share, True, n, out)
+    softmax_all(e, scale, largest, top_share, True, n)
 
 
 cdef void softmax_rows(
-    const real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n, real *out
+    real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n
 ) noexcept nogil:
-    softmax_all(e, scale, largest, top_share, False, padded(n), out)
+    softmax_all(e, scale, largest, top_share, False, padded(n))
 
 
 cdef inline double accurate_quotient(
@@ -399,21 +409,16 @@ cdef inline double others(double e, double total, double lost, double largest, d
     return rest if e == largest else difference
 
 
-cdef inline void scale_all(const real *e, const real *scale, bint one_row, Py_ssize_t n, real *out) noexcept nogil:
-    cdef real single = scale[0]
-    cdef real factor
+cdef void rows_scale(real *e, const real *scale, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        e[i] *= scale[i]
+
+
+cdef void row_scale(real *e, real scale, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        factor = single if one_row else scale[i]
-        out[i] = e[i] * factor
-
-
-cdef void rows_scale(const real *e, const real *scale, Py_ssize_t n, real *out) noexcept nogil:
-    scale_all(e, scale, False, padded(n), out)
-
-
-cdef void row_scale(const real *e, const real *scale, Py_ssize_t n, real *out) noexcept nogil:
-    scale_all(e, scale, True, n, out)
+        e[i] *= scale
 
 
 cdef inline void bend_all(
