@@ -92,8 +92,8 @@ MUTATIONS = [
     Mutation(
         "one-hot rows go the general way",
         ROWS,
-        "if label >= 0:\n                    return NOT_ONE_HOT\n                label",
-        "if label >= -9:\n                    return NOT_ONE_HOT\n                label",
+        "return place if ones == 1 else <int64_t>NOT_ONE_HOT",
+        "return NOT_ONE_HOT",
     ),
     Mutation("products of logits without their cross term", LOGITS, "CECORE_FMA(curved[j], wide, wide)", "wide"),
     Mutation("labels rounded to float", KERNELS, "in_float and not job.labels", "in_float"),

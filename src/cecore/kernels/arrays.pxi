@@ -45,7 +45,7 @@ cdef struct Array:
     const Layout *layout  # NULL: plain, which is C-contiguous, aligned and of native byte order
 
 
-cdef inline void convert(const source *data, real *out, Py_ssize_t n) noexcept nogil:
+cdef inline void convert(const source *data, real *restrict out, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         out[i] = <real>data[i]
@@ -58,7 +58,7 @@ cdef inline void pick(const real *data, Py_ssize_t stride, real *out, Py_ssize_t
 
 
 cdef void convert_half(
-    const unsigned short *data, int type, real *out, Py_ssize_t n
+    const unsigned short *data, int type, real *restrict out, Py_ssize_t n
 ) noexcept nogil:
     cdef Py_ssize_t i
     if type == BFLOAT16:
@@ -97,7 +97,7 @@ cdef inline Py_ssize_t in_fours(Py_ssize_t rows, Py_ssize_t classes) noexcept no
     return (rows - (classes == 3)) // 4 * 4 if classes > 2 else 0
 
 
-cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, real *tile) noexcept nogil:
+cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, real *restrict tile) noexcept nogil:
     # Rows one after another become rows side by side, four by four; the last four classes overlap those before them.
     cdef Py_ssize_t whole = in_fours(rows, classes)
     cdef Py_ssize_t r, i, k
@@ -110,7 +110,7 @@ cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, re
             tile[k * WIDTH + r] = data[r * classes + k]
 
 
-cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, real *out) noexcept nogil:
+cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, real *restrict out) noexcept nogil:
     # And back, in the order of the rows: what a fourth class leaves in the next row is overwritten.
     cdef Py_ssize_t whole = in_fours(rows, classes)
     cdef Py_ssize_t r, i, k
@@ -249,7 +249,7 @@ cdef char *fetch(const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssi
     return room
 
 
-cdef void convert_from(int type, const char *data, Py_ssize_t n, real *out) noexcept nogil:
+cdef void convert_from(int type, const char *data, Py_ssize_t n, real *restrict out) noexcept nogil:
     cdef Py_ssize_t i
     if type == cnp.NPY_DOUBLE:
         convert(<const double *>data, out, n)

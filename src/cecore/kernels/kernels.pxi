@@ -495,10 +495,14 @@ cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last, real 
     return min(last, job.n // BLOCK)
 
 
-cdef Py_ssize_t run_hard_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    # The gradient alone, several blocks at a time, as long as all targets are hard; the first block that is left
+cdef Py_ssize_t run_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # The gradient alone, several blocks at a time, as long as these are alike; the first block that is left
     cdef real factors[SPAN * BLOCK]
     cdef const real *none = NULL
+    cdef const real *x
+    cdef const real *t
+    cdef real *out
+    cdef bint done
     cdef Py_ssize_t whole = min(last, job.n // BLOCK)
     cdef Py_ssize_t i, start, count
     if not of_computing_type(&job.gradient, unused) or job.in_place or job.upstream.data != NULL:
@@ -510,10 +514,14 @@ cdef Py_ssize_t run_hard_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, 
     while first < whole:
         start = first * BLOCK
         count = min(whole - first, <Py_ssize_t>SPAN)
-        if not quick_hard_gradient(
-            count * BLOCK, <const real *>job.x.data + start, <const real *>job.targets.data + start, none, &factors[0],
-            &job.clip, <real *>job.gradient.data + start,
-        ):
+        x = <const real *>job.x.data + start
+        t = <const real *>job.targets.data + start
+        out = <real *>job.gradient.data + start
+        if t[0] == 0 or t[0] == 1:
+            done = quick_hard_gradient(count * BLOCK, x, t, none, &factors[0], &job.clip, out)
+        else:
+            done = quick_soft_gradient(count * BLOCK, x, t, &factors[0], &job.clip, out)
+        if not done:
             break
         first += count
     return first
@@ -541,7 +549,7 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
         if job.wanted_sum:
             first = run_hard_sums(job, first, last, unused)
         else:
-            first = run_hard_gradients(job, first, last, unused)
+            first = run_gradients(job, first, last, unused)
     for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
@@ -569,7 +577,7 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
             store(&job.hessian, start, n, hessian_place)
 
 
-cdef void sigmoid_block(Py_ssize_t n, const real *x, real *out) noexcept nogil:
+cdef void sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
     cdef Py_ssize_t i

@@ -53,13 +53,15 @@ cdef bint all_in_range(Py_ssize_t n, const real *z) noexcept nogil:
     return fine
 
 
-cdef inline void exponentials_of_minus(Py_ssize_t n, const real *z, bint quick, real *e, real *low) noexcept nogil:
+cdef inline void exponentials_of_minus(
+    Py_ssize_t n, const real *z, bint quick, real *restrict e, real *restrict low
+) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(padded(n)):
         e[i] = exp_of_minus(z[i], quick, &low[i])
 
 
-cdef void block_exponentials(Py_ssize_t n, const real *z, real *e, real *low) noexcept nogil:
+cdef void block_exponentials(Py_ssize_t n, const real *z, real *restrict e, real *restrict low) noexcept nogil:
     # exp(-|z|) and what it lost, of a block. A loop of its own: with what follows it has too many constants for the
     # registers.
     if all_in_range(n, z):
@@ -76,7 +78,7 @@ cdef inline real log1p_unit(real e, real low) noexcept nogil:
 
 
 cdef inline void logit_values(
-    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, real *restrict out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
@@ -99,7 +101,7 @@ cdef inline void logit_values(
 
 
 cdef void logit_value(
-    Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *restrict out
 ) noexcept nogil:
     # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t, as it always is of float
     if u == NULL:
@@ -132,7 +134,7 @@ cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
 
 
 cdef void logit_gradient(
-    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, real *restrict out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
@@ -145,8 +147,8 @@ cdef void logit_gradient(
 
 
 cdef inline void logit_both(
-    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient,
-    real *hessian
+    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *restrict gradient,
+    real *restrict hessian
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
@@ -162,8 +164,8 @@ cdef inline void logit_both(
 
 
 cdef void logit_derivatives(
-    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *gradient,
-    real *hessian
+    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *restrict gradient,
+    real *restrict hessian
 ) noexcept nogil:
     if hard:
         logit_both(n, z, t, w, factor, True, gradient, hessian)
@@ -172,8 +174,8 @@ cdef void logit_derivatives(
 
 
 cdef inline void logit_terms(
-    const real *z, const real *t, bint hard, const real *factor, bint with_gradient, real *gradient,
-    double *curved, double *straight
+    const real *z, const real *t, bint hard, const real *factor, bint with_gradient, real *restrict gradient,
+    double *restrict curved, double *restrict straight
 ) noexcept nogil:
     # With S the product of a lane's 1 + e less 1, S = S + e + S e from positive terms alone: one logarithm of 1 + S
     # serves all of them. What is left is t max(-z, 0) + (1 - t) max(z, 0).
@@ -227,7 +229,8 @@ cdef double logit_sum(
 
 
 cdef void logit_weighted_gradient(
-    Py_ssize_t n, const double *z, const double *t, const double *u, const double *w, const double *factor, double *out
+    Py_ssize_t n, const double *z, const double *t, const double *u, const double *w, const double *factor,
+    double *restrict out
 ) noexcept nogil:
     # u p - t q
     cdef double e, low, p, q, value
@@ -241,7 +244,7 @@ cdef void logit_weighted_gradient(
 
 
 cdef inline void logit_curvatures(
-    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, real *restrict out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
@@ -256,7 +259,7 @@ cdef inline void logit_curvatures(
 
 
 cdef void logit_hessian(
-    Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *out
+    Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *restrict out
 ) noexcept nogil:
     # (t + u) p q, u NULL for 1 - t
     if u == NULL:
@@ -278,8 +281,8 @@ cdef inline void focal_terms(
 
 
 cdef void logit_focal(
-    Py_ssize_t n, const double *z, const double *t, const double *u, double gamma, double *value, double *slope,
-    double *bend
+    Py_ssize_t n, const double *z, const double *t, const double *u, double gamma, double *restrict value,
+    double *restrict slope, double *restrict bend
 ) noexcept nogil:
     # t f(z) + u f(-z) and its derivatives, without weights
     cdef double values[BLOCK]

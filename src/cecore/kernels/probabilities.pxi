@@ -175,7 +175,8 @@ cdef inline real neg_log(
 
 
 cdef inline void logarithms(
-    Py_ssize_t n, const real *a, const real *b, bint normal, real floor, real low_value, real high_value, real *out
+    Py_ssize_t n, const real *a, const real *b, bint normal, real floor, real low_value, real high_value,
+    real *restrict out
 ) noexcept nogil:
     cdef real f[BLOCK]
     cdef real exponent[BLOCK]
@@ -270,7 +271,9 @@ cdef int inspect(Py_ssize_t n, const real *p, const real *t, const real *w) noex
     return verdict(encoded(n, p, True, t, w, True))
 
 
-cdef void block_logarithms(Py_ssize_t n, const real *a, const real *b, const Clip *clip, real *out) noexcept nogil:
+cdef void block_logarithms(
+    Py_ssize_t n, const real *a, const real *b, const Clip *clip, real *restrict out
+) noexcept nogil:
     # -log of the clipped probabilities a of a block, b their complements
     if is_normal(clip, <real>0):
         logarithms(n, a, b, True, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
@@ -279,7 +282,7 @@ cdef void block_logarithms(Py_ssize_t n, const real *a, const real *b, const Cli
 
 
 cdef inline void hard_values(
-    Py_ssize_t n, const real *p, const real *y, bint normal, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, bint normal, const Clip *clip, real *restrict out
 ) noexcept nogil:
     cdef real q, a, b
     cdef real floor = <real>clip.floor
@@ -294,7 +297,7 @@ cdef inline void hard_values(
 
 
 cdef void hard_value(
-    Py_ssize_t n, const real *p, const real *y, const real *mask, const real *w, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *mask, const real *w, const Clip *clip, real *restrict out
 ) noexcept nogil:
     # The mask is NULL if all weights are 1.
     cdef real value
@@ -311,7 +314,7 @@ cdef void hard_value(
 
 cdef inline void mix(
     Py_ssize_t n, const real *one, const real *zero, const real *t, const real *u, bint complement, const real *w,
-    bint weighted, real *out
+    bint weighted, real *restrict out
 ) noexcept nogil:
     # w (t one + u zero) with 0 * inf = 0; u is 1 - t, or given
     cdef real first, second, value_one, value_zero
@@ -333,7 +336,7 @@ cdef inline void mix(
 
 cdef void soft_value(
     Py_ssize_t n, const real *p, const real *t, const real *u, const real *mask, const real *w, const Clip *clip,
-    real *out
+    real *restrict out
 ) noexcept nogil:
     # w (t L1 + u L0), u NULL for 1 - t, the mask NULL if all weights are 1
     cdef real q[BLOCK]
@@ -354,7 +357,7 @@ cdef void soft_value(
 
 cdef inline void quotients(
     Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
-    real *out
+    real *restrict out
 ) noexcept nogil:
     cdef real q, a, b, exact, value
     cdef real floor = <real>clip.floor
@@ -378,7 +381,7 @@ cdef inline void quotients(
 
 cdef inline bint quick_quotients(
     Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
-    real *out
+    real *restrict out
 ) noexcept nogil:
     # Limiting a from below and above gives what clipped does, as the complement's rounding keeps the order, unless eps
     # is 0: that would leave -0.
@@ -408,7 +411,7 @@ cdef inline bint quick_quotients(
 
 
 cdef bint quick_hard_gradient(
-    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *restrict out
 ) noexcept nogil:
     # hard_gradient and the checks in one pass; False, and the results mean nothing, if it takes another way. w may be
     # NULL, for all 1.
@@ -448,7 +451,7 @@ cdef bint weighted_hard_sum(
 
 
 cdef bint quick_soft_gradient(
-    Py_ssize_t n, const real *p, const real *t, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *factor, const Clip *clip, real *restrict out
 ) noexcept nogil:
     # The same of soft_gradient, where nothing is clipped
     cdef real q, u, smaller, between, numerator, denominator, code
@@ -474,7 +477,7 @@ cdef bint quick_soft_gradient(
 
 
 cdef void hard_gradient(
-    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *restrict out
 ) noexcept nogil:
     # -1/a or 1/a; see soft_gradient. w may be NULL, for all 1.
     if w == NULL:
@@ -484,7 +487,7 @@ cdef void hard_gradient(
 
 
 cdef void soft_gradient(
-    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, const Clip *clip, real *restrict out
 ) noexcept nogil:
     # (p - t) / (p q), which is -1/p for t = 1 and 1/q for t = 0. Where p is clipped, p - t is eps - t or
     # 1 - eps - t, from the exact eps.
@@ -516,7 +519,7 @@ cdef void soft_gradient(
 
 cdef void weighted_gradient(
     Py_ssize_t n, const double *p, const double *t, const double *u, const double *w, const double *factor,
-    const Clip *clip, double *out
+    const Clip *clip, double *restrict out
 ) noexcept nogil:
     # u / q - t / p, for targets whose sum is not 1; see soft_gradient
     cdef double q, a, b, one, zero, value
@@ -544,7 +547,7 @@ cdef void weighted_gradient(
 
 
 cdef void hard_hessian(
-    Py_ssize_t n, const real *p, const real *y, const real *w, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *y, const real *w, const Clip *clip, real *restrict out
 ) noexcept nogil:
     # 1 / a^2, to the bit what curvatures gives
     cdef real q, a, b, value
@@ -567,7 +570,7 @@ cdef void hard_hessian(
 
 cdef inline void curvatures(
     Py_ssize_t n, const real *p, const real *t, const real *u, bint complement, const real *w, const Clip *clip,
-    real *out
+    real *restrict out
 ) noexcept nogil:
     cdef real q, a, b, one, zero, value, other
     cdef real floor = <real>clip.floor
@@ -596,7 +599,7 @@ cdef inline void curvatures(
 
 
 cdef void hessian_block(
-    Py_ssize_t n, const real *p, const real *t, const real *u, const real *w, const Clip *clip, real *out
+    Py_ssize_t n, const real *p, const real *t, const real *u, const real *w, const Clip *clip, real *restrict out
 ) noexcept nogil:
     # t / p^2 + u / q^2, u NULL for 1 - t; divided twice, since p^2 may underflow
     if u == NULL:

@@ -9,7 +9,9 @@ cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t cl
     cdef real scratch[BLOCK]
     cdef const real *t
     cdef Py_ssize_t piece, first, k, n
-    cdef int64_t label = NOT_ONE_HOT
+    cdef int64_t ones = 0
+    cdef int64_t others = 0
+    cdef int64_t place = 0
     for piece in range(blocks(classes)):
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
@@ -18,21 +20,53 @@ cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t cl
         else:
             load(targets, start + first, 1, n, scratch)
             t = scratch
-        for k in range(n):
-            if t[k] == 1:
-                if label >= 0:
-                    return NOT_ONE_HOT
-                label = first + k
-            elif t[k] != 0:
-                return NOT_ONE_HOT
-    return label
+        if t[0] != 0 and t[0] != 1:
+            return NOT_ONE_HOT
+        for k in range(n):  # without branches: where the 1 is, nothing foresees
+            ones += t[k] == 1
+            others += t[k] != 0
+            place += first + k if t[k] == 1 else 0
+        if ones != others or ones > 1:
+            return NOT_ONE_HOT
+    return place if ones == 1 else <int64_t>NOT_ONE_HOT
+
+
+cdef void one_hot_labels(
+    const Array *targets, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, int64_t *labels, real unused
+) noexcept nogil:
+    # The same of rows of few classes, side by side
+    cdef real tile[FEW * WIDTH]
+    cdef real ones[WIDTH]
+    cdef real others[WIDTH]
+    cdef real place[WIDTH]
+    cdef real t
+    cdef Py_ssize_t r, k
+    load_tile(targets, first, rows, padded(rows), classes, tile)
+    memset(ones, 0, sizeof(ones))
+    memset(others, 0, sizeof(others))
+    memset(place, 0, sizeof(place))
+    for k in range(classes):
+        for r in range(padded(rows)):
+            t = tile[k * WIDTH + r]
+            ones[r] += 1 if t == 1 else 0
+            others[r] += 0 if t == 0 else 1
+            place[r] = <real>k if t == 1 else place[r]
+    for r in range(rows):
+        labels[r] = <int64_t>place[r] if ones[r] == 1 and others[r] == 1 else <int64_t>NOT_ONE_HOT
 
 
 cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels) noexcept nogil:
     # A label for each row, of what weighs nothing too; IGNORED and NOT_ONE_HOT stay. False if there is an invalid one.
     cdef int64_t outside = 0
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, first, rows
     cdef bint fine = True
+    cdef bint few = not job.labels and job.classes <= FEW
+    # one look tells rows that are not one-hot
+    few = few and one_hot_label(&job.targets, start * job.classes, job.classes, <real>0) >= 0
+    for i in range((n + WIDTH - 1) // WIDTH if few else 0):
+        first = i * WIDTH
+        rows = min(n - first, <Py_ssize_t>WIDTH)
+        one_hot_labels(&job.targets, start + first, rows, job.classes, labels + first, <real>0)
     if job.labels:
         load_labels(&job.targets, &job.options, start, n, labels)
         if job.weights.data == NULL:
@@ -43,9 +77,9 @@ cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real
     for i in range(n):
         if w[i] == 0:
             labels[i] = IGNORED if job.labels and labels[i] == IGNORED else 0
-        elif not job.labels:
+        elif not job.labels and not few:
             labels[i] = one_hot_label(&job.targets, (start + i) * job.classes, job.classes, <real>0)
-        elif labels[i] != IGNORED and not 0 <= labels[i] < job.classes:
+        elif job.labels and labels[i] != IGNORED and not 0 <= labels[i] < job.classes:
             fine = False
     return fine
 
@@ -189,10 +223,14 @@ cdef void store_label_rows(
                 column[i] = values[i] if labels[i] == k else 0
             store_apart(out, start * classes + k, True, n, &column[0])
         return
+    if all and classes <= WIDTH:
+        store_zeros(out, start * classes, n * classes)
     for i in range(n):
-        if not general[i]:
+        if general[i]:
+            continue
+        if not (all and classes <= WIDTH):
             store_zeros(out, (start + i) * classes, classes)
-            store(out, (start + i) * classes + labels[i], 1, values + i)
+        store(out, (start + i) * classes + labels[i], 1, values + i)
 
 
 cdef int label_block(
@@ -405,7 +443,7 @@ cdef void place_own(
 
 
 cdef void rows_losses(
-    const real *top, const real *w, const Own *own, const Softmax *softmax, Py_ssize_t n, double *losses
+    const real *top, const real *w, const Own *own, const Softmax *softmax, Py_ssize_t n, double *restrict losses
 ) noexcept nogil:
     cdef double losses_[WIDTH]
     cdef Py_ssize_t i
@@ -415,7 +453,7 @@ cdef void rows_losses(
 
 
 cdef void rows_own_gradients(
-    const Own *own, const double *scale, const Softmax *softmax, Py_ssize_t n, double *out
+    const Own *own, const double *scale, const Softmax *softmax, Py_ssize_t n, double *restrict out
 ) noexcept nogil:
     cdef double value
     cdef Py_ssize_t i
@@ -548,7 +586,7 @@ cdef void label_tile(
         for r in range(lanes):
             least[r] = top[r]
         for k in range(classes):
-            least_of_near(&z[k * WIDTH], top, False, lanes, least)
+            rows_least_of_near(&z[k * WIDTH], top, lanes, least)
         for r in range(rows):
             if is_ordinary(least[r], top[r]):
                 continue
@@ -716,7 +754,8 @@ cdef inline void join_pairs(const real *first, const real *second, real *out) no
 
 
 cdef void pair_terms(
-    const real *first, const real *second, const int64_t *labels, Py_ssize_t n, real *loss, real *slope, real *bend
+    const real *first, const real *second, const int64_t *labels, Py_ssize_t n,
+    real *restrict loss, real *restrict slope, real *restrict bend
 ) noexcept nogil:
     # With d the other logit minus the label's: softplus(d), its derivative and the second one, as for one logit
     cdef real d[WIDTH]
@@ -744,7 +783,7 @@ cdef void pair_terms(
 
 cdef void pair_derivatives(
     const real *slope, const real *factor, const real *w, const int64_t *labels, bint alike, Py_ssize_t n,
-    real *first, real *second
+    real *restrict first, real *restrict second
 ) noexcept nogil:
     # factor * slope, of the label with a minus unless both are alike; of rows of weight 0, zero
     cdef real value, minus
@@ -768,7 +807,7 @@ cdef void store_pairs(
 
 
 cdef void pair_activation(
-    const real *first, const real *second, int activation, Py_ssize_t n, real *one, real *two
+    const real *first, const real *second, int activation, Py_ssize_t n, real *restrict one, real *restrict two
 ) noexcept nogil:
     # The probabilities of two classes, or their logarithms: a label's loss with a minus, the derivative of the other's
     cdef int64_t labels[WIDTH]
@@ -844,7 +883,7 @@ cdef const real *whole_groups(
 
 
 cdef bint add_row(
-    Job *job, Py_ssize_t row, bint kept, real *top, bint *far, double *total, double *lost
+    Job *job, Py_ssize_t row, bint kept, real *restrict top, bint *far, double *restrict total, double *restrict lost
 ) noexcept nogil:
     # The largest logit of a row and the sum of its exponentials; False if it is not an ordinary one
     cdef real scratch[BLOCK]
@@ -866,12 +905,13 @@ cdef bint add_row(
     top[0] = largest_lane(large)
     far[0] = not is_ordinary(least_lane(small), top[0])
     if far[0]:
-        small[0] = top[0]
+        for j in range(LANES):
+            small[j] = top[0]
         for piece in range(pieces):
             first = piece * BLOCK
             n = min(job.classes - first, <Py_ssize_t>BLOCK)
-            least_of_near(piece_of(&job.x, start + first, n, scratch), top, True, n, small)
-        if not is_ordinary(small[0], top[0]):
+            row_least_of_near(piece_of(&job.x, start + first, n, scratch), top[0], n, small)
+        if not is_ordinary(least_lane(small), top[0]):
             return False
     shift = shift_of(top[0])
     total[0] = lost[0] = 0
@@ -1130,7 +1170,7 @@ cdef void focal_terms_of(
 
 cdef inline void plain_all(
     const double *own, const double *p, const double *r, const Sums *slope, bint one_row, Py_ssize_t n,
-    double *gradient, double *hessian
+    double *restrict gradient, double *restrict hessian
 ) noexcept nogil:
     # With the own slopes summed to s: p s - own, which is (s - own) - r s where both are large; and p r s
     cdef double gradients[BLOCK]
@@ -1159,7 +1199,7 @@ cdef inline void plain_all(
 
 cdef inline void focal_all(
     const double *tau, const double *p, const double *r, const double *bend, const Terms *terms, bint one_row,
-    Py_ssize_t n, double *hessian
+    Py_ssize_t n, double *restrict hessian
 ) noexcept nogil:
     # What the focal factor adds: the own bend, and p^2 times those of the others. Near p = 1 theirs alone, as the own
     # one would drown them.
@@ -1186,7 +1226,7 @@ cdef inline void focal_all(
 
 cdef inline void weigh_all(
     const double *w, const double *factor, const Sums *slope, bint one_row, Py_ssize_t n,
-    double *gradient, double *hessian
+    double *restrict gradient, double *restrict hessian
 ) noexcept nogil:
     # Rows of weight 0, or whose taus are all 0, are 0 whatever they hold.
     cdef double weight, scale, total, value
@@ -1322,7 +1362,7 @@ cdef inline void soft_terms_of(
 
 
 cdef inline void exponentials_and_lost(
-    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *e, real *lost
+    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *restrict e, real *restrict lost
 ) noexcept nogil:
     cdef real s
     cdef real losts[BLOCK]
@@ -1335,7 +1375,8 @@ cdef inline void exponentials_and_lost(
 
 
 cdef void exponentials_with_lost(
-    const real *z, const real *shift, const real *top, bint far, bint one_row, Py_ssize_t n, real *e, real *lost
+    const real *z, const real *shift, const real *top, bint far, bint one_row, Py_ssize_t n,
+    real *restrict e, real *restrict lost
 ) noexcept nogil:
     # far: some logits may be
     if one_row:
@@ -1348,7 +1389,7 @@ cdef void exponentials_with_lost(
 
 
 cdef void add_piece(
-    real *z, const real *shift, real top, bint far, Py_ssize_t n, real *e, real *low, Softmax *softmax
+    real *z, const real *shift, real top, bint far, Py_ssize_t n, real *restrict e, real *restrict low, Softmax *softmax
 ) noexcept nogil:
     # The exponentials of a piece of a row, and they to its sum; z has room for whole groups of LANES
     cdef double losts[LANES]
@@ -1368,7 +1409,7 @@ cdef void add_piece(
     softmax.lost[0] += join_lanes(&losts[0])
 
 
-cdef inline void rows_add(const real *e, const real *low, double *total, double *lost) noexcept nogil:
+cdef inline void rows_add(const real *e, const real *low, double *restrict total, double *restrict lost) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(WIDTH):
         if real is double:
@@ -1441,7 +1482,7 @@ cdef inline void soft_gradients(
 
 cdef inline void soft_bends(
     const real *e, const real *lost_e, const Softmax *softmax, const Scale *scale, bint one_row, Py_ssize_t lane,
-    Py_ssize_t n, real *out
+    Py_ssize_t n, real *restrict out
 ) noexcept nogil:
     # w T p (1 - p)
     cdef double bend, inverse, total, lost, largest, rest
@@ -1464,7 +1505,7 @@ cdef inline void soft_bends(
     memcpy(out, outs, n * sizeof(real))
 
 
-cdef void clear_lanes(const double *w, const Sums *slope, Py_ssize_t n, real *out) noexcept nogil:
+cdef void clear_lanes(const double *w, const Sums *slope, Py_ssize_t n, real *restrict out) noexcept nogil:
     # Rows of weight 0, or whose taus are all 0, are 0 whatever they hold.
     cdef Py_ssize_t i
     for i in range(n):
@@ -1607,13 +1648,15 @@ cdef int soft_panel(
     far = not all_ordinary(&least[0], &top[0], rows)
     if far:
         for i in range(WIDTH):
-            least[i] = top[i]
+            least[i] = top[0] if one_row else top[i]
         for piece in range(pieces):
             if one_row:
                 n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[piece * step])
-                least_of_near(&z[piece * step], &top[0], True, n, &least[0])
+                row_least_of_near(&z[piece * step], top[0], n, &least[0])
             else:
-                least_of_near(&z[piece * WIDTH], &top[0], False, WIDTH, &least[0])
+                rows_least_of_near(&z[piece * WIDTH], &top[0], WIDTH, &least[0])
+        if one_row:
+            least[0] = least_lane(&least[0])
     for i in range(rows):
         done[i] = mine[i] and is_ordinary(least[i], top[i])
         any_done = any_done or done[i]

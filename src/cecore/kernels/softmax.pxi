@@ -22,7 +22,7 @@ cdef inline real difference(real z, real top, real *low) noexcept nogil:
 
 
 cdef inline void exponentials(
-    const real *z, const real *top, bint one_row, bint with_lost, Py_ssize_t n, real *e, real *lost
+    const real *z, const real *top, bint one_row, bint with_lost, Py_ssize_t n, real *restrict e, real *lost
 ) noexcept nogil:
     cdef real m, d, low, rest
     cdef real single = top[0]
@@ -35,12 +35,12 @@ cdef inline void exponentials(
             lost[i] = rest
 
 
-cdef void row_exponentials(const real *z, const real *top, Py_ssize_t n, real *e) noexcept nogil:
-    exponentials(z, top, True, False, n, e, e)
+cdef void row_exponentials(const real *z, const real *top, Py_ssize_t n, real *restrict e) noexcept nogil:
+    exponentials(z, top, True, False, n, e, <real *>NULL)
 
 
 cdef void exponential_parts(
-    const double *z, const double *top, bint one_row, Py_ssize_t n, double *e, double *lost
+    const double *z, const double *top, bint one_row, Py_ssize_t n, double *restrict e, double *restrict lost
 ) noexcept nogil:
     # The exponentials and what their rounding lost
     if one_row:
@@ -49,7 +49,7 @@ cdef void exponential_parts(
         exponentials(z, top, False, True, WIDTH, e, lost)
 
 
-cdef void row_extremes(const real *z, Py_ssize_t n, real *least, real *top) noexcept nogil:
+cdef void row_extremes(const real *z, Py_ssize_t n, real *restrict least, real *restrict top) noexcept nogil:
     # of LANES lanes; NaN is passed over
     cdef real small[LANES]
     cdef real large[LANES]
@@ -70,7 +70,7 @@ cdef void row_extremes(const real *z, Py_ssize_t n, real *least, real *top) noex
         top[j] = large[j]
 
 
-cdef void rows_extremes(const real *z, Py_ssize_t n, real *least, real *top) noexcept nogil:
+cdef void rows_extremes(const real *z, Py_ssize_t n, real *restrict least, real *restrict top) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(padded(n)):
         least[j] = z[j] if z[j] < least[j] else least[j]
@@ -187,21 +187,35 @@ cdef inline real far_below(real top) noexcept nogil:
         return top - CECORE_VANISHINGF
 
 
-cdef void least_of_near(const real *z, const real *top, bint one_row, Py_ssize_t n, real *least) noexcept nogil:
-    # the least logits but those far below
-    cdef real value, m
-    cdef real single = top[0]
+cdef void row_least_of_near(const real *z, real top, Py_ssize_t n, real *restrict least) noexcept nogil:
+    # of LANES lanes, the least logits but those far below
+    cdef real small[LANES]
+    cdef real value
+    cdef real end = far_below(top)
+    cdef Py_ssize_t i, j, first
+    for j in range(LANES):
+        small[j] = least[j]
+    for i in range((n + LANES - 1) // LANES if n >= LANES else 0):
+        first = min(i * LANES, n - LANES)
+        for j in range(LANES):
+            value = z[first + j] if z[first + j] > end else top
+            small[j] = value if value < small[j] else small[j]
+    for j in range(n if n < LANES else 0):
+        value = z[j] if z[j] > end else top
+        small[j] = value if value < small[j] else small[j]
+    for j in range(LANES):
+        least[j] = small[j]
+
+
+cdef void rows_least_of_near(const real *z, const real *top, Py_ssize_t n, real *restrict least) noexcept nogil:
+    cdef real value
     cdef Py_ssize_t i
-    for i in range(n):
-        m = single if one_row else top[i]
-        value = z[i] if z[i] > far_below(m) else m
-        if one_row:
-            least[0] = value if value < least[0] else least[0]
-        else:
-            least[i] = value if value < least[i] else least[i]
+    for i in range(padded(n)):
+        value = z[i] if z[i] > far_below(top[i]) else top[i]
+        least[i] = value if value < least[i] else least[i]
 
 
-cdef void clear_far(const real *z, const real *top, bint one_row, Py_ssize_t n, real *e) noexcept nogil:
+cdef void clear_far(const real *z, const real *top, bint one_row, Py_ssize_t n, real *restrict e) noexcept nogil:
     cdef real single = top[0]
     cdef Py_ssize_t i
     for i in range(n):
@@ -209,7 +223,7 @@ cdef void clear_far(const real *z, const real *top, bint one_row, Py_ssize_t n, 
 
 
 cdef inline void shifted_exponentials(
-    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *e
+    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *restrict e
 ) noexcept nogil:
     cdef real s, lost
     cdef real single = shift[0]
@@ -220,7 +234,7 @@ cdef inline void shifted_exponentials(
 
 
 cdef void rows_shifted(
-    const real *z, const real *shift, const real *top, bint far, Py_ssize_t n, real *e
+    const real *z, const real *shift, const real *top, bint far, Py_ssize_t n, real *restrict e
 ) noexcept nogil:
     # far: some logits may be
     shifted_exponentials(z, shift, False, padded(n), e)
@@ -229,7 +243,7 @@ cdef void rows_shifted(
 
 
 cdef void row_shifted(
-    const real *z, const real *shift, const real *top, bint far, Py_ssize_t groups, real *e
+    const real *z, const real *shift, const real *top, bint far, Py_ssize_t groups, real *restrict e
 ) noexcept nogil:
     shifted_exponentials(z, shift, True, groups * LANES, e)
     if far:
@@ -243,7 +257,9 @@ cdef inline void add_below(double *total, double *lost, double term) noexcept no
     total[0] = after
 
 
-cdef void rows_totals(const real *e, Py_ssize_t n, Py_ssize_t classes, double *total, double *lost) noexcept nogil:
+cdef void rows_totals(
+    const real *e, Py_ssize_t n, Py_ssize_t classes, double *restrict total, double *restrict lost
+) noexcept nogil:
     # of rows side by side; sums of floats in double lose nothing that matters
     cdef double totals[LANES]
     cdef double losts[LANES]
@@ -265,7 +281,7 @@ cdef void rows_totals(const real *e, Py_ssize_t n, Py_ssize_t classes, double *t
             lost[first + j] = losts[j]
 
 
-cdef void row_total(const real *e, Py_ssize_t groups, double *total, double *lost) noexcept nogil:
+cdef void row_total(const real *e, Py_ssize_t groups, double *restrict total, double *restrict lost) noexcept nogil:
     # Adds a piece of one row. The lanes start so high that what they hold are multiples of 2^-43; their sum is below
     # 1024, so that joining them loses nothing.
     cdef double totals[LANES]
@@ -333,7 +349,7 @@ cdef void rows_log_totals(Py_ssize_t n, Softmax *softmax, real unused) noexcept 
             softmax.log_total[i] = cecore_log1p_sum(ratio, low * inverse)
 
 
-cdef void rows_over_total(const real *x, const Softmax *softmax, Py_ssize_t n, double *out) noexcept nogil:
+cdef void rows_over_total(const real *x, const Softmax *softmax, Py_ssize_t n, double *restrict out) noexcept nogil:
     cdef double wide, inverse, result, corrected
     cdef Py_ssize_t i
     for i in range(n):
@@ -347,7 +363,7 @@ cdef void rows_over_total(const real *x, const Softmax *softmax, Py_ssize_t n, d
             out[i] = corrected if corrected - corrected == 0 else result
 
 
-cdef void rows_top_shares(const Softmax *softmax, Py_ssize_t n, real *out) noexcept nogil:
+cdef void rows_top_shares(const Softmax *softmax, Py_ssize_t n, real *restrict out) noexcept nogil:
     # The probability of the largest: 1 where the others vanish beside it
     cdef Py_ssize_t i
     for i in range(n):
@@ -423,7 +439,7 @@ cdef void row_scale(real *e, real scale, Py_ssize_t n) noexcept nogil:
 
 cdef inline void bend_all(
     const real *e, const real *scale, const real *inverse, const Softmax *softmax, bint one_row, Py_ssize_t lane,
-    Py_ssize_t n, real *out
+    Py_ssize_t n, real *restrict out
 ) noexcept nogil:
     # w p (1 - p), from scale = w / total
     cdef real factor, divisor, product
@@ -447,21 +463,21 @@ cdef inline void bend_all(
 
 
 cdef void rows_bend(
-    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t n, real *out
+    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t n, real *restrict out
 ) noexcept nogil:
     bend_all(e, scale, inverse, softmax, False, 0, padded(n), out)
 
 
 cdef void lane_bend(
     const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t lane, Py_ssize_t n,
-    real *out
+    real *restrict out
 ) noexcept nogil:
     # of one row, which is a lane of the sums
     bend_all(e, scale, inverse, softmax, True, lane, n, out)
 
 
 cdef inline void log_all(
-    const real *z, const real *top, const real *log_total, bint one_row, Py_ssize_t n, real *out
+    const real *z, const real *top, const real *log_total, bint one_row, Py_ssize_t n, real *restrict out
 ) noexcept nogil:
     cdef real single = top[0]
     cdef real single_log = log_total[0]
@@ -474,11 +490,15 @@ cdef inline void log_all(
         out[i] = d - (log_of_total - low)
 
 
-cdef void rows_log(const real *z, const real *top, const real *log_total, Py_ssize_t n, real *out) noexcept nogil:
+cdef void rows_log(
+    const real *z, const real *top, const real *log_total, Py_ssize_t n, real *restrict out
+) noexcept nogil:
     log_all(z, top, log_total, False, padded(n), out)
 
 
-cdef void row_log(const real *z, const real *top, const real *log_total, Py_ssize_t n, real *out) noexcept nogil:
+cdef void row_log(
+    const real *z, const real *top, const real *log_total, Py_ssize_t n, real *restrict out
+) noexcept nogil:
     log_all(z, top, log_total, True, n, out)
 
 
@@ -543,7 +563,7 @@ cdef void store_class(
 
 cdef inline void classes_all(
     const double *z, const double *top, const Softmax *softmax, bint one_row, Py_ssize_t n,
-    double *p, double *r, double *minus_log
+    double *restrict p, double *restrict r, double *restrict minus_log
 ) noexcept nogil:
     cdef double m, total, total_lost, rest, rest_lost, inverse, log_total, low, lost, d, e, other, other_low, exact
     cdef double ps[BLOCK]  # local: with so many arguments the compiler would not ask which of them overlap
@@ -581,7 +601,7 @@ cdef inline void classes_all(
 
 cdef void classes_of(
     const double *z, const double *top, const Softmax *softmax, bint one_row, Py_ssize_t n,
-    double *p, double *r, double *minus_log
+    double *restrict p, double *restrict r, double *restrict minus_log
 ) noexcept nogil:
     # The probabilities p, 1 - p, and -log p, each nearly rounded once
     if one_row:
@@ -592,7 +612,7 @@ cdef void classes_of(
 
 cdef void focal_classes(
     const double *p, const double *r, const double *minus_log, double gamma, Py_ssize_t n,
-    double *focus, double *slope, double *bend
+    double *restrict focus, double *restrict slope, double *restrict bend
 ) noexcept nogil:
     # With psi = r^g l as a function of log p: r^g, -psi' = r^g (1 + g p l / r) and r^2 psi''
     cdef double focuses[BLOCK]
