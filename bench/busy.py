@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from .report import table
 from .timing import run
 
 ROUNDS = 9
-SIZES = (1_000, 10_000, 100_000, 200_000, 300_000, 1_000_000, 10_000_000)
+SIZES = (1_000, 10_000, 32_768, 65_536, 100_000, 300_000, 1_000_000, 10_000_000)
 SLOWER = 1.1  # than one thread: the most that is allowed
-CELL = CELLS["bce forward_backward, hard, out="]
+MEASURED = ("bce forward, hard", "bce forward_backward, hard, out=", "bce logits forward_backward, hard, out=")
 
 
 def report() -> bool:
@@ -34,20 +35,20 @@ def report() -> bool:
         other = threading.Thread(target=work_in_python, args=(stop,))
         if busy:
             other.start()
-        for size in SIZES:
-            progress(f"{size:,} elements{', a busy thread beside' if busy else ''}")
-            call = bind_cecore(CELL, CELL.problem(size, "float64"), threads)
+        for name, size in product(MEASURED, SIZES):
+            progress(f"{name}, {size:,} elements{', a busy thread beside' if busy else ''}")
+            call = bind_cecore(CELLS[name], CELLS[name].problem(size, "float64"), threads)
             one, several = compare(call, threads, max(1, 1_000_000 // size if not busy else 3))
             verdict = "PASS" if several <= SLOWER * one else "FAIL"
             fine = fine and verdict == "PASS"
             times = f"{one * 1e6:.1f}", f"{several * 1e6:.1f}", f"{several / one:.2f}"
-            lines.append((f"{size:,}", "a busy thread" if busy else "", *times, verdict))
+            lines.append((name, f"{size:,}", "a busy thread" if busy else "", *times, verdict))
         stop.set()
         if busy:
             other.join()
     progress("")
-    print(f"{CELL.name}, float64, us a call, median of {ROUNDS} rounds in turn\n")
-    print(table(("elements", "beside", "1 thread", f"{threads} threads", "ratio", "verdict"), lines, left=2))
+    print(f"float64, us a call, median of {ROUNDS} rounds in turn\n")
+    print(table(("cell", "elements", "beside", "1 thread", f"{threads} threads", "ratio", "verdict"), lines, left=3))
     return fine
 
 

@@ -15,7 +15,7 @@ Call = Callable[[], Any]
 TIMED = 300e-6  # seconds, at least, in one timing: small calls are repeated
 SLOW = 0.1  # seconds: to see how long a call takes, once is enough
 FEWEST = 3  # timings of a contestant, however slow
-PAUSE = 0.015  # seconds: OpenMP's idle threads look for work for some 10 ms, on the CPUs that the next contestant needs
+PAUSE = 0.015  # seconds: GNU OpenMP's idle threads look for work for some 10 ms, on the next contestant's CPUs
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,13 @@ def interleaved(
     repeats, rounds = {}, {}
     for name, call in calls.items():
         select[name]()
+        if several_threads:
+            let_others_rest(call)
         once = run(call, 1)
         once = once if once > SLOW else min(once, run(call, 1))
         repeats[name] = max(1, round(TIMED / once))
-        rounds[name] = min(effort.rounds, max(FEWEST, int(effort.seconds / (once * repeats[name]))))
+        round_ = once * repeats[name] + (PAUSE + once if several_threads else 0)
+        rounds[name] = min(effort.rounds, max(FEWEST, int(effort.seconds / round_)))
     times: dict[str, list[float]] = {name: [] for name in calls}
     order, most = random.Random(0), max(rounds.values())
     gc.collect()

@@ -56,6 +56,7 @@ MUTATIONS = [
         "    for i in range(n, padded(n)):\n        scratch[i] = padding",
         "    pass",
     ),
+    Mutation("blocks of gradients skipped", KERNELS, "        first += count\n", "        first += count + 1\n"),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
     Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
     Mutation("small products kept", PROBABILITIES, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),

@@ -102,7 +102,7 @@ def wait(child: int) -> None:
 
 def one_round(seed: int) -> None:
     rng = random.Random(seed)
-    former = _dispatch.kernels.set_threading(rng.choice([1, 50_000, 1 << 18]), rng.choice([1, 1_000, 1 << 16]))
+    former = _dispatch.kernels.set_threading(rng.choice([1, 50_000, 1 << 16]), rng.choice([1, 1_000, 1 << 16]))
     cecore.set_num_threads(1)
     known = cases()
     failures: list[BaseException] = []

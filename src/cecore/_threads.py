@@ -27,7 +27,8 @@ _setting = _Setting()
 def set_num_threads(n: int | str) -> None:
     """Set how many threads a call from the calling thread may use.
 
-    Results do not depend on it. Calls on fewer than 65,536 probabilities or 32,768 logits use one thread anyway.
+    Results do not depend on it. A call uses two from 65,536 probabilities or 32,768 logits on, and twice as many for
+    four times the work; where labels choose one number of each row, and there is no gradient, a row counts as one.
 
     Parameters
     ----------

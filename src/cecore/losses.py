@@ -487,8 +487,8 @@ class BinaryCrossEntropy(_OnProbabilities):
     sums of blocks of at most 256 losses: of float64, and of hard targets in either dtype, they are within 6e-15 for any
     length. One pass over memory, and no temporary arrays: of whatever layout (strided, Fortran-ordered, unaligned,
     byte-swapped, mapped files) arrays are read where they lie, with the bits of a contiguous copy. longdouble is
-    computed as float64. Calls on 2^18 probabilities and more (2^17 binary logits, 2^16 logits of classes) use
-    several threads, and have the same bits whatever their number: see `set_num_threads`.
+    computed as float64. Large calls use several threads, and have the same bits whatever their number: see
+    `set_num_threads`.
 
     References
     ----------

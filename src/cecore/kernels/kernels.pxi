@@ -482,8 +482,9 @@ cdef bint is_plain(const Job *job, real unused) noexcept nogil:
 
 cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     # The sum alone, as long as all targets are hard; the first block that is left
+    cdef Py_ssize_t whole = min(last, job.n // BLOCK)
     cdef Py_ssize_t block, start
-    for block in range(first, min(last, job.n // BLOCK)):
+    for block in range(first, whole):
         start = block * BLOCK
         if hard_sum(
             <const real *>job.x.data + start, <const real *>job.targets.data + start, <Py_ssize_t>BLOCK,
@@ -492,7 +493,7 @@ cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last, real 
             return block
         if job.pending.blocks == PENDING_BLOCKS:
             take_logarithms(&job.pending, &job.sum)
-    return min(last, job.n // BLOCK)
+    return whole
 
 
 cdef Py_ssize_t run_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
