@@ -22,11 +22,11 @@ STRICT = ["-O2", "-ftree-vectorize", "-fno-fast-math", "-fno-math-errno", "-fno-
 # C has no exceptions that would need unwind tables; the next two copy code that is not hot. A loop over lanes that is
 # peeled early is not made vector code, and the ends of loops, most of which have none, need not be. -O3, and alignment
 # of all but loops, add a tenth to the size, scheduling adds a fortieth: processors that have vectors this wide reorder
-# by themselves.
-# Registers saved around calls, rather than kept from use, add a hundredth, and no speed.
+# by themselves. Registers saved around calls, rather than kept from use, add a hundredth, and no speed.
 TUNING = [
     *("-fvect-cost-model=dynamic", "-fno-reorder-blocks-and-partition", "-fno-tree-tail-merge"),
-    *("-fno-thread-jumps", "-fno-inline", "-fno-asynchronous-unwind-tables", "-fno-ipa-cp", "-fno-tree-pre"),
+    *("-fno-thread-jumps", "-fno-inline-small-functions", "-fno-inline-functions-called-once"),
+    *("-fno-asynchronous-unwind-tables", "-fno-ipa-cp", "-fno-tree-pre"),
     *("--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=30"),
     *("--param=vect-epilogues-nomask=0", "-fno-schedule-insns2", "-fno-caller-saves"),
     *("-fno-align-functions", "-fno-align-jumps", "-fno-align-labels", "-falign-loops=32"),

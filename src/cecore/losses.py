@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _checks, _dispatch
-from ._checks import BITS, GRADIENT, HESSIAN, IN_PLACE, PREPARED, STATE, VALUE
-from ._checks import REDUCTIONS as _REDUCTIONS
+from ._checks import BITS, GRADIENT, HESSIAN, IN_PLACE, STATE, VALUE
 from .streaming import Accumulator
 
 if TYPE_CHECKING:  # importing it takes a millisecond
@@ -29,8 +28,7 @@ class _Loss:
     _x: ClassVar[str]  # the name of the predictions
     _rows: ClassVar[bool]
     _spec: ClassVar[_checks.Spec]  # of each object, like what follows
-    _options: ClassVar[bytes]
-    _options_moved: ClassVar[bytes]  # for arrays whose classes have been moved to the last axis
+    _options: ClassVar[bytes]  # for the kernels
 
     def __post_init__(self) -> None:
         _checks.choice("reduction", self.reduction, _checks.REDUCTIONS)
@@ -39,16 +37,19 @@ class _Loss:
         self._set("label_smoothing", smoothing)
         own = self._check()
         named = {name: getattr(self, name) for name in _checks.Spec._fields if name in self.__dataclass_fields__}
-        packed = {
-            "smoothing": smoothing,
-            "by_count": _checks.MEAN_OVER[self.mean_over],
-            "logits": self._x == "logits",
-            "ignore_index": named.get("ignore_index"),
+        spec = _checks.Spec(x=self._x, rows=self._rows, **named)
+        options = _dispatch.pack(
+            reduction=_checks.REDUCTIONS[self.reduction],
+            rows=self._rows,
+            logits=self._x == "logits",
+            smoothing=smoothing,
+            by_count=_checks.MEAN_OVER[self.mean_over],
+            axis=spec.axis,
+            ignore_index=spec.ignore_index,
             **own,
-        }
-        self._set("_spec", _checks.Spec(x=self._x, rows=self._rows, **named))
-        self._set("_options", _dispatch.pack(axis=self._spec.axis, **packed))
-        self._set("_options_moved", _dispatch.pack(axis=-1, **packed))
+        )
+        self._set("_spec", spec)
+        self._set("_options", options)
 
     def _check(self) -> dict[str, Any]:
         """Check the options of the class; those that the kernels want under another name."""
@@ -101,41 +102,31 @@ class _Loss:
 
     def _sums(self, x: Any, targets: Any, sample_weight: Any) -> tuple[int, float, int, int]:
         """The exact sums of the losses, what is no number among them, and the sums of weights and of ones."""
-        return self._compute("sum", x, targets, sample_weight, 1.0, VALUE | STATE)  # type: ignore[no-any-return]
+        wanted = VALUE | STATE
+        sums: tuple[int, float, int, int] = _dispatch.kernels.loss(
+            self, x, targets, sample_weight, 1.0, wanted, None, None, None
+        )
+        return sums
 
-    def _compute(
-        self,
-        reduction: str,
-        x: Any,
-        targets: Any,
-        sample_weight: Any,
-        upstream: Any,
-        wanted: int,
-        value: Any = None,
-        gradient: Any = None,
-        hessian: Any = None,
-    ) -> Any:
-        kernels = _dispatch.kernels
-        kernel = kernels.rows if self._rows else kernels.elements
-        code = _REDUCTIONS[reduction]
-        call: _checks.Call | None = None
+    def _compute(self, x: Any, targets: Any, sample_weight: Any, upstream: Any, wanted: int, *outs: Any) -> Any:
+        """What the kernels do not take as it is: prepared for them, or the error.
+
+        It is not an array, has its classes elsewhere, or holds a value outside its domain, or an output is unusual.
+        """
+        reduction = "sum" if wanted & (HESSIAN | STATE) else self.reduction
+        call = _checks.prepare(self._spec, reduction, x, targets, sample_weight, upstream)
+        if _checks.outputs(self._spec, call, x, wanted, outs):
+            wanted |= IN_PLACE
         bad: tuple[int, int] | None = None
         try:
-            result = kernel(self._options, code, x, targets, sample_weight, upstream, wanted, value, gradient, hessian)
-            if result is None:  # what is not an array, or has its classes elsewhere, or unusual outputs
-                outs = value, gradient, hessian
-                call = _checks.prepare(self._spec, reduction, x, targets, sample_weight, upstream)
-                in_place = _checks.outputs(self._spec, call, x, wanted, outs)
-                result = self._compute_prepared(kernel, code, call, wanted, outs, in_place)
+            result = self._compute_prepared(call, reduction, wanted, outs)
         except _checks.BadBlock as found:
             bad = found.args
         if bad is not None:  # outside the handler: the user's error has no other behind it
-            _checks.explain(self._spec, call or _checks.Call(x, targets, sample_weight, upstream, x.dtype), *bad)
+            _checks.explain(self._spec, call, *bad)
         return result
 
-    def _compute_prepared(
-        self, kernel: Any, code: int, call: _checks.Call, wanted: int, outs: tuple[Any, ...], in_place: bool
-    ) -> Any:
+    def _compute_prepared(self, call: _checks.Call, reduction: str, wanted: int, outs: tuple[Any, ...]) -> Any:
         """The results in the arrays and the layout that the user wants."""
         flags, arrays = _checks.by_bits(*call[:4])
         x = np.moveaxis(call.x, -1, call.axis) if self._rows else call.x
@@ -143,15 +134,14 @@ class _Loss:
         results: list[Any] = []
         places: list[Any] = []
         for kind, shape, out in zip((VALUE, GRADIENT, HESSIAN), shapes, outs, strict=True):
-            if not wanted & kind or (kind == VALUE and code != _checks.REDUCTIONS["none"]):
+            if not wanted & kind or (kind == VALUE and reduction != "none"):
                 places.append(None)
                 continue
             out = np.empty(shape, call.dtype) if out is None else out
             results.append(out)
             place = _checks.as_bits(out) if flags & BITS[0] else out
             places.append(np.moveaxis(place, call.axis, -1) if self._rows and kind != VALUE else place)
-        wanted |= flags | PREPARED | (IN_PLACE if in_place else 0)
-        result = kernel(self._options_moved, code, *arrays, wanted, *places)
+        result = _dispatch.kernels.prepared_loss(self._options, *arrays, wanted | flags, *places)
         if wanted & STATE:
             return result
         if len(results) < (wanted & VALUE) + bool(wanted & GRADIENT) + bool(wanted & HESSIAN):
@@ -228,7 +218,7 @@ class _OnProbabilities(_Loss):
         """
         if out is not None:
             _checks.no_output("out", out, self.reduction)
-        return self._compute(self.reduction, probs, targets, sample_weight, 1.0, VALUE, out)
+        return _dispatch.kernels.loss(self, probs, targets, sample_weight, 1.0, VALUE, out, None, None)
 
     def backward(
         self,
@@ -257,7 +247,7 @@ class _OnProbabilities(_Loss):
         """
         if type(upstream) is not float and isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
-        return self._compute(self.reduction, probs, targets, sample_weight, upstream, GRADIENT, None, out)
+        return _dispatch.kernels.loss(self, probs, targets, sample_weight, upstream, GRADIENT, None, out, None)
 
     def forward_backward(
         self,
@@ -284,9 +274,8 @@ class _OnProbabilities(_Loss):
         """
         if loss_out is not None:
             _checks.no_output("loss_out", loss_out, self.reduction)
-        return self._compute(
-            self.reduction, probs, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out
-        )
+        wanted = VALUE | GRADIENT
+        return _dispatch.kernels.loss(self, probs, targets, sample_weight, 1.0, wanted, loss_out, gradient_out, None)
 
     def gradient_hessian(
         self,
@@ -313,9 +302,8 @@ class _OnProbabilities(_Loss):
         gradient, hessian : numpy.ndarray
             Of the predictions' shape; the Hessian is its diagonal.
         """
-        return self._compute(
-            "sum", probs, targets, sample_weight, 1.0, GRADIENT | HESSIAN, None, gradient_out, hessian_out
-        )
+        wanted = GRADIENT | HESSIAN
+        return _dispatch.kernels.loss(self, probs, targets, sample_weight, 1.0, wanted, None, gradient_out, hessian_out)
 
 
 @dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
@@ -357,7 +345,7 @@ class _OnLogits(_Loss):
         """
         if out is not None:
             _checks.no_output("out", out, self.reduction)
-        return self._compute(self.reduction, logits, targets, sample_weight, 1.0, VALUE, out)
+        return _dispatch.kernels.loss(self, logits, targets, sample_weight, 1.0, VALUE, out, None, None)
 
     def backward(
         self,
@@ -385,7 +373,7 @@ class _OnLogits(_Loss):
         """
         if type(upstream) is not float and isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
-        return self._compute(self.reduction, logits, targets, sample_weight, upstream, GRADIENT, None, out)
+        return _dispatch.kernels.loss(self, logits, targets, sample_weight, upstream, GRADIENT, None, out, None)
 
     def forward_backward(
         self,
@@ -412,9 +400,8 @@ class _OnLogits(_Loss):
         """
         if loss_out is not None:
             _checks.no_output("loss_out", loss_out, self.reduction)
-        return self._compute(
-            self.reduction, logits, targets, sample_weight, 1.0, VALUE | GRADIENT, loss_out, gradient_out
-        )
+        wanted = VALUE | GRADIENT
+        return _dispatch.kernels.loss(self, logits, targets, sample_weight, 1.0, wanted, loss_out, gradient_out, None)
 
     def gradient_hessian(
         self,
@@ -439,8 +426,9 @@ class _OnLogits(_Loss):
         gradient, hessian : numpy.ndarray
             Weighted, and never divided by a count; the Hessian is its diagonal.
         """
-        return self._compute(
-            "sum", logits, targets, sample_weight, 1.0, GRADIENT | HESSIAN, None, gradient_out, hessian_out
+        wanted = GRADIENT | HESSIAN
+        return _dispatch.kernels.loss(
+            self, logits, targets, sample_weight, 1.0, wanted, None, gradient_out, hessian_out
         )
 
 

@@ -40,6 +40,7 @@ cdef struct Array:
     char *data
     int type  # NumPy's type number, or BFLOAT16
     int size  # of a number, in bytes
+    Py_ssize_t bytes  # of all of them, if plain
     bint narrow  # round to float on the way to a double
     bint swapped  # of the other byte order
     const Layout *layout  # NULL: plain, which is C-contiguous, aligned and of native byte order

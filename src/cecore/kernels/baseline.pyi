@@ -8,20 +8,21 @@ has_fma: bool
 
 def cpu_level() -> int: ...
 def pack(
+    reduction: int = 0,
+    rows: bool = False,
+    logits: bool = False,
     eps: float = 0,
     smoothing: float = 0,
     gamma: float = 0,
     ignore_index: int | None = None,
     axis: int = -1,
-    logits: bool = False,
     zero_outside: bool = False,
     by_count: bool = False,
     length: int = 0,
     weights: tuple[float, ...] = (),
 ) -> bytes: ...
-def elements(
-    options: bytes,
-    reduction: int,
+def loss(
+    given: Any,
     x: Any,
     targets: Any,
     weights: Any,
@@ -31,9 +32,8 @@ def elements(
     gradient_out: Any,
     hessian_out: Any,
 ) -> Any: ...
-def rows(
+def prepared_loss(
     options: bytes,
-    reduction: int,
     x: Any,
     targets: Any,
     weights: Any,

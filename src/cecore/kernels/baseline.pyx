@@ -14,10 +14,10 @@ def cpu_level():
 
 
 def pack(
-    double eps=0, double smoothing=0, double gamma=0, ignore_index=None, int axis=-1, bint logits=False,
-    bint zero_outside=False, bint by_count=False, Py_ssize_t length=0, weights=(),
+    int reduction=MEAN, bint rows=False, bint logits=False, double eps=0, double smoothing=0, double gamma=0,
+    ignore_index=None, int axis=-1, bint zero_outside=False, bint by_count=False, Py_ssize_t length=0, weights=(),
 ):
-    """The options of a loss as `elements` and `rows` take them."""
+    """The options of a loss as `loss` takes them."""
     cdef Options options
     cdef double weight
     memset(&options, 0, sizeof(Options))
@@ -28,6 +28,8 @@ def pack(
         options.ignores = SIGNED if ignore_index < 1 << 63 else UNSIGNED
         options.ignore_index = <int64_t><uint64_t>(ignore_index & 0xffffffffffffffff)
     options.axis = axis
+    options.reduction = reduction
+    options.rows = rows
     options.logits = logits
     options.zero_outside = zero_outside
     options.by_count = by_count

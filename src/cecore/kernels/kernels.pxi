@@ -1,6 +1,6 @@
 # The typed loops, compiled once for each instruction-set level.
 #
-# A call takes the array's way: the entry point (elements or rows, at the end) accepts plain arrays, fills a Job and
+# A call takes the array's way: the entry point (loss, at the end) accepts plain arrays, fills a Job and
 # runs its driver; the driver walks blocks of BLOCK elements or rows at fixed positions; for each block the functions
 # below compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
 #
@@ -161,6 +161,8 @@ cdef struct Options:  # of a loss; behind it lie its pos_weight or class_weight
     int64_t ignore_index
     int ignores  # 0, SIGNED or UNSIGNED
     int axis
+    int reduction
+    bint rows  # of classes; else elements
     bint logits
     bint zero_outside
     bint by_count
@@ -192,7 +194,6 @@ cdef struct Job:
     Py_ssize_t block  # how many of them make a block: BLOCK at most
     Py_ssize_t classes  # of a row
     Py_ssize_t cost  # of an element or a row: the numbers that are read or written
-    bint rows
     int threads
     Array x
     Array targets
@@ -613,7 +614,7 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
     cdef double own[BLOCK]
     cdef const real *w
     cdef bint by_count = job.options.by_count
-    cdef bint weighted = job.rows and job.class_weights != NULL and not by_count
+    cdef bint weighted = job.options.rows and job.class_weights != NULL and not by_count
     cdef Py_ssize_t block, start, n, i
     for block in range(first, last):
         start = block * job.block
@@ -635,7 +636,7 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
 
 
 cdef void run_loss(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    if job.rows:
+    if job.options.rows:
         run_rows(job, first, last, unused)
     elif job.class_weights != NULL or job.options.smoothing != 0 or job.options.gamma != 0:
         run_weighted_elements(job, first, last, unused)
@@ -753,7 +754,7 @@ cdef double divisor_of(Job *job, bint in_float, double *lost) noexcept nogil:
 
 cdef inline bint trivial_divisor(const Job *job) noexcept nogil:
     # Whether the mean divides by the number of elements or rows
-    if job.options.ignores or (job.rows and job.class_weights != NULL and not job.options.by_count):
+    if job.options.ignores or (job.options.rows and job.class_weights != NULL and not job.options.by_count):
         return False
     return job.options.by_count or job.weights.data == NULL
 
@@ -787,12 +788,13 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
             job.scale = cecore_quotient(upstream, divisor, lost, &job.scale_low)
     if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
         in_float = False
-    if job.rows and job.class_weights != NULL and not job.options.logits:
+    if job.options.rows and job.class_weights != NULL and not job.options.logits:
         in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
-    make_clip(&job.wide_clip, job.options.eps, job.options.zero_outside, <double>0)
-    job.clip = job.wide_clip
-    if in_float:
-        make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
+    if not job.options.logits:
+        make_clip(&job.wide_clip, job.options.eps, job.options.zero_outside, <double>0)
+        job.clip = job.wide_clip
+        if in_float:
+            make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
     job.bad = -1
     job.wanted_sum = False
     if job.in_place or nothing:  # a pass that only checks
@@ -857,32 +859,32 @@ cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
     return True
 
 
-cdef bint overlap(object a, object b) noexcept:
-    # of plain arrays
-    if a is None or b is None:
-        return False
-    cdef char *start = cnp.PyArray_BYTES(a)
-    cdef char *other = cnp.PyArray_BYTES(b)
-    return start < other + cnp.PyArray_NBYTES(b) and other < start + cnp.PyArray_NBYTES(a)
-
-
-cdef bint same(object a, object b) noexcept:
-    return cnp.PyArray_BYTES(a) == cnp.PyArray_BYTES(b) and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b)
-
-
-cdef bint is_output(object out, object x, object targets, object weights, object upstream,
-                    int type, int ndim, const cnp.npy_intp *shape) noexcept:
-    # None, or a plain writeable array of the results' type that overlaps nothing but x, and x only as a whole
+cdef bint is_output(object out, int type, int ndim, const cnp.npy_intp *shape) noexcept:
+    # None, or a plain writeable array of the results' type
     if out is None:
         return True
-    if not (
+    return (
         cnp.PyArray_CheckExact(out) and cnp.PyArray_ISCARRAY(out)
         and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape)
-    ):
+    )
+
+
+cdef inline bint overlap(const Array *a, const Array *b) noexcept:
+    # of plain arrays
+    if a.data == NULL or b.data == NULL:
         return False
-    if overlap(out, x) and not (same(out, x) and ndim == cnp.PyArray_NDIM(x) and cnp.PyArray_TYPE(x) == type):
+    return a.data < b.data + b.bytes and b.data < a.data + a.bytes
+
+
+cdef inline bint same(const Array *a, const Array *b) noexcept:
+    return a.data == b.data and a.bytes == b.bytes and a.type == b.type
+
+
+cdef bint apart(const Job *job, const Array *out) noexcept:
+    # Whether an output overlaps nothing but x, and x only as a whole
+    if overlap(out, &job.x) and not same(out, &job.x):
         return False
-    return not (overlap(out, targets) or overlap(out, weights) or overlap(out, upstream))
+    return not (overlap(out, &job.targets) or overlap(out, &job.weights) or overlap(out, &job.upstream))
 
 
 cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
@@ -917,6 +919,7 @@ cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
 
 
 cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *layout) noexcept:
+    cdef int i
     array.narrow = False
     array.layout = NULL
     if given is None:
@@ -926,18 +929,21 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
     array.data = cnp.PyArray_BYTES(given)
     array.type = BFLOAT16 if bits else cnp.PyArray_TYPE(given)
     array.size = cnp.PyArray_ITEMSIZE(given)
+    array.bytes = array.size
+    for i in range(cnp.PyArray_NDIM(given)):
+        array.bytes *= cnp.PyArray_DIM(given, i)
     array.swapped = cnp.PyArray_ISBYTESWAPPED(given)
     if not cnp.PyArray_ISCARRAY_RO(given):
         set_layout(layout, given, rows)
         array.layout = layout
 
 
-cdef void set_size(Job *job, object x, bint rows) except *:
+cdef void set_size(Job *job, object x) except *:
     cdef int ndim = cnp.PyArray_NDIM(x)
+    cdef bint rows = job.options.rows
     cdef bint logits = job.options.logits or job.activation != NOT_ACTIVATION
     cdef Py_ssize_t work, threads
     cdef int i
-    job.rows = rows
     job.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
     job.n = 1
     for i in range(ndim - 1 if rows else ndim):
@@ -1015,16 +1021,18 @@ cdef object exact_sums(Job *job):
 
 
 cdef object compute(
-    bint rows, bytes options, int reduction, object x, object targets, object weights,
-    object upstream, int wanted, object value_out, object gradient_out, object hessian_out,
+    bytes options, object x, object targets, object weights, object upstream, int wanted,
+    object value_out, object gradient_out, object hessian_out,
 ):
-    # What is wanted, one after the other in a tuple if there are several; None where an array has to be prepared.
+    # What is wanted, one after the other in a tuple if there are several. Of arrays that are not prepared, None where
+    # they have to be, or hold something outside its domain.
     cdef Job job
     cdef Layout layouts[7]
-    cdef int ndim, inner, type_
+    cdef int ndim, inner, type_, reduction
     cdef cnp.npy_intp *shape
     cdef double factor = 1, total
     cdef const char *packed = options
+    cdef bint rows
     cdef bint prepared = wanted & PREPARED
     cdef bint any_layout = prepared or (value_out is None and gradient_out is None and hessian_out is None)
     if not (
@@ -1034,13 +1042,15 @@ cdef object compute(
     memcpy(&job.options, packed, sizeof(Options))
     job.class_weights = <const double *>(packed + sizeof(Options)) if job.options.weights else NULL
     job.activation = NOT_ACTIVATION
+    rows = job.options.rows
+    reduction = SUM if wanted & (HESSIAN | STATE) else job.options.reduction
     ndim = cnp.PyArray_NDIM(x)
     shape = cnp.PyArray_DIMS(x)
     inner = ndim - 1 if rows else ndim  # dimensions of the losses
     job.labels = rows and cnp.PyArray_NDIM(targets) == inner
     if inner < 0 or (rows and shape[inner] == 0) or not has_shape(targets, inner if job.labels else ndim, shape):
         return None
-    if rows and job.options.axis != -1 and job.options.axis != inner:
+    if rows and not prepared and job.options.axis != -1 and job.options.axis != inner:
         return None
     if job.options.length and (ndim == 0 or shape[ndim - 1] != job.options.length):
         return None
@@ -1055,20 +1065,12 @@ cdef object compute(
         return None
     set_array(&job.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
     type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
-    if not prepared:
-        if not (
-            is_output(value_out, x, targets, weights, upstream, type_, inner, shape)
-            and is_output(gradient_out, x, targets, weights, upstream, type_, ndim, shape)
-            and is_output(hessian_out, x, targets, weights, upstream, type_, ndim, shape)
-        ):
-            return None
-        if overlap(value_out, gradient_out) or overlap(gradient_out, hessian_out):
-            return None
-        job.in_place = not any_layout and (
-            overlap(value_out, x) or overlap(gradient_out, x) or overlap(hessian_out, x)
-        )
-    else:
-        job.in_place = wanted & IN_PLACE
+    if not prepared and not (
+        is_output(value_out, type_, inner, shape)
+        and is_output(gradient_out, type_, ndim, shape)
+        and is_output(hessian_out, type_, ndim, shape)
+    ):
+        return None
     if wanted & VALUE and reduction == NONE and value_out is None:
         value_out = cnp.PyArray_EMPTY(inner, shape, type_, False)
     if wanted & GRADIENT and gradient_out is None:
@@ -1081,13 +1083,26 @@ cdef object compute(
     set_array(&job.value, value_out, wanted & BFLOAT16_BITS, False, &layouts[4])
     set_array(&job.gradient, gradient_out, wanted & BFLOAT16_BITS, rows, &layouts[5])
     set_array(&job.hessian, hessian_out, wanted & BFLOAT16_BITS, rows, &layouts[6])
-    set_size(&job, x, rows)
+    job.in_place = wanted & IN_PLACE
+    if not any_layout:
+        if not (apart(&job, &job.value) and apart(&job, &job.gradient) and apart(&job, &job.hessian)):
+            return None
+        if overlap(&job.value, &job.gradient) or overlap(&job.gradient, &job.hessian):
+            return None
+        if rows and overlap(&job.value, &job.x):
+            return None
+        job.in_place = (
+            overlap(&job.value, &job.x) or overlap(&job.gradient, &job.x) or overlap(&job.hessian, &job.x)
+        )
+    set_size(&job, x)
     if job.n * job.cost < GIL_KEPT_BELOW:
         total = run_checked(&job, reduction, wanted, factor)
     else:
         with nogil:
             total = run_checked(&job, reduction, wanted, factor)
     if job.bad >= 0:
+        if not prepared:
+            return None
         raise BadBlock(job.bad, min(job.bad + job.block, job.n))
     if wanted & STATE:
         return exact_sums(&job)
@@ -1101,28 +1116,25 @@ cdef object compute(
     return gradient_out
 
 
-def elements(
-    bytes options, int reduction, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out,
-):
-    """Binary cross-entropy; None where an array has to be prepared."""
-    return compute(
-        False, options, reduction, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out
-    )
+def loss(given, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
+    """What is wanted of a loss, at once if everything is arrays as the kernels take them, else by its own way."""
+    result = compute(given._options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
+    if result is None:
+        return given._compute(x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
+    return result
 
 
-def rows(
-    bytes options, int reduction, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out,
-):
-    """Categorical cross-entropy along the last axis; None where an array has to be prepared."""
+def prepared_loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
+    """The same of prepared arrays, the classes along their last axis; raises BadBlock."""
     return compute(
-        True, options, reduction, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out
+        options, x, targets, weights, upstream, wanted | PREPARED, value_out, gradient_out, hessian_out
     )
 
 
 def activation(int function, int flags, x, upstream, out):
     """Softmax, log_softmax, softmax_backward along the last axis, or sigmoid; None where an array has to be prepared.
 
-    The flags are those of `elements` and `rows`; upstream takes the place of the targets.
+    The flags are those of `loss`; upstream takes the place of the targets.
     """
     cdef Job job
     cdef Layout layouts[3]
@@ -1141,28 +1153,30 @@ def activation(int function, int flags, x, upstream, out):
         return None
     if upstream is not None and not has_shape(upstream, ndim, shape):
         return None
-    set_array(&job.x, x, flags & BFLOAT16_BITS, rows, &layouts[0])
-    type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
-    if not prepared:
-        if not is_output(out, x, None, None, None, type_, ndim, shape):
-            return None
-        if overlap(out, upstream) and not (same(out, upstream) and cnp.PyArray_TYPE(upstream) == type_):
-            return None
-        job.in_place = not any_layout and overlap(out, x)
-    else:
-        job.in_place = flags & IN_PLACE
-    if out is None:
-        out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
     memset(&job.options, 0, sizeof(Options))
+    job.options.rows = rows
     job.activation = function
     job.labels = False
     job.wanted_sum = False
     job.class_weights = NULL
+    set_array(&job.x, x, flags & BFLOAT16_BITS, rows, &layouts[0])
+    type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
+    if not prepared and not is_output(out, type_, ndim, shape):
+        return None
+    if out is None:
+        out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
     set_array(&job.targets, upstream, flags & UPSTREAM_BITS, rows, &layouts[1])
     set_array(&job.gradient, out, flags & BFLOAT16_BITS, rows, &layouts[2])
     set_array(&job.weights, None, False, False, NULL)
     job.upstream = job.value = job.hessian = job.weights
-    set_size(&job, x, rows)
+    job.in_place = flags & IN_PLACE
+    if not any_layout:
+        if overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
+            return None
+        job.in_place = overlap(&job.gradient, &job.x)
+        if job.in_place and not same(&job.gradient, &job.x):
+            return None
+    set_size(&job, x)
     if job.n * job.cost < GIL_KEPT_BELOW:
         run_activations(&job)
     else:
