@@ -241,7 +241,7 @@ cdef int element_block(
     cdef const real *none = NULL
     cdef const real *partial = w if n != padded(n) else mask  # NULL: every weight is 1
     cdef const double *wide_partial = NULL
-    cdef bint hard = t[0] == 0 or t[0] == 1
+    cdef bint hard = looks_hard(t)
     cdef bint summed = False
     cdef bint derived = False
     cdef int state = SOFT
@@ -254,15 +254,11 @@ cdef int element_block(
             take_logarithms(&job.pending, &job.sum)
     elif job.wanted_sum and hard and is_normal(&job.wide_clip, <double>0):
         summed = weighted_hard_sum(n, p, t, w, &job.wide_clip, &job.sum)
-    if not summed and job.gradient.data != NULL and not job.clip.zero_outside and job.clip.floor > 0:
-        if hard:
-            derived = quick_hard_gradient(n, p, t, partial, factors, &job.clip, gradient)
-        elif partial == NULL:
-            derived = quick_soft_gradient(n, p, t, factors, &job.clip, gradient)
+    if not summed and job.gradient.data != NULL:
+        derived = quick_gradient(n, p, t, partial, factors, &job.clip, gradient)
+    if summed or derived:
         state = HARD if hard else SOFT
-    if summed:
-        state = HARD
-    elif not derived:
+    else:
         state = inspect(n, p, t, mask)
     if state == BAD:
         return BAD
@@ -504,12 +500,9 @@ cdef Py_ssize_t run_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real 
     cdef const real *x
     cdef const real *t
     cdef real *out
-    cdef bint done
     cdef Py_ssize_t whole = min(last, job.n // BLOCK)
     cdef Py_ssize_t i, start, count
     if not of_computing_type(&job.gradient, unused) or job.in_place or job.upstream.data != NULL:
-        return first
-    if job.clip.zero_outside or job.clip.floor <= 0:
         return first
     for i in range(min(whole - first, <Py_ssize_t>SPAN) * BLOCK):
         factors[i] = <real>job.weight_scale * <real>job.scale
@@ -519,11 +512,7 @@ cdef Py_ssize_t run_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real 
         x = <const real *>job.x.data + start
         t = <const real *>job.targets.data + start
         out = <real *>job.gradient.data + start
-        if t[0] == 0 or t[0] == 1:
-            done = quick_hard_gradient(count * BLOCK, x, t, none, &factors[0], &job.clip, out)
-        else:
-            done = quick_soft_gradient(count * BLOCK, x, t, &factors[0], &job.clip, out)
-        if not done:
+        if not quick_gradient(count * BLOCK, x, t, none, &factors[0], &job.clip, out):
             break
         first += count
     return first

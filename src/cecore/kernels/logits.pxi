@@ -285,9 +285,6 @@ cdef void logit_focal(
     double *restrict slope, double *restrict bend
 ) noexcept nogil:
     # t f(z) + u f(-z) and its derivatives, without weights
-    cdef double values[BLOCK]
-    cdef double slopes[BLOCK]
-    cdef double bends[BLOCK]
     cdef double e, low, p, q, rest, value_one, slope_one, bend_one, value_zero, slope_zero, bend_zero
     cdef Py_ssize_t i
     for i in range(padded(n)):
@@ -301,9 +298,6 @@ cdef void logit_focal(
         value_one = 0 if t[i] == 0 else value_one
         value_zero *= u[i]
         value_zero = 0 if u[i] == 0 else value_zero
-        values[i] = value_one + value_zero
-        slopes[i] = t[i] * slope_one - u[i] * slope_zero
-        bends[i] = t[i] * bend_one + u[i] * bend_zero
-    memcpy(value, values, padded(n) * sizeof(double))
-    memcpy(slope, slopes, padded(n) * sizeof(double))
-    memcpy(bend, bends, padded(n) * sizeof(double))
+        value[i] = value_one + value_zero
+        slope[i] = t[i] * slope_one - u[i] * slope_zero
+        bend[i] = t[i] * bend_one + u[i] * bend_zero

@@ -202,6 +202,10 @@ cdef inline real by_target(real t, real one, real zero, real between) noexcept n
     return zero if t == 0 else value
 
 
+cdef inline bint looks_hard(const real *t) noexcept nogil:
+    return t[0] == 0 or t[0] == 1
+
+
 cdef inline bint is_normal(const Clip *clip, real unused) noexcept nogil:
     if real is double:
         return clip.floor >= 2.2250738585072014e-308
@@ -474,6 +478,17 @@ cdef bint quick_soft_gradient(
             narrow |= cecore_bitsf(code)
         out[i] = factor[i] * numerator / denominator
     return combined(wide, narrow) == 0
+
+
+cdef bint quick_gradient(
+    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, const Clip *clip, real *restrict out
+) noexcept nogil:
+    # Either, as the first target is; w may be NULL, for all 1
+    if clip.zero_outside or clip.floor <= 0:
+        return False
+    if looks_hard(t):
+        return quick_hard_gradient(n, p, t, w, factor, clip, out)
+    return w == NULL and quick_soft_gradient(n, p, t, factor, clip, out)
 
 
 cdef void hard_gradient(

@@ -20,7 +20,7 @@ cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t cl
         else:
             load(targets, start + first, 1, n, scratch)
             t = scratch
-        if t[0] != 0 and t[0] != 1:
+        if not looks_hard(t):
             return NOT_ONE_HOT
         for k in range(n):  # without branches: where the 1 is, nothing foresees
             ones += t[k] == 1
@@ -55,32 +55,41 @@ cdef void one_hot_labels(
         labels[r] = <int64_t>place[r] if ones[r] == 1 and others[r] == 1 else <int64_t>NOT_ONE_HOT
 
 
-cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels) noexcept nogil:
-    # A label for each row, of what weighs nothing too; IGNORED and NOT_ONE_HOT stay. False if there is an invalid one.
-    cdef int64_t outside = 0
+cdef void labels_of_rows(
+    const Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels
+) noexcept nogil:
+    # The same of any rows; 0 where the weight is
     cdef Py_ssize_t i, first, rows
-    cdef bint fine = True
-    cdef bint few = not job.labels and job.classes <= FEW
-    # one look tells rows that are not one-hot
+    cdef bint few = job.classes <= FEW  # and one look does not tell rows that are not one-hot
     few = few and one_hot_label(&job.targets, start * job.classes, job.classes, <real>0) >= 0
     for i in range((n + WIDTH - 1) // WIDTH if few else 0):
         first = i * WIDTH
         rows = min(n - first, <Py_ssize_t>WIDTH)
         one_hot_labels(&job.targets, start + first, rows, job.classes, labels + first, <real>0)
-    if job.labels:
-        load_labels(&job.targets, &job.options, start, n, labels)
-        if job.weights.data == NULL:
-            for i in range(n):
-                outside += (labels[i] < 0) | (labels[i] >= job.classes)
-            if outside == 0:
-                return True
     for i in range(n):
         if w[i] == 0:
-            labels[i] = IGNORED if job.labels and labels[i] == IGNORED else 0
-        elif not job.labels and not few:
+            labels[i] = 0
+        elif not few:
             labels[i] = one_hot_label(&job.targets, (start + i) * job.classes, job.classes, <real>0)
-        elif job.labels and labels[i] != IGNORED and not 0 <= labels[i] < job.classes:
-            fine = False
+
+
+cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels) noexcept nogil:
+    # A label for each row, of what weighs nothing too; IGNORED and NOT_ONE_HOT stay. False if there is an invalid one.
+    cdef int64_t outside = 0
+    cdef Py_ssize_t i
+    cdef bint fine = True
+    if not job.labels:
+        labels_of_rows(job, start, n, w, labels)
+        return True
+    load_labels(&job.targets, &job.options, start, n, labels)
+    for i in range(n):
+        outside += (labels[i] < 0) | (labels[i] >= job.classes)
+    if outside == 0:
+        return True
+    for i in range(n):
+        if labels[i] != IGNORED and not 0 <= labels[i] < job.classes:
+            labels[i] = 0 if w[i] == 0 else labels[i]
+            fine = fine and w[i] == 0
     return fine
 
 
@@ -213,22 +222,24 @@ cdef void store_label_rows(
     cdef real column[BLOCK]
     cdef Py_ssize_t i, k
     cdef bint all = True
+    cdef bint together
     if out.data == NULL:
         return
     for i in range(n):
         all = all and not general[i]
+    together = all and classes <= WIDTH
     if out.layout != NULL and all:  # the classes may be anywhere, the rows side by side
         for k in range(classes):
             for i in range(n):
                 column[i] = values[i] if labels[i] == k else 0
             store_apart(out, start * classes + k, True, n, &column[0])
         return
-    if all and classes <= WIDTH:
+    if together:
         store_zeros(out, start * classes, n * classes)
     for i in range(n):
         if general[i]:
             continue
-        if not (all and classes <= WIDTH):
+        if not together:
             store_zeros(out, (start + i) * classes, classes)
         store(out, (start + i) * classes + labels[i], 1, values + i)
 
@@ -445,11 +456,9 @@ cdef void place_own(
 cdef void rows_losses(
     const real *top, const real *w, const Own *own, const Softmax *softmax, Py_ssize_t n, double *restrict losses
 ) noexcept nogil:
-    cdef double losses_[WIDTH]
     cdef Py_ssize_t i
     for i in range(n):
-        losses_[i] = label_loss(own.z[i], top[i], softmax.log_total[i], w[i])
-    memcpy(losses, losses_, n * sizeof(double))
+        losses[i] = label_loss(own.z[i], top[i], softmax.log_total[i], w[i])
 
 
 cdef void rows_own_gradients(
@@ -1173,8 +1182,6 @@ cdef inline void plain_all(
     double *restrict gradient, double *restrict hessian
 ) noexcept nogil:
     # With the own slopes summed to s: p s - own, which is (s - own) - r s where both are large; and p r s
-    cdef double gradients[BLOCK]
-    cdef double hessians[BLOCK]
     cdef double total, lost, sum, sum_lost, product, rest, near, value
     cdef double single = slope.total[0]
     cdef double single_lost = slope.lost[0]
@@ -1191,10 +1198,8 @@ cdef inline void plain_all(
         value += rest if rest - rest == 0 else 0  # rounded once, unless something overflows
         near = ((total - own[i]) + lost) - cecore_product(r[i], sum, sum_lost)
         near = near if own[i] > 0.5 * sum else value
-        gradients[i] = near if p[i] > 0.5 else value
-        hessians[i] = p[i] * r[i] * sum
-    memcpy(gradient, gradients, n * sizeof(double))
-    memcpy(hessian, hessians, n * sizeof(double))
+        gradient[i] = near if p[i] > 0.5 else value
+        hessian[i] = p[i] * r[i] * sum
 
 
 cdef inline void focal_all(
@@ -1365,13 +1370,11 @@ cdef inline void exponentials_and_lost(
     const real *z, const real *shift, bint one_row, Py_ssize_t n, real *restrict e, real *restrict lost
 ) noexcept nogil:
     cdef real s
-    cdef real losts[BLOCK]
     cdef real single = shift[0]
     cdef Py_ssize_t i
     for i in range(n):
         s = single if one_row else shift[i]
-        e[i] = exp_shifted(z[i], s, &losts[i])
-    memcpy(lost, losts, n * sizeof(real))
+        e[i] = exp_shifted(z[i], s, &lost[i])
 
 
 cdef void exponentials_with_lost(
@@ -1492,7 +1495,6 @@ cdef inline void soft_bends(
     cdef double single_lost = softmax.lost[lane]
     cdef double single_largest = softmax.largest[lane]
     cdef double single_rest = softmax.rest[lane]
-    cdef real outs[BLOCK]
     cdef Py_ssize_t i
     for i in range(n):
         bend = single_bend if one_row else scale.bend[i]
@@ -1501,8 +1503,7 @@ cdef inline void soft_bends(
         lost = single_lost if one_row else softmax.lost[i]
         largest = single_largest if one_row else softmax.largest[i]
         rest = single_rest if one_row else softmax.rest[i]
-        outs[i] = <real>(cecore_product(bend, e[i], lost_e[i]) * (others(e[i], total, lost, largest, rest) * inverse))
-    memcpy(out, outs, n * sizeof(real))
+        out[i] = <real>(cecore_product(bend, e[i], lost_e[i]) * (others(e[i], total, lost, largest, rest) * inverse))
 
 
 cdef void clear_lanes(const double *w, const Sums *slope, Py_ssize_t n, real *restrict out) noexcept nogil:

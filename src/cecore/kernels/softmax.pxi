@@ -566,9 +566,6 @@ cdef inline void classes_all(
     double *restrict p, double *restrict r, double *restrict minus_log
 ) noexcept nogil:
     cdef double m, total, total_lost, rest, rest_lost, inverse, log_total, low, lost, d, e, other, other_low, exact
-    cdef double ps[BLOCK]  # local: with so many arguments the compiler would not ask which of them overlap
-    cdef double rs[BLOCK]
-    cdef double logs[BLOCK]
     cdef double single = top[0]
     cdef double single_total = softmax.total[0]
     cdef double single_lost = softmax.lost[0]
@@ -591,12 +588,9 @@ cdef inline void classes_all(
         other_low = ((total - exact) - e) + (total_lost - lost)
         other_low = rest_lost if e == 1 else other_low
         other = rest if e == 1 else exact
-        ps[i] = accurate_quotient(e, lost, total, total_lost, inverse)
-        rs[i] = accurate_quotient(other, other_low, total, total_lost, inverse)
-        logs[i] = (log_total - low) - d
-    memcpy(p, ps, n * sizeof(double))
-    memcpy(r, rs, n * sizeof(double))
-    memcpy(minus_log, logs, n * sizeof(double))
+        p[i] = accurate_quotient(e, lost, total, total_lost, inverse)
+        r[i] = accurate_quotient(other, other_low, total, total_lost, inverse)
+        minus_log[i] = (log_total - low) - d
 
 
 cdef void classes_of(
@@ -615,9 +609,6 @@ cdef void focal_classes(
     double *restrict focus, double *restrict slope, double *restrict bend
 ) noexcept nogil:
     # With psi = r^g l as a function of log p: r^g, -psi' = r^g (1 + g p l / r) and r^2 psi''
-    cdef double focuses[BLOCK]
-    cdef double slopes[BLOCK]
-    cdef double bends[BLOCK]
     cdef double power, product, ratio
     cdef Py_ssize_t i
     for i in range(n):
@@ -626,9 +617,6 @@ cdef void focal_classes(
         product = 0 if p[i] == 0 else product
         ratio = product / r[i]
         ratio = 0 if r[i] == 0 else ratio
-        focuses[i] = power
-        slopes[i] = power * (1 + gamma * ratio)
-        bends[i] = gamma * power * (r[i] * (2 * p[i] - product) + (gamma - 1) * p[i] * product)
-    memcpy(focus, focuses, n * sizeof(double))
-    memcpy(slope, slopes, n * sizeof(double))
-    memcpy(bend, bends, n * sizeof(double))
+        focus[i] = power
+        slope[i] = power * (1 + gamma * ratio)
+        bend[i] = gamma * power * (r[i] * (2 * p[i] - product) + (gamma - 1) * p[i] * product)
