@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def measure(given: argparse.Namespace) -> int:
     for count in counts:
         if cpus and count > len(cpus):
             raise SystemExit(f"--threads {count}: this process may use {len(cpus)} CPUs")
-        child(count, wanted, run, given.json)
+    by_turns(counts, wanted, run, given.json)
     if not given.cells:
         from . import imports
 
@@ -109,32 +110,43 @@ def measure(given: argparse.Namespace) -> int:
     return 1 if worse else 0
 
 
-def child(threads: int, wanted: dict[str, Any], run: Any, path: Path | None) -> None:
-    """Run a process, and keep each record as it comes."""
+def by_turns(counts: list[int], wanted: dict[str, Any], run: Any, path: Path | None) -> None:
+    """Run a process for each number of threads; each cell by all of them, so that a slow hour hits them alike."""
     from .progress import bar
     from .results import Record
 
-    command = [sys.executable, "-m", "bench.child", str(threads), json.dumps(wanted)]
-    shown = None
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        for line in process.stdout:
-            said = json.loads(line)
-            match said.pop("kind"):
-                case "start":
-                    shown = bar(said["tasks"])
-                case "process":
-                    run.processes.append(said)
-                case "task":
-                    shown.set_postfix_str(said["label"])
-                case "cell":
-                    run.cells.append(Record(**said["record"]))
-                    shown.update()
-                    if path:
-                        run.save(path)
-    if shown:
+    command = [sys.executable, "-m", "bench.child"]
+    with ExitStack() as stack:
+        children = []
+        for threads in counts:  # one after the other: importing is work
+            started = subprocess.Popen(
+                [*command, str(threads), json.dumps(wanted)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            )  # fmt: skip
+            children.append(stack.enter_context(started))
+            run.processes.append(heard(started, "process"))
+            tasks = heard(started, "plan")["tasks"]
+        shown = bar(tasks * len(children))
+        for _ in range(tasks):
+            for each in children:
+                print(file=each.stdin, flush=True)
+                shown.set_postfix_str(heard(each, "task")["label"])
+                run.cells.append(Record(**heard(each, "cell")["record"]))
+                shown.update()
+                if path:
+                    run.save(path)
         shown.close()
-    if process.returncode:
-        raise SystemExit(f"the process with {threads} threads failed")
+
+
+def heard(child: subprocess.Popen[str], kind: str) -> dict[str, Any]:
+    """What a process says next."""
+    line = child.stdout.readline()
+    if not line:
+        raise SystemExit("a process of the bench failed")
+    said: dict[str, Any] = json.loads(line)
+    if said.pop("kind") != kind:
+        raise SystemExit(f"a process of the bench said {line!r}: expected its {kind}")
+    return said
 
 
 def main() -> int:

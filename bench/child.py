@@ -1,6 +1,7 @@
 """One process, one number of threads: ``python -m bench.child THREADS PLAN``, started by the command line.
 
-It pins itself before NumPy or any peer is imported, and writes a line of JSON for each thing that it has to say.
+It pins itself before NumPy or any peer is imported, waits for a line before each cell, and writes one of JSON for each
+thing that it has to say.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ def say(kind: str, **what: Any) -> None:
 def main(threads: int, plan: dict[str, Any]) -> None:
     cpus = pin(threads)
     from .contestants import contestants  # after pinning: it imports NumPy
-    from .run import measure_all, tasks
+    from .run import measured, tasks
+    from .timing import Effort
 
     warnings.simplefilter("ignore")  # what the peers have to say of float32 rows that do not sum to 1
-    say("start", tasks=len(tasks(plan)))
     field, absent = contestants(plan["levels"], plan["contestants"])
+    effort, every = Effort(**plan["effort"]), tasks(plan)
     say("process", threads=threads, affinity=cpus or None, absent=absent)
-    for task, record in measure_all(plan, field, threads):
-        if record is None:
-            say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")
-        else:
-            say("cell", record=record)
+    say("plan", tasks=len(every))
+    for task in every:
+        if not sys.stdin.readline():  # the command line has gone
+            return
+        say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")
+        say("cell", record=measured(task, field, threads, effort))
 
 
 if __name__ == "__main__":

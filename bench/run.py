@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
@@ -90,13 +90,3 @@ def restorer(cell: Cell, problem: Problem) -> Callable[[], None]:
         return lambda: None
     saved = problem.x.copy()
     return lambda: np.copyto(problem.x, saved)
-
-
-def measure_all(
-    plan: dict[str, Any], field: Sequence[Contestant], threads: int
-) -> Iterator[tuple[Task, dict[str, Any] | None]]:
-    """Each task as it begins, without a record, and as it ends, with one."""
-    effort = Effort(**plan["effort"])
-    for task in tasks(plan):
-        yield task, None
-        yield task, measured(task, field, threads, effort)
