@@ -32,7 +32,7 @@ KERNELS = {
     "soft_value": (3, 3),
     "hard_gradient": (2, 2),
     "soft_gradient": (1, 3),  # the scalar copy has a jump back inside
-    "quick_hard_gradient": (2, 2),
+    "quick_hard_derivatives": (5, 5),
     "quick_soft_gradient": (1, 1),
     "weighted_hard_sum": (1, 3),
     "hard_hessian": (1, 2),

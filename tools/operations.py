@@ -245,7 +245,7 @@ def count(code: dict[str, list[Region]], loops: Loops, dtype: str) -> tuple[Oper
 # ---------------------------------------------------------------- the calls
 
 PRODUCTS = (Loops("hard_sum", "mul"), Loops("take_logarithms", "fn?m", per=1 / GROUP))
-QUOTIENTS = (Loops("quick_hard_gradient", "div"),)
+QUOTIENTS = (Loops("quick_hard_derivatives", "div"),)
 CHECKS = (Loops("inspect", "cmp"),)
 ARGUMENTS = partial(Loops, needs="ps[lr]l", lacks="fn?m", optional=True)  # of logarithms
 SOFT_VALUES = (

@@ -255,7 +255,10 @@ cdef int element_block(
     elif job.wanted_sum and hard and is_normal(&job.wide_clip, <double>0):
         summed = weighted_hard_sum(n, p, t, w, &job.wide_clip, &job.sum)
     if not summed and job.gradient.data != NULL:
-        derived = quick_gradient(n, p, t, partial, factors, &job.clip, gradient)
+        derived = quick_derivatives(
+            n, p, t, mask, factors, job.upstream.data == NULL, &job.clip, gradient,
+            hessian if job.hessian.data != NULL else <real *>NULL,
+        )
     if summed or derived:
         state = HARD if hard else SOFT
     else:
@@ -287,7 +290,7 @@ cdef int element_block(
             hard_gradient(n, p, t, mask, factors, &job.clip, gradient)
         else:
             soft_gradient(n, p, t, w, factors, &job.clip, gradient)
-    if job.hessian.data != NULL:
+    if job.hessian.data != NULL and not derived:
         if state == HARD:
             hard_hessian(n, p, t, w, &job.clip, hessian)
         else:
@@ -469,50 +472,66 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
 
 
 cdef bint is_plain(const Job *job, real unused) noexcept nogil:
-    # Probabilities and targets that are read where they lie, without weights; no result for each but a gradient
-    if not (of_computing_type(&job.x, unused) and of_computing_type(&job.targets, unused)):
+    # Probabilities that are read where they lie, with plain targets and without weights; no losses for each
+    if not of_computing_type(&job.x, unused) or job.targets.layout != NULL:
         return False
-    if job.options.logits or job.weights.data != NULL:
+    if real is double and job.targets.narrow:
         return False
-    return job.value.data == NULL and job.hessian.data == NULL
+    return not job.options.logits and job.weights.data == NULL and job.value.data == NULL
+
+
+cdef const real *plain_targets(const Job *job, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
+    # of any number of blocks
+    if of_computing_type(&job.targets, <real>0):
+        return <const real *>job.targets.data + start
+    convert_from(job.targets.type, job.targets.data + start * job.targets.size, n, scratch)
+    return scratch
 
 
 cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     # The sum alone, as long as all targets are hard; the first block that is left
+    cdef real scratch[BLOCK]
+    cdef const real *p
+    cdef const real *y
     cdef Py_ssize_t whole = min(last, job.n // BLOCK)
     cdef Py_ssize_t block, start
     for block in range(first, whole):
         start = block * BLOCK
-        if hard_sum(
-            <const real *>job.x.data + start, <const real *>job.targets.data + start, <Py_ssize_t>BLOCK,
-            &job.wide_clip, &job.pending,
-        ) != HARD:
+        p = <const real *>job.x.data + start
+        y = plain_targets(job, start, <Py_ssize_t>BLOCK, scratch)
+        if hard_sum(p, y, <Py_ssize_t>BLOCK, &job.wide_clip, &job.pending) != HARD:
             return block
         if job.pending.blocks == PENDING_BLOCKS:
             take_logarithms(&job.pending, &job.sum)
     return whole
 
 
-cdef Py_ssize_t run_gradients(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    # The gradient alone, several blocks at a time, as long as these are alike; the first block that is left
+cdef Py_ssize_t run_derivatives(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # The derivatives alone, several blocks at a time, as long as these are alike; the first block that is left
     cdef real factors[SPAN * BLOCK]
+    cdef real scratch[SPAN * BLOCK]
     cdef const real *none = NULL
-    cdef const real *x
+    cdef const real *p
     cdef const real *t
-    cdef real *out
+    cdef real *gradient
+    cdef real *hessian = NULL
     cdef Py_ssize_t whole = min(last, job.n // BLOCK)
     cdef Py_ssize_t i, start, count
     if not of_computing_type(&job.gradient, unused) or job.in_place or job.upstream.data != NULL:
+        return first
+    if job.hessian.data != NULL and not of_computing_type(&job.hessian, unused):
         return first
     for i in range(min(whole - first, <Py_ssize_t>SPAN) * BLOCK):
         factors[i] = <real>job.weight_scale * <real>job.scale
     while first < whole:
         start = first * BLOCK
         count = min(whole - first, <Py_ssize_t>SPAN)
-        x = <const real *>job.x.data + start
-        t = <const real *>job.targets.data + start
-        out = <real *>job.gradient.data + start
-        if not quick_gradient(count * BLOCK, x, t, none, &factors[0], &job.clip, out):
+        p = <const real *>job.x.data + start
+        t = plain_targets(job, start, count * BLOCK, scratch)
+        gradient = <real *>job.gradient.data + start
+        if job.hessian.data != NULL:
+            hessian = <real *>job.hessian.data + start
+        if not quick_derivatives(count * BLOCK, p, t, none, &factors[0], True, &job.clip, gradient, hessian):
             break
         first += count
     return first
@@ -540,7 +559,7 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
         if job.wanted_sum:
             first = run_hard_sums(job, first, last, unused)
         else:
-            first = run_gradients(job, first, last, unused)
+            first = run_derivatives(job, first, last, unused)
     for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)

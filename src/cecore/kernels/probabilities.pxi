@@ -384,16 +384,18 @@ cdef inline void quotients(
 
 
 cdef inline bint quick_quotients(
-    Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, const Clip *clip,
-    real *restrict out
+    Py_ssize_t n, const real *p, const real *y, const real *w, bint weighted, const real *factor, bint uniform,
+    bint both, const Clip *clip, real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
     # Limiting a from below and above gives what clipped does, as the complement's rounding keeps the order, unless eps
     # is 0: that would leave -0.
-    cdef real q, a, exact, value, code
+    cdef real q, a, exact, value, bend, code
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef real head = <real>clip.head
     cdef real top = <real>clip.top
+    cdef real above = factor[0]
+    cdef real below = -factor[0]
     cdef Py_ssize_t i
     for i in range(padded(n)):
         q = <real>1 - p[i]
@@ -402,26 +404,41 @@ cdef inline bint quick_quotients(
         code = hard_code(p[i], q, y[i], exact)
         a = head if a < head else a  # these keep NaN
         a = top if a > top else a
-        value = factor[i] * (<real>1 - <real>2 * exact) / a
+        value = below if y[i] == 1 else above
+        if not uniform:
+            value = factor[i] * (<real>1 - <real>2 * exact)
+        value = value / a
+        bend = absolute(value) / a
         if weighted:
             code = checked_weight(code, w[i], 1)
             value = 0 if w[i] == 0 else value
+            bend = 0 if w[i] == 0 else bend
         if real is double:
             wide |= cecore_bits(code)
         else:
             narrow |= cecore_bitsf(code)
-        out[i] = value
+        gradient[i] = value
+        if both:
+            hessian[i] = bend
     return combined(wide, narrow) == 0
 
 
-cdef bint quick_hard_gradient(
-    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, const Clip *clip, real *restrict out
+cdef bint quick_hard_derivatives(
+    Py_ssize_t n, const real *p, const real *y, const real *w, const real *factor, bint uniform, const Clip *clip,
+    real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
-    # hard_gradient and the checks in one pass; False, and the results mean nothing, if it takes another way. w may be
-    # NULL, for all 1.
-    if w == NULL:
-        return quick_quotients(n, p, y, w, False, factor, clip, out)
-    return quick_quotients(n, p, y, w, True, factor, clip, out)
+    # hard_gradient and the checks in one pass, and hard_hessian too, if it is not NULL; False, and the results mean
+    # nothing, if it takes another way. w may be NULL, for all 1; uniform: so are the factors alike. Beside a Hessian
+    # they are the weights.
+    if hessian != NULL and w == NULL:
+        return quick_quotients(n, p, y, w, False, factor, True, True, clip, gradient, hessian)
+    if hessian != NULL:
+        return quick_quotients(n, p, y, w, True, factor, False, True, clip, gradient, hessian)
+    if w != NULL:
+        return quick_quotients(n, p, y, w, True, factor, False, False, clip, gradient, hessian)
+    if uniform:
+        return quick_quotients(n, p, y, w, False, factor, True, False, clip, gradient, hessian)
+    return quick_quotients(n, p, y, w, False, factor, False, False, clip, gradient, hessian)
 
 
 cdef bint weighted_hard_sum(
@@ -480,15 +497,18 @@ cdef bint quick_soft_gradient(
     return combined(wide, narrow) == 0
 
 
-cdef bint quick_gradient(
-    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, const Clip *clip, real *restrict out
+cdef bint quick_derivatives(
+    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, bint uniform, const Clip *clip,
+    real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
-    # Either, as the first target is; w may be NULL, for all 1
+    # Of hard or of soft targets, as the first one is; of soft ones only the gradient of whole vectors without weights
     if clip.zero_outside or clip.floor <= 0:
         return False
     if looks_hard(t):
-        return quick_hard_gradient(n, p, t, w, factor, clip, out)
-    return w == NULL and quick_soft_gradient(n, p, t, factor, clip, out)
+        return quick_hard_derivatives(n, p, t, w, factor, uniform, clip, gradient, hessian)
+    if w != NULL or hessian != NULL or n != padded(n):
+        return False
+    return quick_soft_gradient(n, p, t, factor, clip, gradient)
 
 
 cdef void hard_gradient(
