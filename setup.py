@@ -25,7 +25,8 @@ STRICT = ["-O2", "-ftree-vectorize", "-fno-fast-math", "-fno-math-errno", "-fno-
 # by themselves. Registers saved around calls, rather than kept from use, add a hundredth, and no speed.
 TUNING = [
     *("-fvect-cost-model=dynamic", "-fno-reorder-blocks-and-partition", "-fno-tree-tail-merge"),
-    *("-fno-thread-jumps", "-fno-inline-small-functions", "-fno-inline-functions-called-once"),
+    *("-fno-inline-small-functions", "-fno-inline-functions-called-once"),  # in GCC's words,
+    *("-finline-hint-functions", "-fno-thread-jumps"),  # and in Clang's
     *("-fno-asynchronous-unwind-tables", "-fno-ipa-cp", "-fno-tree-pre"),
     *("--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=30"),
     *("--param=vect-epilogues-nomask=0", "-fno-schedule-insns2", "-fno-caller-saves"),

@@ -7,9 +7,9 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import ROOT
 from .pinning import available, pin
@@ -115,38 +115,62 @@ def by_turns(counts: list[int], wanted: dict[str, Any], run: Any, path: Path | N
     from .progress import bar
     from .results import Record
 
-    command = [sys.executable, "-m", "bench.child"]
     with ExitStack() as stack:
         children = []
         for threads in counts:  # one after the other: importing is work
-            started = subprocess.Popen(
-                [*command, str(threads), json.dumps(wanted)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-            )  # fmt: skip
-            children.append(stack.enter_context(started))
-            run.processes.append(heard(started, "process"))
-            tasks = heard(started, "plan")["tasks"]
+            child = stack.enter_context(Child(threads, wanted))
+            children.append(child)
+            run.processes.append(child.heard("process"))
+            tasks = child.heard("plan")["tasks"]
         shown = bar(tasks * len(children))
-        for _ in range(tasks):
-            for each in children:
-                print(file=each.stdin, flush=True)
-                shown.set_postfix_str(heard(each, "task")["label"])
-                run.cells.append(Record(**heard(each, "cell")["record"]))
+        stack.callback(shown.close)
+        for number in range(tasks):
+            for child in children[:: -1 if number % 2 else 1]:
+                child.go()
+                shown.set_postfix_str(child.heard("task")["label"])
+                run.cells.append(Record(**child.heard("cell")["record"]))
                 shown.update()
                 if path:
                     run.save(path)
-        shown.close()
 
 
-def heard(child: subprocess.Popen[str], kind: str) -> dict[str, Any]:
-    """What a process says next."""
-    line = child.stdout.readline()
-    if not line:
-        raise SystemExit("a process of the bench failed")
-    said: dict[str, Any] = json.loads(line)
-    if said.pop("kind") != kind:
-        raise SystemExit(f"a process of the bench said {line!r}: expected its {kind}")
-    return said
+class Child:
+    """A process of the bench, which takes its turn when it is told to."""
+
+    def __init__(self, threads: int, wanted: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "bench.child", str(threads), json.dumps(wanted)]
+        self.threads = threads
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd=ROOT
+        )  # fmt: skip
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, error: Any, *_: Any) -> None:
+        if error:
+            self.process.kill()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        if self.process.wait() and not error:
+            self.fail("ended")
+
+    def go(self) -> None:
+        with suppress(BrokenPipeError):  # it will not be heard
+            self.process.stdin.write(b"\n")
+
+    def heard(self, kind: str) -> dict[str, Any]:
+        """What the process says next."""
+        line = self.process.stdout.readline()
+        if not line:
+            self.fail("ended")
+        said: dict[str, Any] = json.loads(line)
+        if said.pop("kind") != kind:
+            self.fail(f"said {line!r}, where its {kind} was due")
+        return said
+
+    def fail(self, what: str) -> NoReturn:
+        raise SystemExit(f"the process with {self.threads} threads {what}; its status: {self.process.poll()}")
 
 
 def main() -> int:

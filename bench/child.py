@@ -6,8 +6,10 @@ thing that it has to say.
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
+import time
 import warnings
 from typing import Any
 
@@ -22,7 +24,7 @@ def main(threads: int, plan: dict[str, Any]) -> None:
     cpus = pin(threads)
     from .contestants import contestants  # after pinning: it imports NumPy
     from .run import measured, tasks
-    from .timing import Effort
+    from .timing import PAUSE, Effort
 
     warnings.simplefilter("ignore")  # what the peers have to say of float32 rows that do not sum to 1
     field, absent = contestants(plan["levels"], plan["contestants"])
@@ -33,7 +35,9 @@ def main(threads: int, plan: dict[str, Any]) -> None:
         if not sys.stdin.readline():  # the command line has gone
             return
         say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")
+        time.sleep(PAUSE)  # for the other processes' threads to come to rest
         say("cell", record=measured(task, field, threads, effort))
+        gc.collect()  # while another process measures, this one keeps nothing
 
 
 if __name__ == "__main__":

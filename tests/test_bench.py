@@ -206,3 +206,22 @@ def test_charts_are_the_same_each_time(tmp_path):
     assert names == {"README.md", "speed.svg", "sizes.svg", "classes.svg"}
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     assert "| bce forward, hard" in (tmp_path / "a" / "README.md").read_text()
+
+
+def test_processes_take_turns():
+    plan = {"cells": ["bce forward, hard"], "dtypes": ["float64"], "sizes": [16, 17], "layouts": ["contiguous"]}
+    plan |= {
+        "more": [],
+        "levels": [_dispatch.chosen],
+        "contestants": ["NumPy"],
+        "effort": {"rounds": 1, "seconds": 0.1},
+    }
+    found = results.Run({})
+    command.by_turns([1, 1], plan, found, None)
+    assert [process["threads"] for process in found.processes] == [1, 1]
+    assert [record.size for record in found.cells] == [16, 16, 17, 17]
+
+
+def test_a_process_that_fails_is_named():
+    with pytest.raises(SystemExit, match="the process with 1 threads ended; its status: 1"):
+        command.by_turns([1], {}, results.Run({}), None)

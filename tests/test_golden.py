@@ -82,7 +82,8 @@ def digests(loss):
 
 
 def digest(name, total, optional, none, p, t, w, lengths):
-    parts = {part: hashlib.sha256() for part in ("value", "weighted", "elements", "gradient", "hessian", "options")}
+    names = "value", "weighted", "elements", "gradient", "hessian", "derivatives", "options"
+    parts = {part: hashlib.sha256() for part in names}
     for n in lengths:
         value, gradient = total.forward_backward(p[:n], t[:n])
         parts["value"].update(np.float64(value).tobytes() if n else b"")
@@ -94,6 +95,8 @@ def digest(name, total, optional, none, p, t, w, lengths):
             parts["elements"].update(none.forward(p[:n], t[:n], **weights).tobytes())
             for array in none.gradient_hessian(p[:n], t[:n], **weights):
                 parts["hessian"].update(array.tobytes())
+            for array in [*total.gradient_hessian(p[:n], t[:n]), *total.gradient_hessian(p[:n], t[:n], **weights)]:
+                parts["derivatives"].update(array.tobytes())
             value, gradient = optional.forward_backward(p[:n], t[:n], **weights)
             parts["options"].update(np.float64(value).tobytes() if n else b"")
             parts["options"].update(gradient.tobytes())

@@ -19,6 +19,8 @@ from reference import evaluate
 from registry import BLOCK, LOSSES
 from ulp import bits, ulps, worst
 
+import cecore
+
 pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 each_clipped = pytest.mark.parametrize("loss", LOSSES[:2], ids=lambda loss: loss.name)
@@ -235,6 +237,34 @@ def test_elements_do_not_depend_on_their_neighbours(loss):
     assert bits(made.gradient_hessian(p[order], t[order])[1]) == bits(hessian[order])
     for i in range(0, n, 17):
         assert bits(made.forward(p[i : i + 1], t[i : i + 1])) == bits(value[i])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("inside", [False, True])
+def test_every_way_of_the_derivatives_gives_the_same_bits(dtype, weighted, inside):
+    """Hard targets alone, several blocks at once, or beside a soft one, which comes first in its block or does not."""
+    rng = np.random.default_rng(12)
+    n = 9 * BLOCK + 11
+    p = rng.uniform(0.01, 0.99, n).astype(dtype)
+    if not inside:
+        p[::7], p[3::7] = 0, 1
+    t = rng.integers(0, 2, n).astype(dtype)
+    made = cecore.BinaryCrossEntropy(reduction="sum")
+    weights = {"sample_weight": (rng.integers(0, 4, n) / 3).astype(dtype)} if weighted else {}
+    wanted = made.gradient_hessian(p, t, **weights)
+    assert bits(made.backward(p, t, **weights)) == bits(wanted[0])
+    for first in 0, 5:
+        mixed = t.copy()
+        mixed[first::BLOCK] = 0.5
+        kept = mixed == t
+        for array, same in zip(made.gradient_hessian(p, mixed, **weights), wanted, strict=True):
+            assert bits(array[kept]) == bits(same[kept])
+    for other in t.astype(np.int8), t.astype(bool), t.astype(np.float16):
+        assert [bits(array) for array in made.gradient_hessian(p, other, **weights)] == [bits(a) for a in wanted]
+    if inside:
+        zero = cecore.BinaryCrossEntropy(reduction="sum", gradient_outside="zero")
+        assert [bits(array) for array in zero.gradient_hessian(p, t, **weights)] == [bits(a) for a in wanted]
 
 
 @each_loss

@@ -58,7 +58,7 @@ MUTATIONS = [
     ),
     Mutation("blocks of gradients skipped", KERNELS, "        first += count\n", "        first += count + 1\n"),
     Mutation("targets of the first blocks", KERNELS, "job.targets.data + start * job.targets.size", "job.targets.data"),
-    Mutation("half a Hessian", PROBABILITIES, "bend = absolute(value) / a", "bend = absolute(value)"),
+    Mutation("Hessian rounded otherwise", PROBABILITIES, "bend = absolute(value) / a", "bend = value * value"),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
     Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
     Mutation("small products kept", PROBABILITIES, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),

@@ -245,7 +245,8 @@ def count(code: dict[str, list[Region]], loops: Loops, dtype: str) -> tuple[Oper
 # ---------------------------------------------------------------- the calls
 
 PRODUCTS = (Loops("hard_sum", "mul"), Loops("take_logarithms", "fn?m", per=1 / GROUP))
-QUOTIENTS = (Loops("quick_hard_derivatives", "div"),)
+QUOTIENTS = (Loops("quick_hard_derivatives", "div", "mul", writes=1),)
+DERIVATIVES = (Loops("quick_hard_derivatives", "div", "mul", writes=2),)
 CHECKS = (Loops("inspect", "cmp"),)
 ARGUMENTS = partial(Loops, needs="ps[lr]l", lacks="fn?m", optional=True)  # of logarithms
 SOFT_VALUES = (
@@ -355,6 +356,7 @@ CALLS = (
     Call("BCE forward, hard", BCE("forward"), PRODUCTS, 2),
     Call("BCE backward, hard", BCE("backward"), QUOTIENTS, 2, 1),
     Call("BCE forward_backward, hard", BCE("forward_backward"), PRODUCTS + QUOTIENTS, 2, 1),
+    Call("BCE gradient_hessian, hard", BCE("gradient_hessian"), DERIVATIVES, 2, 2),
     Call("BCE none, hard", BCE("forward", reduction="none"), (*CHECKS, Loops("hard_value", "fn?m")), 2, 1),
     Call("BCE forward, soft", BCE("forward", soft=True), CHECKS + SOFT_VALUES, 2),
     Call("BCE forward, weighted", BCE("forward", weighted=True), WEIGHTED, 4),  # weights are added up first

@@ -1,8 +1,9 @@
 """Validation: the only place that looks at what the user passed and says what is wrong with it.
 
 The kernels take what is an array of real numbers at once, if outputs are plain too (C-contiguous, aligned, of native
-byte order), and check the values while they compute. They come here with everything else: ``prepare`` turns it into
-arrays or raises, without a copy of what is an array already, and ``explain`` finds the value that stopped a kernel.
+byte order), and check the values while they compute. They come here with everything else, and with values outside their
+domain: ``prepare`` turns it into arrays or raises, without a copy of what is an array already, and ``explain`` finds
+the value that stopped a kernel.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PREPARED, IN_PLACE, STATE = 128, 256, 512  # as the kernels say
 
 
 class BadBlock(Exception):
-    """Raised by the kernels: between start and stop something is outside its domain."""
+    """Raised by the kernels, of prepared arrays: between start and stop something is outside its domain."""
 
 
 class Spec(NamedTuple):

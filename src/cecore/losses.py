@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from . import _checks, _dispatch
-from ._checks import BITS, GRADIENT, HESSIAN, IN_PLACE, STATE, VALUE
+from ._checks import BITS, GRADIENT, HESSIAN, IN_PLACE, PREPARED, STATE, VALUE
 from .streaming import Accumulator
 
 if TYPE_CHECKING:  # importing it takes a millisecond
@@ -141,7 +141,7 @@ class _Loss:
             results.append(out)
             place = _checks.as_bits(out) if flags & BITS[0] else out
             places.append(np.moveaxis(place, call.axis, -1) if self._rows and kind != VALUE else place)
-        result = _dispatch.kernels.prepared_loss(self._options, *arrays, wanted | flags, *places)
+        result = _dispatch.kernels.prepared_loss(self._options, *arrays, wanted | flags | PREPARED, *places)
         if wanted & STATE:
             return result
         if len(results) < (wanted & VALUE) + bool(wanted & GRADIENT) + bool(wanted & HESSIAN):

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, Protocol
 
 from numpy import ndarray
 
@@ -21,8 +21,14 @@ def pack(
     length: int = 0,
     weights: tuple[float, ...] = (),
 ) -> bytes: ...
+
+class Loss(Protocol):
+    _options: bytes
+
+    def _compute(self, x: Any, targets: Any, weights: Any, upstream: Any, wanted: int, *outs: Any) -> Any: ...
+
 def loss(
-    given: Any,
+    asked: Loss,
     x: Any,
     targets: Any,
     weights: Any,

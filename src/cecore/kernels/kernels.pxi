@@ -109,7 +109,7 @@ cdef enum:
     LEAST_ROWS = 32
     SCALED_BY = 600  # the exponent of a power of two for weights of unusual size
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
-    SPAN = 4  # blocks of gradients that are computed at once
+    SPAN = 4  # blocks of derivatives that are computed at once
 
 cdef enum:
     MEAN = 0
@@ -203,12 +203,13 @@ cdef struct Job:
     double weight_scale  # a power of two that cancels in the mean
     Array upstream  # data NULL: none
     bint in_place  # an output is x itself
+    bint overwritten  # and x is no longer what was given
     Array value  # outputs; data NULL: not wanted
     Array gradient
     Array hessian
     double scale  # of the gradient: upstream / divisor = scale + scale_low
     double scale_low
-    Clip clip  # in the computing type
+    Clip clip  # of probabilities, in the computing type
     Clip wide_clip  # in double
     bint wanted_sum
     Accumulator sum
@@ -474,8 +475,6 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
 cdef bint is_plain(const Job *job, real unused) noexcept nogil:
     # Probabilities that are read where they lie, with plain targets and without weights; no losses for each
     if not of_computing_type(&job.x, unused) or job.targets.layout != NULL:
-        return False
-    if real is double and job.targets.narrow:
         return False
     return not job.options.logits and job.weights.data == NULL and job.value.data == NULL
 
@@ -804,7 +803,7 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
         if in_float:
             make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
     job.bad = -1
-    job.wanted_sum = False
+    job.wanted_sum = job.overwritten = False
     if job.in_place or nothing:  # a pass that only checks
         job.value.data = job.gradient.data = job.hessian.data = NULL
         run_pass(job, LOSS, in_float)
@@ -816,6 +815,7 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
         if job.bad < 0:
             store_zeros(&job.gradient, 0, job.n * job.classes)
     elif job.bad < 0:
+        job.overwritten = job.in_place
         job.wanted_sum = wanted & VALUE and reduction != NONE
         run_pass(job, LOSS, in_float)
         if job.wanted_sum and job.bad < 0:
@@ -937,7 +937,7 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
     array.data = cnp.PyArray_BYTES(given)
     array.type = BFLOAT16 if bits else cnp.PyArray_TYPE(given)
     array.size = cnp.PyArray_ITEMSIZE(given)
-    array.bytes = array.size
+    array.bytes = array.size  # times what NumPy would multiply by calling a function
     for i in range(cnp.PyArray_NDIM(given)):
         array.bytes *= cnp.PyArray_DIM(given, i)
     array.swapped = cnp.PyArray_ISBYTESWAPPED(given)
@@ -1033,7 +1033,7 @@ cdef object compute(
     object value_out, object gradient_out, object hessian_out,
 ):
     # What is wanted, one after the other in a tuple if there are several. Of arrays that are not prepared, None where
-    # they have to be, or hold something outside its domain.
+    # they have to be, or hold something outside its domain: errors are found twice, and all else once.
     cdef Job job
     cdef Layout layouts[7]
     cdef int ndim, inner, type_, reduction
@@ -1109,6 +1109,8 @@ cdef object compute(
         with nogil:
             total = run_checked(&job, reduction, wanted, factor)
     if job.bad >= 0:
+        if job.overwritten:  # after a pass that found nothing
+            raise ValueError("an array of the call changed during it, which works in place")
         if not prepared:
             return None
         raise BadBlock(job.bad, min(job.bad + job.block, job.n))
@@ -1124,19 +1126,17 @@ cdef object compute(
     return gradient_out
 
 
-def loss(given, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
-    """What is wanted of a loss, at once if everything is arrays as the kernels take them, else by its own way."""
-    result = compute(given._options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
+def loss(asked, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
+    """What is wanted of a loss: at once where the kernels can, else by its method `_compute`, which prepares arrays."""
+    result = compute(asked._options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
     if result is None:
-        return given._compute(x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
+        return asked._compute(x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
     return result
 
 
 def prepared_loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
     """The same of prepared arrays, the classes along their last axis; raises BadBlock."""
-    return compute(
-        options, x, targets, weights, upstream, wanted | PREPARED, value_out, gradient_out, hessian_out
-    )
+    return compute(options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
 
 
 def activation(int function, int flags, x, upstream, out):

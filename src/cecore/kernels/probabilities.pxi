@@ -428,8 +428,8 @@ cdef bint quick_hard_derivatives(
     real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
     # hard_gradient and the checks in one pass, and hard_hessian too, if it is not NULL; False, and the results mean
-    # nothing, if it takes another way. w may be NULL, for all 1; uniform: so are the factors alike. Beside a Hessian
-    # they are the weights.
+    # nothing, if it takes another way. w may be NULL, for all 1; uniform: then the factors are alike too. Beside a
+    # Hessian they are the weights.
     if hessian != NULL and w == NULL:
         return quick_quotients(n, p, y, w, False, factor, True, True, clip, gradient, hessian)
     if hessian != NULL:
@@ -474,7 +474,7 @@ cdef bint weighted_hard_sum(
 cdef bint quick_soft_gradient(
     Py_ssize_t n, const real *p, const real *t, const real *factor, const Clip *clip, real *restrict out
 ) noexcept nogil:
-    # The same of soft_gradient, where nothing is clipped
+    # As quick_hard_derivatives, the gradient of soft targets where nothing is clipped
     cdef real q, u, smaller, between, numerator, denominator, code
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
@@ -495,20 +495,6 @@ cdef bint quick_soft_gradient(
             narrow |= cecore_bitsf(code)
         out[i] = factor[i] * numerator / denominator
     return combined(wide, narrow) == 0
-
-
-cdef bint quick_derivatives(
-    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, bint uniform, const Clip *clip,
-    real *restrict gradient, real *restrict hessian
-) noexcept nogil:
-    # Of hard or of soft targets, as the first one is; of soft ones only the gradient of whole vectors without weights
-    if clip.zero_outside or clip.floor <= 0:
-        return False
-    if looks_hard(t):
-        return quick_hard_derivatives(n, p, t, w, factor, uniform, clip, gradient, hessian)
-    if w != NULL or hessian != NULL or n != padded(n):
-        return False
-    return quick_soft_gradient(n, p, t, factor, clip, gradient)
 
 
 cdef void hard_gradient(
@@ -641,3 +627,20 @@ cdef void hessian_block(
         curvatures(n, p, t, u, True, w, clip, out)
     elif real is double:
         curvatures(n, p, t, u, False, w, clip, out)
+
+
+cdef bint quick_derivatives(
+    Py_ssize_t n, const real *p, const real *t, const real *w, const real *factor, bint uniform, const Clip *clip,
+    real *restrict gradient, real *restrict hessian
+) noexcept nogil:
+    # Of hard or of soft targets, as the first one is; the latter only without weights, and of whole vectors
+    cdef const real *none = NULL
+    if clip.zero_outside or clip.floor <= 0:
+        return False
+    if looks_hard(t):
+        return quick_hard_derivatives(n, p, t, w, factor, uniform, clip, gradient, hessian)
+    if w != NULL or n != padded(n) or not quick_soft_gradient(n, p, t, factor, clip, gradient):
+        return False
+    if hessian != NULL:
+        hessian_block(n, p, t, none, factor, clip, hessian)
+    return True
