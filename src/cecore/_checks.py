@@ -91,7 +91,7 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
     array = array.astype(np.float64)
     bad = ~((array >= 0) & np.isfinite(array))
     if bad.any():
-        raise ValueError(f"{_at(name, array, (int(bad.argmax()),))} is not a weight: expected a finite number >= 0")
+        raise ValueError(f"{_at(name, array, (int(np.argmax(bad)),))} is not a weight: expected a finite number >= 0")
     return tuple(array.tolist())
 
 
@@ -335,8 +335,9 @@ def apart(out: np.ndarray, others: list[Any], but: str) -> bool:
 def _overlap(a: np.ndarray, b: Any) -> bool:
     if not isinstance(b, np.ndarray) or not np.may_share_memory(a, b):
         return False
+    most: Any = 10_000  # which the types of NumPy < 2.5 do not allow
     try:
-        return bool(np.shares_memory(a, b, max_work=10_000))  # type: ignore[arg-type]
+        return bool(np.shares_memory(a, b, max_work=most))
     except getattr(np, "exceptions", np).TooHardError:  # NumPy 1.25 moved it
         return True
 
@@ -364,7 +365,7 @@ def _within(
     values = np.asarray(array[index]).astype(dtype)
     outside = used & ((values < 0) | (values > 1))
     if outside.any():
-        at = index if values.ndim == 0 else (*index, int(outside.argmax()))
+        at = index if values.ndim == 0 else (*index, int(np.argmax(outside)))
         raise ValueError(f"{_at(name, array, at, axis)} is outside [0, 1]")
     return values
 

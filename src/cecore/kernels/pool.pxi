@@ -21,6 +21,7 @@ cdef extern from "pythread.h" nogil:  # none of these needs the GIL
 cdef enum:
     MAX_THREADS = 256
     LEAST_STACK = 1 << 17  # bytes that the kernels need
+    LEAST_CHUNKS = 32  # of so many parts of a chunk: still much longer than claiming them takes
     LOOKS = 1000  # 10 to 60 us by processor: about as long as waking up takes
 
 cdef struct Worker
@@ -29,7 +30,9 @@ cdef struct Task:  # one pass
     const Job *job
     int kind
     bint in_float
-    Py_ssize_t chunk  # blocks to claim at once
+    int threads
+    Py_ssize_t most  # blocks to claim at once
+    Py_ssize_t least
     Py_ssize_t next  # the first block that nobody has claimed
     Py_ssize_t last
     Accumulator sum
@@ -76,13 +79,15 @@ cdef void look_then_wait(PyThread_type_lock signal) noexcept nogil:
     PyThread_acquire_lock(signal, WAIT_LOCK)
 
 
-cdef Py_ssize_t claim(Task *task) noexcept nogil:
-    # The first block of a chunk, or -1
+cdef Py_ssize_t claim(Task *task, Py_ssize_t *last) noexcept nogil:
+    # The first block of a chunk, or -1, and its end. Chunks become smaller, so that all threads end at about one time.
     cdef Py_ssize_t first = -1
     lock()
     if task.next < task.last:
         first = task.next
-        task.next += task.chunk
+        task.next += max(min(task.most, (task.last - first) // (2 * task.threads)), task.least)
+        task.next = min(task.next, task.last)
+        last[0] = task.next
     unlock()
     return first
 
@@ -90,7 +95,8 @@ cdef Py_ssize_t claim(Task *task) noexcept nogil:
 cdef void work_on(Task *task) noexcept nogil:
     # One thread's part of a pass
     cdef Job job
-    cdef Py_ssize_t first = claim(task)
+    cdef Py_ssize_t last
+    cdef Py_ssize_t first = claim(task, &last)
     cdef uint64_t saved
     if first < 0:
         return
@@ -98,8 +104,8 @@ cdef void work_on(Task *task) noexcept nogil:
     job = task.job[0]
     clear_results(&job)
     while first >= 0:
-        run_blocks(&job, task.kind, task.in_float, first, min(first + task.chunk, task.last))
-        first = -1 if job.bad >= 0 else claim(task)
+        run_blocks(&job, task.kind, task.in_float, first, last)
+        first = -1 if job.bad >= 0 else claim(task, &last)
     lock()
     if job.bad >= 0:
         task.next = task.last  # earlier blocks are all claimed, so that the first bad one is found
@@ -154,7 +160,9 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     task.job = job
     task.kind = kind
     task.in_float = in_float
-    task.chunk = max(min(chunk_size // size, count // (4 * job.threads)), <Py_ssize_t>1)
+    task.threads = job.threads
+    task.most = max(chunk_size // size, <Py_ssize_t>1)
+    task.least = max(chunk_size // (LEAST_CHUNKS * size), <Py_ssize_t>1)
     task.next = 0
     task.last = count
     accumulator_clear(&task.sum)
