@@ -153,7 +153,7 @@ class Child:
         self.process.stdin.close()
         self.process.stdout.close()
         if self.process.wait() and not error:
-            self.fail("ended")
+            self.fail(f"ended with status {self.process.returncode}")
 
     def go(self) -> None:
         with suppress(BrokenPipeError):  # it will not be heard
@@ -163,14 +163,14 @@ class Child:
         """What the process says next."""
         line = self.process.stdout.readline()
         if not line:
-            self.fail("ended")
+            self.fail(f"ended with status {self.process.wait()}")
         said: dict[str, Any] = json.loads(line)
         if said.pop("kind") != kind:
             self.fail(f"said {line!r}, where its {kind} was due")
         return said
 
     def fail(self, what: str) -> NoReturn:
-        raise SystemExit(f"the process with {self.threads} threads {what}; its status: {self.process.poll()}")
+        raise SystemExit(f"the process with {self.threads} threads {what}")
 
 
 def main() -> int:

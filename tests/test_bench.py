@@ -223,5 +223,5 @@ def test_processes_take_turns():
 
 
 def test_a_process_that_fails_is_named():
-    with pytest.raises(SystemExit, match="the process with 1 threads ended; its status: 1"):
+    with pytest.raises(SystemExit, match="the process with 1 threads ended with status 1"):
         command.by_turns([1], {}, results.Run({}), None)

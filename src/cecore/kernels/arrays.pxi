@@ -70,13 +70,19 @@ cdef void convert_half(
             out[i] = <real>cecore_from_half(data[i])
 
 
-cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
-    if array.layout != NULL:
+cdef inline bint holds_computing_type(const Array *array, real unused) noexcept nogil:
+    # in any layout
+    if array.layout != NULL and array.swapped:
         return False
     if real is double:
         return array.type == cnp.NPY_DOUBLE and not array.narrow
     else:
         return array.type == cnp.NPY_FLOAT
+
+
+cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
+    # and plain
+    return array.layout == NULL and holds_computing_type(array, unused)
 
 
 cdef void ask_for(const Array *array, Py_ssize_t start, Py_ssize_t n, bint near) noexcept nogil:
@@ -135,10 +141,20 @@ cdef inline void move_each(
             memcpy(block + i * size, place + i * stride, size)
 
 
+cdef inline void every_second(const char *place, char *restrict block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        memcpy(block + i * size, place + 2 * i * size, size)
+
+
 cdef inline void move_either(
     char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
 ) noexcept nogil:
-    if size == 8:
+    if stride == 2 * size and not back and size == 8:  # one of two columns: vector code
+        every_second(place, block, 8, n)
+    elif stride == 2 * size and not back and size == 4:
+        every_second(place, block, 4, n)
+    elif size == 8:
         move_each(place, stride, block, 8, n, back)
     elif size == 4:
         move_each(place, stride, block, 4, n, back)
@@ -295,6 +311,9 @@ cdef void load(
     if of_computing_type(array, <real>0) and stride != 1:
         pick(<const real *>array.data + start, stride, out, n)
         return
+    if array.layout != NULL and holds_computing_type(array, <real>0):
+        walk(array, start, stride != 1, n, <char *>out, False)
+        return
     data = fetch(array, start, stride, n, <char *>&room[0])
     if real is double:
         if array.narrow:
@@ -338,6 +357,9 @@ cdef void store_apart(
     # To an array that is not plain; any number of elements, or at most BLOCK of one class
     cdef double room[BLOCK]
     cdef Py_ssize_t piece, first, count
+    if holds_computing_type(array, <real>0):
+        walk(array, start, column, n, <char *>block, True)
+        return
     for piece in range(blocks(n)):
         first = piece * BLOCK
         count = min(n - first, <Py_ssize_t>BLOCK)

@@ -19,7 +19,7 @@ from time import sleep
 cimport numpy as cnp
 from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, llabs, malloc
 from libc.string cimport memcpy, memset
 
 from cecore._checks import BadBlock
@@ -664,10 +664,13 @@ cdef void run_function(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
 
 
 cdef bint lies_apart(const Array *array) noexcept nogil:
-    # whether the classes of a row do
+    # whether the classes of a row do, farther than rows
+    cdef Py_ssize_t classes, rows
     if array.data == NULL or array.layout == NULL:
         return False
-    return array.layout.strides[array.layout.ndim - 1] != array.size
+    classes = array.layout.strides[array.layout.ndim - 1]
+    rows = array.layout.strides[array.layout.ndim - 2]
+    return classes != array.size and array.layout.shape[array.layout.ndim - 2] > 1 and llabs(classes) > llabs(rows)
 
 
 cdef void set_panel(Array *array, char *panel, Py_ssize_t first_number) noexcept nogil:
