@@ -140,9 +140,7 @@ class Child:
     def __init__(self, threads: int, wanted: dict[str, Any]) -> None:
         command = [sys.executable, "-m", "bench.child", str(threads), json.dumps(wanted)]
         self.threads = threads
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd=ROOT
-        )  # fmt: skip
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, cwd=ROOT)
 
     def __enter__(self) -> Child:
         return self

@@ -131,7 +131,7 @@ cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, re
 
 
 cdef inline void move_each(
-    char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
+    char *place, Py_ssize_t stride, char *restrict block, Py_ssize_t size, Py_ssize_t n, bint back
 ) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
@@ -141,19 +141,13 @@ cdef inline void move_each(
             memcpy(block + i * size, place + i * stride, size)
 
 
-cdef inline void every_second(const char *place, char *restrict block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        memcpy(block + i * size, place + 2 * i * size, size)
-
-
 cdef inline void move_either(
     char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
 ) noexcept nogil:
-    if stride == 2 * size and not back and size == 8:  # one of two columns: vector code
-        every_second(place, block, 8, n)
-    elif stride == 2 * size and not back and size == 4:
-        every_second(place, block, 4, n)
+    if stride == 16 and size == 8:  # one of two columns: read by vector code, as the stride is known
+        move_each(place, 16, block, 8, n, back)
+    elif stride == 8 and size == 4:
+        move_each(place, 8, block, 4, n, back)
     elif size == 8:
         move_each(place, stride, block, 8, n, back)
     elif size == 4:

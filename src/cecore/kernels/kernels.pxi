@@ -1,8 +1,8 @@
 # The typed loops, compiled once for each instruction-set level.
 #
-# A call takes the array's way: the entry point (loss, at the end) accepts plain arrays, fills a Job and
-# runs its driver; the driver walks blocks of BLOCK elements or rows at fixed positions; for each block the functions
-# below compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
+# A call takes the array's way: the entry point (loss, at the end) accepts plain arrays, fills a Job and runs its
+# driver; the driver walks blocks of BLOCK elements or rows at fixed positions; for each block the functions below
+# compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
 #
 # Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows
 # take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,

@@ -21,7 +21,7 @@ cdef extern from "pythread.h" nogil:  # none of these needs the GIL
 cdef enum:
     MAX_THREADS = 256
     LEAST_STACK = 1 << 17  # bytes that the kernels need
-    LEAST_CHUNKS = 32  # of so many parts of a chunk: still much longer than claiming them takes
+    LEAST_CHUNKS = 32  # that make a whole one: each still takes much longer than claiming it
     LOOKS = 1000  # 10 to 60 us by processor: about as long as waking up takes
 
 cdef struct Worker
@@ -30,7 +30,6 @@ cdef struct Task:  # one pass
     const Job *job
     int kind
     bint in_float
-    int threads
     Py_ssize_t most  # blocks to claim at once
     Py_ssize_t least
     Py_ssize_t next  # the first block that nobody has claimed
@@ -85,7 +84,7 @@ cdef Py_ssize_t claim(Task *task, Py_ssize_t *last) noexcept nogil:
     lock()
     if task.next < task.last:
         first = task.next
-        task.next += max(min(task.most, (task.last - first) // (2 * task.threads)), task.least)
+        task.next += max(min(task.most, (task.last - first) // (2 * task.job.threads)), task.least)
         task.next = min(task.next, task.last)
         last[0] = task.next
     unlock()
@@ -160,7 +159,6 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     task.job = job
     task.kind = kind
     task.in_float = in_float
-    task.threads = job.threads
     task.most = max(chunk_size // size, <Py_ssize_t>1)
     task.least = max(chunk_size // (LEAST_CHUNKS * size), <Py_ssize_t>1)
     task.next = 0

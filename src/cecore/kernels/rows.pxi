@@ -58,9 +58,10 @@ cdef void one_hot_labels(
 cdef void labels_of_rows(
     const Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels
 ) noexcept nogil:
-    # The same of any rows; 0 where the weight is 0
+    # The labels of all rows of a block that are one-hot; 0 where the weight is 0
     cdef Py_ssize_t i, first, rows
-    cdef bint few = job.classes <= FEW  # and one look does not tell rows that are not one-hot
+    cdef bint few = job.classes <= FEW
+    # one look tells rows that are not one-hot
     few = few and one_hot_label(&job.targets, start * job.classes, job.classes, <real>0) >= 0
     for i in range((n + WIDTH - 1) // WIDTH if few else 0):
         first = i * WIDTH
