@@ -39,7 +39,12 @@ def options() -> argparse.Namespace:
     )
     run.add_argument("--rounds", type=int, help="timings of each contestant, at most")
     run.add_argument("--json", metavar="PATH", type=Path, help="store the results, as cells finish")
-    run.add_argument("--compare", metavar="OLD.json", type=Path, help="name regressions; status 1 if there are any")
+    run.add_argument(
+        "--compare",
+        metavar="OLD.json",
+        type=Path,
+        help="name regressions; status 1 if there are any, or nothing to compare",
+    )
     other = parser.add_argument_group("in place of a run")
     other.add_argument("--report", metavar="FILE.json", type=Path, help="print the tables of a stored run")
     other.add_argument("--draw", metavar="FILE.json", type=Path, help="draw the charts, and write the README's table")
@@ -78,12 +83,19 @@ def plan(given: argparse.Namespace) -> dict[str, Any]:
         "more": [task for task in more if task[1] in dtypes],
         "levels": [level for level in _dispatch.usable if level in levels],
         "contestants": given.contestants or ([""] if given.full else []),
-        "effort": {"rounds": given.rounds or (9 if given.quick else 25), "seconds": 0.05 if given.quick else 0.25},
+        "effort": {
+            "rounds": given.rounds or (9 if given.quick else 25),
+            "seconds": 0.05 if given.quick else 0.25,
+            "patience": 1 if given.quick else 3,
+        },
     }
 
 
 def measure(given: argparse.Namespace) -> int:
-    from .report import compared, report
+    from cecore import _dispatch
+
+    from .compare import compared
+    from .report import report
     from .results import Run, machine
 
     wanted, cpus = plan(given), available()
@@ -105,9 +117,9 @@ def measure(given: argparse.Namespace) -> int:
     print(report(run))
     if old is None:
         return 0
-    text, worse = compared(run, old)
+    text, fine = compared(old, run, list(_dispatch.usable))
     print(f"\n{text}")
-    return 1 if worse else 0
+    return 0 if fine else 1
 
 
 def by_turns(counts: list[int], wanted: dict[str, Any], run: Any, path: Path | None) -> None:

@@ -23,20 +23,21 @@ def say(kind: str, **what: Any) -> None:
 def main(threads: int, plan: dict[str, Any]) -> None:
     cpus = pin(threads)
     from .contestants import contestants  # after pinning: it imports NumPy
+    from .results import siblings
     from .run import measured, tasks
-    from .timing import PAUSE, Effort
+    from .timing import PAUSE, Effort, Gauge
 
     warnings.simplefilter("ignore")  # what the peers have to say of float32 rows that do not sum to 1
     field, absent = contestants(plan["levels"], plan["contestants"])
-    effort, every = Effort(**plan["effort"]), tasks(plan)
-    say("process", threads=threads, affinity=cpus or None, absent=absent)
+    effort, every, gauge = Effort(**plan["effort"]), tasks(plan), Gauge()
+    say("process", threads=threads, affinity=cpus or None, siblings=[siblings(cpu) for cpu in cpus], absent=absent)
     say("plan", tasks=len(every))
     for task in every:
         if not sys.stdin.readline():  # the command line has gone
             return
         say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")
         time.sleep(PAUSE)  # for the other processes' threads to come to rest
-        say("cell", record=measured(task, field, threads, effort))
+        say("cell", record=measured(task, field, threads, effort, gauge))
         gc.collect()  # while another process measures, this one keeps nothing
 
 

@@ -42,7 +42,7 @@ class Contestant:
 
 
 def bind_cecore(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
-    """The call as a user makes it."""
+    """The call on arrays, the method looked up beforehand, as the functions of the peers are."""
     cecore.set_num_threads(threads)
     outputs = dict(zip(OUTPUTS.get(cell.method, ()), problem.outputs, strict=False))
     if cell.activation:

@@ -1,4 +1,4 @@
-"""The charts of a stored run, and the README's table: the same file gives the same bytes."""
+"""The charts of a stored run, the README's table, and the run itself: the same file gives the same bytes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from . import ROOT
@@ -51,9 +52,10 @@ STYLE = {
 
 
 def draw(run: Run, folder: Path = ROOT / "docs", readme: Path = ROOT / "README.md") -> None:
-    """All charts that the run has the figures for, and the table between the README's markers."""
+    """All charts that the run has the figures for, the table between the README's markers, and a copy of the run."""
     import matplotlib
 
+    run.save(folder / "speed.json")
     matplotlib.use("svg")
     with matplotlib.rc_context(STYLE):
         for name, chart in (("speed", speed), ("sizes", sizes), ("classes", classes)):
@@ -96,7 +98,9 @@ def about(run: Run) -> str:
     machine = run.machine
     versions = ", ".join(f"{name} {found}" for name, found in machine["versions"].items() if name != "jaxlib")
     where = f"{machine['cpu']}, {machine['date'][:10]}, one thread, {records[0].size:,} elements, ns per element"
-    return "\n".join(textwrap.wrap(f"{where}. {versions}, Python {machine['python']}.", 120))
+    spreads = [record.timings[name]["spread"] for record in records for name in (*record.ours(), record.peers()[0])]
+    spread = f"Spreads of these timings: {median(spreads):.0%} in the median, at most {max(spreads):.0%}."
+    return "\n".join(textwrap.wrap(f"{where}. {spread} {versions}, Python {machine['python']}.", 120))
 
 
 def readme_table(run: Run) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-# Of the contestants only the memory floor calls BLAS, from as many threads as there are: each call has one.
+# BLAS does dot products only: the memory floor's, from as many threads as there are, and SciPy's and numexpr's, which
+# are bound by memory: each call has one thread.
 SINGLE = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SHARED = ("OMP_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS", "NUMBA_NUM_THREADS", "NPROC")  # NPROC: XLA
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from .goals import losses, scaling, verdicts
-from .results import Record, Run, compare
+from .results import Record, Run
 
 BUSY = 0.7  # the load average of a minute from which others may have disturbed
 SMALL = 10_000  # elements: below, a time is given per call
@@ -37,7 +38,11 @@ def heading(run: Run) -> str:
         lines.append(f"load average before: {about['load']:.2f}" + (" (the machine was busy)" if busy(run) else ""))
     for process in run.processes:
         where = f"pinned to CPUs {process['affinity']}" if process["affinity"] else "not pinned: no sched_setaffinity"
-        lines.append(f"{_count(process['threads'])}: {where}")
+        shared = "; some of them share a core" if shares_core(process) else ""
+        lines.append(f"{_count(process['threads'])}: {where}{shared}")
+    every = [timing for record in run.cells for timing in record.timings.values()]
+    disturbed = sum(timing["disturbed"] > 0 for timing in every)
+    lines.append(f"{disturbed} of {len(every)} timings had a neighbour on their CPU all the time that they could wait")
     if run.imports:
         lines.append(f"import: NumPy {run.imports['numpy_ms']:.0f} ms, cecore {run.imports['added_ms']:.1f} ms more")
     return "\n".join(lines)
@@ -45,6 +50,12 @@ def heading(run: Run) -> str:
 
 def _count(threads: int) -> str:
     return f"{threads} thread" + ("s" if threads > 1 else "")
+
+
+def shares_core(process: dict[str, Any]) -> bool:
+    """Whether two CPUs of a process are threads of one core."""
+    cores = [core for core in process["siblings"] if core]
+    return len(set(cores)) < len(cores)
 
 
 def busy(run: Run) -> bool:
@@ -73,7 +84,8 @@ def _rows(record: Record, size: int) -> Iterator[tuple[str, ...]]:
     for name, timing in record.timings.items():
         time = timing["median"] * 1e6 if size <= SMALL else record.nanoseconds(name)
         to_best = record.ratio(name, best[0]) if best else None
-        numbers = f"{time:.3f}", f"{timing['spread']:.0%}", str(timing["rounds"])
+        rounds = f"{timing['rounds']}" + (f", {timing['disturbed']} disturbed" if timing["disturbed"] else "")
+        numbers = f"{time:.3f}", f"{timing['spread']:.0%}", rounds
         yield record.cell, record.dtype, name, *numbers, _ratio(to_best), _ratio(record.to_floor(name))
 
 
@@ -139,19 +151,3 @@ def goals(run: Run) -> str:
 
 def _without_level(what: str) -> str:
     return what.partition(", AVX")[0]
-
-
-def compared(run: Run, old: Run) -> tuple[str, bool]:
-    """The changes against an older run, largest first, and whether there is a regression."""
-    changes = sorted(compare(old, run), key=lambda change: -change.ratio)
-    slower = [change for change in changes if change.regression]
-    rows = [
-        (r.cell, r.dtype, r.layout, c.name, f"{r.size:,}", str(r.threads), f"{c.ratio:.2f}", f"{c.allowed:.2f}")
-        for c in slower
-        for r in (c.record,)
-    ]
-    header = ("cell", "dtype", "layout", "contestant", "elements", "threads", "new / old", "allowed")
-    text = f"{len(changes)} timings compared, {len(slower)} regressions"
-    if busy(old) or busy(run):
-        text += "; the machine was busy before one of the runs: repeat it before believing them"
-    return (f"{text}\n\n{table(header, rows, left=4)}" if rows else text), bool(slower)

@@ -1,23 +1,23 @@
-"""A run as JSON: what the machine was, and a record of each cell; and one run against another."""
+"""A run as JSON: what the machine was, and a record of each cell."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
 from typing import Any
+
+from . import ROOT
 
 OURS, FLOOR, FORMULA = "cecore/", "memory floor", "NumPy formula"
 LEVELS = {"baseline": "baseline", "x86_v3": "AVX2", "x86_v4": "AVX-512"}
 DISTRIBUTIONS = ("cecore", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "scipy", "numexpr", "numba")
 KEY = ("cell", "dtype", "size", "threads", "layout")
-TOLERATED = 0.1  # slower than before by so much is no regression
-NOISES = 2  # nor by so many times the spreads of what is compared
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,10 @@ class Record:
         """One contestant's time over another's; None where one of them did not take part."""
         return self.timings[of]["median"] / self.timings[to]["median"] if {of, to} <= self.timings.keys() else None
 
+    def ratio_to(self, former: Record, name: str) -> float:
+        """A contestant's time over the one of another record."""
+        return self.timings[name]["median"] / former.timings[name]["median"]
+
     def speedup(self, name: str, rivals: tuple[str, ...] = ()) -> float | None:
         """How many times faster than the fastest peer, or than the fastest of some."""
         best = self.best(rivals)
@@ -84,7 +88,9 @@ class Run:
     def save(self, path: Path) -> None:
         """Whole or not at all: an interrupted run keeps what it has."""
         part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps({**vars(self), "cells": [vars(record) for record in self.cells]}, indent=1) + "\n")
+        parts = [f'"{name}": {json.dumps(value)}' for name, value in vars(self).items() if name != "cells"]
+        cells = ",\n".join(json.dumps(vars(record)) for record in self.cells)  # a line for each
+        part.write_text("{" + ",\n".join([*parts, f'"cells": [\n{cells}\n]']) + "}\n")
         os.replace(part, path)
 
     @classmethod
@@ -102,14 +108,16 @@ class Run:
 
 
 def machine() -> dict[str, Any]:
-    """The date, the CPU, the system and what is installed."""
+    """The date, the CPU, the system, what is installed, and which cecore it is."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu(),
+        "caches": caches(),
         "system": f"{platform.system()} {platform.release()}",
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # of the minute before
         "python": platform.python_version(),
         "versions": {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None},
+        "build": build(),
     }
 
 
@@ -124,6 +132,37 @@ def cpu() -> str:
     return f"{names.get('model name', platform.machine())} ({', '.join(about)})"
 
 
+def caches() -> dict[str, str]:
+    """Their sizes, where the system tells."""
+    found = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
+    return {f"L{_line(one / 'level')} {_line(one / 'type')}": _line(one / "size") for one in found}
+
+
+def siblings(cpu: int) -> str:
+    """The CPUs that share a core with one, itself among them, where the system tells."""
+    return _line(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def build() -> dict[str, Any]:
+    """The commit, with a "+" if files differ from it, where there is one; how the kernels of each level were built."""
+    from cecore import _dispatch
+
+    about = {name: {"compiler": k.compiler, "flags": k.flags} for name, k in _dispatch.usable.items()}
+    try:
+        words = ("git", "describe", "--always", "--dirty=+")
+        commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = ""
+    return {"commit": commit, "kernels": about}
+
+
 def _version(name: str) -> str | None:
     if name == "cecore":
         import cecore  # it may be on the path without being installed
@@ -133,41 +172,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-@dataclass(frozen=True)
-class Change:
-    """A cell of cecore's in two runs: `ratio` times the old time, on a machine of the same speed."""
-
-    record: Record
-    name: str
-    ratio: float
-    allowed: float
-
-    @property
-    def regression(self) -> bool:
-        return self.ratio > self.allowed
-
-
-def compare(old: Run, new: Run) -> list[Change]:
-    """Every cell of cecore's that both runs have.
-
-    Another machine, or a neighbour, makes all contestants of a cell slower alike. The median ratio of the new to the
-    old times of the memory floor and the peers that took part in both runs is what the machine has changed by, and is
-    divided out; without any of them the times stand as they are. What is left is a regression if it exceeds TOLERATED
-    and NOISES times the spreads of both timings.
-    """
-    changes = []
-    before = {record.key: record for record in old.cells}
-    for record in new.cells:
-        former = before.get(record.key)
-        if former is None:
-            continue
-        others = [name for name in record.timings.keys() & former.timings.keys() if not name.startswith(OURS)]
-        drift = median(record.time(name) / former.time(name) for name in others) if others else 1.0
-        for name in record.ours():
-            if name in former.timings:
-                noise = record.timings[name]["spread"] + former.timings[name]["spread"]
-                ratio = record.time(name) / former.time(name) / drift
-                changes.append(Change(record, name, ratio, 1 + max(TOLERATED, NOISES * noise)))
-    return changes

@@ -13,7 +13,7 @@ from .cells import CELLS, Cell, Problem
 from .checks import ELEMENTS, agree, attempted, check, expected, parts
 from .contestants import Contestant
 from .peers import Skip
-from .timing import Call, Effort, interleaved
+from .timing import Call, Effort, Gauge, interleaved
 
 FUNCTION_SIZE = 1000  # a function makes an object each time: at most so many elements
 
@@ -40,13 +40,13 @@ def fits(task: Task) -> bool:
     return task.size >= cell.classes and (cell.method != "function" or task.size <= FUNCTION_SIZE)
 
 
-def measured(task: Task, field: Sequence[Contestant], threads: int, effort: Effort) -> dict[str, Any]:
+def measured(task: Task, field: Sequence[Contestant], threads: int, effort: Effort, gauge: Gauge) -> dict[str, Any]:
     """A record of one cell: the timings, and a word on each contestant that has none."""
     cell = CELLS[task.cell]
     problem = cell.problem(task.size, task.dtype, task.layout)
     calls, skipped = admitted(cell, problem, task, field, threads)
     select = {one.name: one.select for one in field}
-    timings = interleaved(calls, select, effort, threads > 1)
+    timings = interleaved(calls, select, effort, threads > 1, gauge)
     return {
         **asdict(task),
         "elements": problem.x.size,
@@ -60,7 +60,7 @@ def admitted(
     cell: Cell, problem: Problem, task: Task, field: Sequence[Contestant], threads: int
 ) -> tuple[dict[str, Call], dict[str, str]]:
     """The calls of the contestants that are right, and a word on each other."""
-    calls, skipped, ours = {}, {}, None
+    calls, skipped, differing, ours = {}, {}, [], None
     wanted = expected(cell, cell.head(problem, ELEMENTS, task.layout))
     fresh = restorer(cell, problem)
     for one in field:
@@ -74,13 +74,18 @@ def admitted(
             if one.tolerance is not None:
                 got = parts(result)
                 ours = [part.copy() for part in got] if ours is None else ours
-                agree(got, ours)
+                if not agree(got, ours):
+                    differing.append(one.name)
+                    raise Skip("differs from cecore on the whole array")
             calls[one.name] = call
         except Skip as word:
             if one.tolerance is not None and one.relative:
                 raise SystemExit(f"{task}: {one.name}: {word}") from word
             skipped[one.name] = str(word)
     fresh()
+    agreeing = [one.name for one in field if one.name in calls and one.tolerance is not None and not one.relative]
+    if len(differing) > len(agreeing):  # who was right on the first elements is so on all
+        raise SystemExit(f"{task}: cecore differs from {', '.join(differing)} on the whole array")
     return calls, skipped
 
 

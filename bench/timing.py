@@ -1,8 +1,10 @@
-"""Interleaved timing: every round runs the contestants in another order, so that a slow moment hits all alike."""
+"""Interleaved timing: every round runs the contestants in another order, and what a neighbour disturbs is repeated."""
 
 from __future__ import annotations
 
 import gc
+import math
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from .pinning import available
+
 Call = Callable[[], Any]
 TIMED = 300e-6  # seconds, at least, in one timing: small calls are repeated
 SLOW = 0.1  # seconds: to see how long a call takes, once is enough
+WARMED = 0.01  # seconds: shorter calls find caches as the call before has left them, so one of their own comes first
 FEWEST = 3  # timings of a contestant, however slow
 PAUSE = 0.015  # seconds: GNU OpenMP's idle threads look for work for some 10 ms, on the next contestant's CPUs
+GAUGED = 100  # calls of the gauge: some 0.2 ms
+CALIBRATED = 1.0  # seconds
+QUIET = 1.15  # times the gauge's least: beyond, something else computes there
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,7 @@ class Effort:
 
     rounds: int  # at most
     seconds: float  # for each contestant, more or less
+    patience: float  # times the whole, for what is disturbed
 
 
 @dataclass(frozen=True)
@@ -33,11 +42,50 @@ class Timing:
     median: float
     spread: float  # the interquartile range over the median
     rounds: int
+    disturbed: int  # of the rounds: none if there were enough quiet ones
 
     @classmethod
-    def of(cls, seconds: Sequence[float]) -> Timing:
-        low, median, high = np.percentile(seconds, (25, 50, 75))
-        return cls(float(median), float((high - low) / median), len(seconds))
+    def of(cls, timings: Sequence[tuple[float, bool]]) -> Timing:
+        """Of seconds, and whether nothing disturbed them."""
+        quiet = [seconds for seconds, fine in timings if fine]
+        taken = quiet if len(quiet) >= FEWEST else [seconds for seconds, _ in timings]
+        low, median, high = np.percentile(taken, (25, 50, 75))
+        return cls(float(f"{median:.5g}"), round(float((high - low) / median), 4), len(taken), len(taken) - len(quiet))
+
+
+class Gauge:
+    """Exponentials in the first-level cache: something else on the CPU, be it another virtual machine, slows them."""
+
+    def __init__(self) -> None:
+        self.x = np.linspace(-1, 1, 2000)
+        self.out = np.empty_like(self.x)
+        self.cpus = available()
+        self.least = math.inf
+        end = perf_counter() + CALIBRATED
+        while perf_counter() < end:
+            self.quiet()
+
+    def quiet(self) -> bool:
+        """Whether each CPU that this process may use is as fast as it has ever been."""
+        if len(self.cpus) < 2:
+            return self._as_fast_as_ever()
+        try:
+            found = []
+            for cpu in self.cpus:
+                os.sched_setaffinity(0, [cpu])  # this thread alone goes there
+                found.append(self._as_fast_as_ever())
+        finally:
+            os.sched_setaffinity(0, self.cpus)
+        return all(found)
+
+    def _as_fast_as_ever(self) -> bool:
+        self._call()  # brings the numbers into the cache
+        seconds = run(self._call, GAUGED)
+        self.least = min(self.least, seconds)
+        return seconds <= QUIET * self.least
+
+    def _call(self) -> None:
+        np.exp(self.x, out=self.out)
 
 
 def run(call: Call, repeats: int) -> float:
@@ -57,20 +105,42 @@ def let_others_rest(call: Call) -> None:
 
 
 def interleaved(
-    calls: dict[str, Call], select: dict[str, Call], effort: Effort, several_threads: bool
+    calls: dict[str, Call], select: dict[str, Call], effort: Effort, several_threads: bool, gauge: Gauge
 ) -> dict[str, Timing]:
     """The timings of calls that have been warmed up."""
-    repeats, rounds = {}, {}
+    repeats, rounds, warmed = {}, {}, {}
+    planned = 0.0
     for name, call in calls.items():
         select[name]()
         if several_threads:
             let_others_rest(call)
         once = run(call, 1)
         once = once if once > SLOW else min(once, run(call, 1))
+        warmed[name] = once < WARMED
         repeats[name] = max(1, round(TIMED / once))
-        round_ = once * repeats[name] + (PAUSE + once if several_threads else 0)
+        round_ = once * repeats[name] + (PAUSE + once if several_threads else once * warmed[name])
         rounds[name] = min(effort.rounds, max(FEWEST, int(effort.seconds / round_)))
-    times: dict[str, list[float]] = {name: [] for name in calls}
+        planned += rounds[name] * round_
+    deadline = perf_counter() + effort.patience * planned
+
+    def timed(name: str) -> tuple[float, bool]:
+        """Seconds, and whether the CPUs were quiet before and after: until they were, or the time for that is over."""
+        while True:
+            quiet = gauge.quiet()
+            patient = perf_counter() < deadline
+            if not quiet and patient:
+                continue
+            select[name]()
+            if several_threads:
+                let_others_rest(calls[name])
+            elif warmed[name]:
+                calls[name]()
+            seconds = run(calls[name], repeats[name])
+            quiet = quiet and gauge.quiet()
+            if quiet or not patient:
+                return seconds, quiet
+
+    times: dict[str, list[tuple[float, bool]]] = {name: [] for name in calls}
     order, most = random.Random(0), max(rounds.values())
     gc.collect()
     gc.disable()
@@ -79,10 +149,7 @@ def interleaved(
             # one with fewer rounds takes part in some that lie evenly
             taking = [name for name in calls if number * rounds[name] % most < rounds[name]]
             for name in order.sample(taking, len(taking)):
-                select[name]()
-                if several_threads:
-                    let_others_rest(calls[name])
-                times[name].append(run(calls[name], repeats[name]))
+                times[name].append(timed(name))
     finally:
         gc.enable()
-    return {name: Timing.of(seconds) for name, seconds in times.items()}
+    return {name: Timing.of(timings) for name, timings in times.items()}

@@ -3,9 +3,8 @@
     python tools/disassembly.py
 
 Each level is compiled with the flags of setup.py into a temporary folder. A loop counts if it is innermost and does
-floating-point arithmetic. In a full-width loop every such instruction works on whole registers of the level. Beside
-them the compiler keeps copies for arrays that overlap, which the drivers rule out: KERNELS counts what is allowed, and
-says why where it is another reason. Needs objdump.
+floating-point arithmetic. In a full-width loop every such instruction works on whole registers of the level. KERNELS
+counts the others that are allowed, and says why. Needs objdump.
 """
 
 from __future__ import annotations
@@ -20,56 +19,36 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 REGISTER = {"baseline": "xmm", "x86_v3": "ymm", "x86_v4": "zmm"}
 ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|213|231))([ps])([sd])$")
-# The hot loops of each kernel: how many of full width there must be, and how many others there may be.
+# The hot loops of each kernel: how many of full width there must be at least, and how many others there may be.
 KERNELS = {
-    "hard_sum": (1, 2),  # the factors that do not fill the lanes of a tail
+    **dict.fromkeys(("lane_sum", "inspect_terms", "all_in_range"), (1, 0)),
+    **dict.fromkeys(("soft_gradient", "hard_hessian", "hessian_block"), (1, 0)),
+    **dict.fromkeys(("logit_value", "logit_gradient", "logit_hessian", "logit_focal"), (1, 0)),
+    **dict.fromkeys(("weighted_gradient", "sigmoid_block", "quick_soft_gradient"), (1, 0)),
+    **dict.fromkeys(("block_logarithms", "block_exponentials", "hard_gradient", "weighted_hard_sum"), (2, 0)),
+    **dict.fromkeys(("hard_value", "soft_value"), (3, 0)),
+    "logit_derivatives": (2, 0),
+    "inspect": (4, 0),
+    "quick_hard_derivatives": (5, 0),
+    **dict.fromkeys(("rows_extremes", "rows_shifted", "rows_totals", "row_total"), (1, 0)),
+    # and the end of a length that fills no whole registers
     "take_logarithms": (1, 1),  # joining the lanes of a block
-    "lane_sum": (0, 1),  # unrolled altogether on the wider levels
-    "inspect": (1, 0),  # 2, or one unrolled altogether
-    "inspect_terms": (1, 0),
-    "block_logarithms": (2, 3),
-    "hard_value": (2, 6),
-    "soft_value": (3, 3),
-    "hard_gradient": (2, 2),
-    "soft_gradient": (1, 3),  # the scalar copy has a jump back inside
-    "quick_hard_derivatives": (5, 5),
-    "quick_soft_gradient": (1, 1),
-    "weighted_hard_sum": (1, 3),
-    "hard_hessian": (1, 2),
-    "hessian_block": (1, 2),
-    "all_in_range": (1, 0),
-    "logit_value": (1, 4),
-    "block_exponentials": (2, 3),
-    "logit_gradient": (1, 4),
-    "logit_hessian": (1, 4),
-    "logit_derivatives": (2, 4),
-    "logit_sum": (4, 5),
-    "logit_focal": (1, 4),
-    "weighted_gradient": (1, 2),
-    "sigmoid_block": (1, 3),
-    "row_exponentials": (1, 5),  # lengths that are no whole number of registers
-    "rows_extremes": (1, 2),
-    "row_extremes": (1, 2),
-    "rows_shifted": (1, 2),
-    "row_shifted": (1, 2),
-    "rows_totals": (1, 2),
-    "row_total": (1, 2),
-    "rows_rest": (1, 2),
-    "rows_log_totals": (1, 2),
-    "rows_over_total": (1, 2),
-    "rows_losses": (1, 7),  # float beside double
-    "pair_terms": (1, 4),
-    "soft_panel": (1, 9),
-    "rows_scale": (1, 2),
-    "row_scale": (1, 2),
-    "lane_bend": (1, 6),  # float beside double
-    "classes_of": (1, 4),
-    "focal_classes": (1, 4),
-    # Eight lanes of float, and the doubles made of them, are half a register of AVX-512; loops over a panel of floats
-    # are unrolled altogether there.
+    "hard_sum": (1, 2),  # the factors that do not fill the lanes of a tail
+    "logit_sum": (4, 1),
+    **dict.fromkeys(("row_exponentials", "row_extremes", "row_shifted", "rows_rest"), (1, 1)),
+    **dict.fromkeys(("rows_scale", "row_scale"), (1, 1)),
+    "classes_of": (2, 1),
+    "focal_classes": (1, 2),
+    **dict.fromkeys(("rows_log_totals", "rows_over_total"), (1, 2)),
+    # Float beside double: the lanes of one are half a register of the other
+    "rows_losses": (1, 5),
+    "lane_bend": (1, 2),
+    "pair_terms": (3, 2),
+    "soft_panel": (9, 9),
     "hard_sum<float>": (0, 3),
-    **{f"{name}<float>": (0, 7) for name in ("row_extremes", "row_total", "pair_terms")},
-    **{f"rows_{name}<float>": (0, 7) for name in ("extremes", "shifted", "totals", "scale", "over_total", "losses")},
+    "row_extremes<float>": (0, 2),
+    "row_total<float>": (0, 1),
+    "rows_totals<float>": (0, 1),
 }
 
 

@@ -4,8 +4,8 @@
     python tools/operations.py --levels x86_v4 --loops          and each loop that was counted
 
 Each level is compiled as by tools/disassembly.py. CALLS names the functions that a call runs; in each, the leanest
-vector loop that fits is the hot one (the others are for weights, subnormal numbers or arrays that overlap). Change
-CALLS with the kernels: a loop that is missing is an error, one that is new is not noticed. Columns:
+vector loop that fits is the hot one (the others are for weights or subnormal numbers). Change CALLS with the kernels: a
+loop that is missing is an error, one that is new is not noticed. Columns:
 
 bytes           of memory per element, read + written; a label counts 8 / classes; a written line is not also read
 mul, add, ...   vector instructions per element, whatever their width: multiplications and fused ones; additions,

@@ -25,8 +25,24 @@ def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
     rest = tuple(jnp.array(array) for array in problem.inputs[1:])
     if cell.results == "in place":
         return _in_place(jax.jit(jax.value_and_grad(_loss(cell)), donate_argnums=0), x, rest)
+    if problem.outputs:
+        return _reusing(_function(cell), (x, *rest), len(problem.outputs))
     call = jax.jit(_function(cell))
     return lambda: jax.block_until_ready(call(x, *rest))
+
+
+def _reusing(function: Callable[..., Any], arguments: tuple[Any, ...], count: int) -> Callable[[], Any]:
+    """Spare arrays are donated: XLA writes the results there, and they are the next call's."""
+    call = jax.jit(lambda spares, *arguments: function(*arguments), donate_argnums=0, keep_unused=True)
+    spares = tuple(jnp.zeros_like(arguments[0]) for _ in range(count))
+
+    def step() -> Any:
+        nonlocal spares
+        result = jax.block_until_ready(call(spares, *arguments))
+        spares = result[-count:] if isinstance(result, tuple) else (result,)
+        return result
+
+    return step
 
 
 def _in_place(call: Callable[..., Any], x: Any, rest: tuple[Any, ...]) -> Callable[[], Any]:
