@@ -180,6 +180,12 @@ cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + SUM_LANES - 1) & -SUM_LANES
 
 
+cdef inline Py_ssize_t padded_rows(Py_ssize_t n, real unused) noexcept nogil:
+    # as many as are computed of n rows side by side: whole registers of 64 bytes
+    cdef Py_ssize_t lanes = 64 // sizeof(real)
+    return (n + lanes - 1) & -lanes
+
+
 include "accumulator.pxi"
 include "arrays.pxi"
 include "sums.pxi"

@@ -41,12 +41,12 @@ cdef void one_hot_labels(
     cdef real place[WIDTH]
     cdef real t
     cdef Py_ssize_t r, k
-    load_tile(targets, first, rows, padded(rows), classes, tile)
+    load_tile(targets, first, rows, padded_rows(rows, <real>0), classes, tile)
     memset(ones, 0, sizeof(ones))
     memset(others, 0, sizeof(others))
     memset(place, 0, sizeof(place))
     for k in range(classes):
-        for r in range(padded(rows)):
+        for r in range(padded_rows(rows, <real>0)):
             t = tile[k * WIDTH + r]
             ones[r] += 1 if t == 1 else 0
             others[r] += 0 if t == 0 else 1
@@ -427,15 +427,15 @@ cdef void pick_own(
             own.z[r] = z[k]
             own.e[r] = e[k]
         return
-    for r in range(padded(rows)):
+    for r in range(padded_rows(rows, <real>0)):
         own_z[r] = z[r]
         own_e[r] = e[r]
     for k in range(1, classes):
-        for r in range(padded(rows)):
+        for r in range(padded_rows(rows, <real>0)):
             own_z[r] = <double>z[k * WIDTH + r] if labels[r] == k else own_z[r]
             own_e[r] = <double>e[k * WIDTH + r] if labels[r] == k else own_e[r]
-    memcpy(own.z, own_z, sizeof(own_z))
-    memcpy(own.e, own_e, sizeof(own_e))
+    memcpy(own.z, own_z, rows * sizeof(double))
+    memcpy(own.e, own_e, rows * sizeof(double))
 
 
 cdef void place_own(
@@ -447,10 +447,10 @@ cdef void place_own(
         for r in range(rows):
             tile[labels[r] * WIDTH + r] = <real>values[r]
         return
-    for r in range(padded(rows)):
+    for r in range(padded_rows(rows, <real>0)):
         narrow[r] = <real>values[r]
     for k in range(classes):
-        for r in range(padded(rows)):
+        for r in range(padded_rows(rows, <real>0)):
             tile[k * WIDTH + r] = narrow[r] if labels[r] == k else tile[k * WIDTH + r]
 
 
@@ -574,7 +574,7 @@ cdef void label_tile(
     cdef Own own
     cdef Softmax softmax
     cdef Py_ssize_t classes = job.classes
-    cdef Py_ssize_t lanes = padded(rows)
+    cdef Py_ssize_t lanes = padded_rows(rows, <real>0)
     cdef bint is_loss = job.activation == NOT_ACTIVATION
     cdef bint near = classes * WIDTH <= NEAR
     cdef bint far
@@ -607,8 +607,9 @@ cdef void label_tile(
     rows_largest(top, lanes, shift, &softmax)
     for k in range(classes):
         rows_shifted(&z[k * WIDTH], shift, top, far, lanes, &e[k * WIDTH])
-        ask_for(&job.x, (first + WIDTH) * classes + k * WIDTH, WIDTH, near)
-        ask_for_results(job, first * classes + k * WIDTH, WIDTH, near)
+        if rows == WIDTH:
+            ask_for(&job.x, (first + WIDTH) * classes + k * WIDTH, WIDTH, near)
+            ask_for_results(job, first * classes + k * WIDTH, WIDTH, near)
     rows_totals(e, lanes, classes, softmax.total, softmax.lost)
     rows_rest(lanes, &softmax)
     if any_small(softmax.rest, rows):
@@ -774,19 +775,19 @@ cdef void pair_terms(
     cdef real lost[WIDTH]
     cdef real own, other, value, rest
     cdef Py_ssize_t r
-    for r in range(padded(n)):
+    for r in range(padded_rows(n, <real>0)):
         own = first[r] if labels[r] == 0 else second[r]
         other = second[r] if labels[r] == 0 else first[r]
         d[r] = other - own
         value = subtraction_lost(other, own, d[r])
         low[r] = value if absolute(d[r]) < 1000 else 0  # also where something is infinite
-    for r in range(padded(n)):
+    for r in range(padded_rows(n, <real>0)):
         e[r] = exp_parts(-absolute(d[r]), -low[r] if d[r] > 0 else low[r], &lost[r])
-    for r in range(padded(n)):
+    for r in range(padded_rows(n, <real>0)):
         rest = log1p_unit(e[r], lost[r])
         rest += low[r] if d[r] > 0 else 0
         loss[r] = (d[r] if d[r] > 0 else 0) + rest
-    for r in range(padded(n)):
+    for r in range(padded_rows(n, <real>0)):
         slope[r] = share(d[r] > 0, e[r], lost[r])
         bend[r] = logit_bend(<real>0, e[r], lost[r])
 
@@ -798,7 +799,7 @@ cdef void pair_derivatives(
     # factor * slope, of the label with a minus unless both are alike; of rows of weight 0, zero
     cdef real value, minus
     cdef Py_ssize_t r
-    for r in range(padded(n)):
+    for r in range(padded_rows(n, <real>0)):
         value = factor[r] * slope[r]
         value = 0 if w[r] == 0 else value
         minus = 0 - value
@@ -827,11 +828,11 @@ cdef void pair_activation(
     cdef real *out
     cdef Py_ssize_t class_, r
     for class_ in range(2):
-        for r in range(padded(n)):
+        for r in range(padded_rows(n, <real>0)):
             labels[r] = class_
         pair_terms(first, second, labels, n, loss, slope, bend)
         out = one if (class_ == 0) == (activation == LOG_SOFTMAX) else two
-        for r in range(padded(n)):
+        for r in range(padded_rows(n, <real>0)):
             out[r] = 0 - loss[r] if activation == LOG_SOFTMAX else slope[r]
 
 
@@ -849,12 +850,13 @@ cdef void pair_tile(
     cdef bint all_mine = True
     cdef bint is_loss = job.activation == NOT_ACTIVATION
     cdef Py_ssize_t r
-    ask_for(&job.x, 2 * (first + WIDTH), 2 * WIDTH, True)
-    ask_for_results(job, 2 * first, 2 * WIDTH, True)
+    if rows == WIDTH:
+        ask_for(&job.x, 2 * (first + WIDTH), 2 * WIDTH, True)
+        ask_for_results(job, 2 * first, 2 * WIDTH, True)
     if rows == WIDTH and of_computing_type(&job.x, <real>0):
         split_pairs(<const real *>job.x.data + 2 * first, z, &z[WIDTH])
     else:
-        load_tile(&job.x, first, rows, padded(rows), 2, z)
+        load_tile(&job.x, first, rows, padded_rows(rows, <real>0), 2, z)
     for r in range(rows):
         mine[r] = not (is_loss and general[r])
         all_mine = all_mine and mine[r]
@@ -1895,7 +1897,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
         any_label = others < n
         for i in range(n, padded(n)):
             labels[i] = 0
-        memset(losses, 0, sizeof(losses))
+        memset(losses, 0, padded(n) * sizeof(double))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
             convert(w, wide_w, padded(n))
             convert(&factors[0], wide_factors, padded(n))
@@ -1918,7 +1920,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
                 label_rows(job, start, n, labels, general, w, &factors[0], losses)
         job.bad = -1
         if job.options.logits and job.wanted_sum and any_label:
-            memcpy(wide_w, losses, sizeof(losses))
+            memcpy(wide_w, losses, padded(n) * sizeof(double))
             for i in range(n if any_general else 0):
                 wide_w[i] = 0 if general[i] else wide_w[i]
             accumulator_add(&job.sum, lane_sum(n, &wide_w[0]))

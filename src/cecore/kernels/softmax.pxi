@@ -72,7 +72,7 @@ cdef void row_extremes(const real *z, Py_ssize_t n, real *restrict least, real *
 
 cdef void rows_extremes(const real *z, Py_ssize_t n, real *restrict least, real *restrict top) noexcept nogil:
     cdef Py_ssize_t j
-    for j in range(padded(n)):
+    for j in range(padded_rows(n, <real>0)):
         least[j] = z[j] if z[j] < least[j] else least[j]
         top[j] = z[j] if z[j] > top[j] else top[j]
 
@@ -210,7 +210,7 @@ cdef void row_least_of_near(const real *z, real top, Py_ssize_t n, real *restric
 cdef void rows_least_of_near(const real *z, const real *top, Py_ssize_t n, real *restrict least) noexcept nogil:
     cdef real value
     cdef Py_ssize_t i
-    for i in range(padded(n)):
+    for i in range(padded_rows(n, <real>0)):
         value = z[i] if z[i] > far_below(top[i]) else top[i]
         least[i] = value if value < least[i] else least[i]
 
@@ -237,9 +237,9 @@ cdef void rows_shifted(
     const real *z, const real *shift, const real *top, bint far, Py_ssize_t n, real *restrict e
 ) noexcept nogil:
     # far: some logits may be
-    shifted_exponentials(z, shift, False, padded(n), e)
+    shifted_exponentials(z, shift, False, padded_rows(n, <real>0), e)
     if far:
-        clear_far(z, top, False, padded(n), e)
+        clear_far(z, top, False, padded_rows(n, <real>0), e)
 
 
 cdef void row_shifted(
@@ -265,7 +265,7 @@ cdef void rows_totals(
     cdef double losts[LANES]
     cdef double above = 2 if real is double else 0
     cdef Py_ssize_t group, first, j, k
-    for group in range(padded(n) // LANES):
+    for group in range(padded_rows(n, <real>0) // LANES):
         first = group * LANES
         for j in range(LANES):
             totals[j] = above
@@ -397,7 +397,7 @@ cdef void softmax_row(
 cdef void softmax_rows(
     real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n
 ) noexcept nogil:
-    softmax_all(e, scale, largest, top_share, False, padded(n))
+    softmax_all(e, scale, largest, top_share, False, padded_rows(n, <real>0))
 
 
 cdef inline double accurate_quotient(
@@ -427,7 +427,7 @@ cdef inline double others(double e, double total, double lost, double largest, d
 
 cdef void rows_scale(real *e, const real *scale, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(padded(n)):
+    for i in range(padded_rows(n, <real>0)):
         e[i] *= scale[i]
 
 
@@ -465,7 +465,7 @@ cdef inline void bend_all(
 cdef void rows_bend(
     const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t n, real *restrict out
 ) noexcept nogil:
-    bend_all(e, scale, inverse, softmax, False, 0, padded(n), out)
+    bend_all(e, scale, inverse, softmax, False, 0, padded_rows(n, <real>0), out)
 
 
 cdef void lane_bend(
@@ -493,7 +493,7 @@ cdef inline void log_all(
 cdef void rows_log(
     const real *z, const real *top, const real *log_total, Py_ssize_t n, real *restrict out
 ) noexcept nogil:
-    log_all(z, top, log_total, False, padded(n), out)
+    log_all(z, top, log_total, False, padded_rows(n, <real>0), out)
 
 
 cdef void row_log(
