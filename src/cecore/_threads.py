@@ -86,6 +86,11 @@ def num_threads(n: int | str) -> Iterator[None]:
     n : int or "auto"
         As in `set_num_threads`.
 
+    Raises
+    ------
+    ValueError, TypeError
+        As `set_num_threads`.
+
     Examples
     --------
     >>> import cecore

@@ -244,6 +244,11 @@ class _OnProbabilities(_Loss):
         -------
         numpy.ndarray
             The gradient, or `out`. All zeros where the mean's divisor is 0.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `forward`; and an `upstream` that is neither a number nor, with reduction ``"none"``, such an array.
         """
         if type(upstream) is not float and isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
@@ -258,7 +263,7 @@ class _OnProbabilities(_Loss):
         loss_out: Any = None,
         gradient_out: Any = None,
     ) -> Any:
-        """The loss and its gradient in one pass over memory.
+        """The loss and its gradient in one pass over memory; in place, after another that checks.
 
         Parameters
         ----------
@@ -271,6 +276,11 @@ class _OnProbabilities(_Loss):
         -------
         value : float or numpy.ndarray
         gradient : numpy.ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `forward`; and an unfit output, or a `loss_out` for a single number.
         """
         if loss_out is not None:
             _checks.no_output("loss_out", loss_out, self.reduction)
@@ -301,6 +311,11 @@ class _OnProbabilities(_Loss):
         -------
         gradient, hessian : numpy.ndarray
             Of the predictions' shape; the Hessian is its diagonal.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `forward`; and an unfit output, or one for both results.
         """
         wanted = GRADIENT | HESSIAN
         return _dispatch.kernels.loss(self, probs, targets, sample_weight, 1.0, wanted, None, gradient_out, hessian_out)
@@ -342,6 +357,11 @@ class _OnLogits(_Loss):
         Returns
         -------
         float or numpy.ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `BinaryCrossEntropy.forward`.
         """
         if out is not None:
             _checks.no_output("out", out, self.reduction)
@@ -370,6 +390,11 @@ class _OnLogits(_Loss):
         Returns
         -------
         numpy.ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `forward`; and an `upstream` that is neither a number nor, with reduction ``"none"``, such an array.
         """
         if type(upstream) is not float and isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
@@ -384,7 +409,7 @@ class _OnLogits(_Loss):
         loss_out: Any = None,
         gradient_out: Any = None,
     ) -> Any:
-        """The loss and its gradient in one pass over memory.
+        """The loss and its gradient in one pass over memory; in place, after another that checks.
 
         Parameters
         ----------
@@ -397,6 +422,11 @@ class _OnLogits(_Loss):
         -------
         value : float or numpy.ndarray
         gradient : numpy.ndarray
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `forward`; and an unfit output, or a `loss_out` for a single number.
         """
         if loss_out is not None:
             _checks.no_output("loss_out", loss_out, self.reduction)
@@ -425,6 +455,11 @@ class _OnLogits(_Loss):
         -------
         gradient, hessian : numpy.ndarray
             Weighted, and never divided by a count; the Hessian is its diagonal.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `forward`; and an unfit output, or one for both results.
         """
         wanted = GRADIENT | HESSIAN
         return _dispatch.kernels.loss(
@@ -463,6 +498,13 @@ class BinaryCrossEntropy(_OnProbabilities):
         Finite and >= 0: multiplies the term of y. An array has one weight for each element along the last axis. It is
         in no divisor.
 
+    Raises
+    ------
+    ValueError
+        An option out of its range.
+    TypeError
+        An option of the wrong type.
+
     Notes
     -----
     `probs` has any shape and holds float64, float32, float16 or bfloat16 (of ml_dtypes), of which the arrays of
@@ -473,10 +515,10 @@ class BinaryCrossEntropy(_OnProbabilities):
     within 6; with `label_smoothing` or `pos_weight` within 4 ULP of the larger term. Weights, `upstream` and the
     divisor add 1, as long as their product with a target is a normal number of the computing type. Sums are exact
     sums of blocks of at most 256 losses: of float64, and of hard targets in either dtype, they are within 6e-15 for any
-    length. One pass over memory, and no temporary arrays: of whatever layout (strided, Fortran-ordered, unaligned,
-    byte-swapped, mapped files) arrays are read where they lie, with the bits of a contiguous copy. longdouble is
-    computed as float64. Large calls use several threads, and have the same bits whatever their number: see
-    `set_num_threads`.
+    length. One pass over memory (a mean's weights are read twice, and all where a result takes the place of `probs`),
+    and no temporary arrays: of whatever layout (strided, Fortran-ordered, unaligned, byte-swapped, mapped files) arrays
+    are read where they lie, with the bits of a contiguous copy. longdouble is computed as float64. Large calls use
+    several threads, and have the same bits whatever their number: see `set_num_threads`.
 
     References
     ----------
@@ -520,6 +562,13 @@ class BinaryCrossEntropyWithLogits(_OnLogits):
         As in `BinaryCrossEntropy`.
     focal_gamma : float
         0 <= focal_gamma <= 1e6: each term is multiplied by (1 - q) ** focal_gamma, q the probability of its class.
+
+    Raises
+    ------
+    ValueError
+        An option out of its range.
+    TypeError
+        An option of the wrong type.
 
     Notes
     -----
@@ -585,6 +634,13 @@ class CrossEntropy(_OnProbabilities):
     axis : int
         That of the classes.
 
+    Raises
+    ------
+    ValueError
+        An option out of its range.
+    TypeError
+        An option of the wrong type.
+
     Notes
     -----
     Let `probs` have the shape (..., C), C along `axis`. `targets` is either of the shape without that axis and holds
@@ -638,6 +694,13 @@ class CrossEntropyWithLogits(_OnLogits):
         As in `CrossEntropy`. Under smoothing a masked class makes the loss infinite, as its target is a / C.
     focal_gamma : float
         0 <= focal_gamma <= 1e6: the term of class k is multiplied by (1 - p_k) ** focal_gamma.
+
+    Raises
+    ------
+    ValueError
+        An option out of its range.
+    TypeError
+        An option of the wrong type.
 
     Notes
     -----
@@ -718,6 +781,11 @@ def binary_cross_entropy(
     -------
     float or numpy.ndarray
 
+    Raises
+    ------
+    ValueError, TypeError
+        As `BinaryCrossEntropy` and its `forward`.
+
     Examples
     --------
     >>> import cecore
@@ -751,6 +819,11 @@ def binary_cross_entropy_with_logits(
     Returns
     -------
     float or numpy.ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `BinaryCrossEntropyWithLogits` and its `forward`.
 
     Examples
     --------
@@ -789,6 +862,11 @@ def cross_entropy(
     -------
     float or numpy.ndarray
 
+    Raises
+    ------
+    ValueError, TypeError
+        As `CrossEntropy` and its `forward`.
+
     Examples
     --------
     >>> import cecore
@@ -826,6 +904,11 @@ def cross_entropy_with_logits(
     Returns
     -------
     float or numpy.ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `CrossEntropyWithLogits` and its `forward`.
 
     Examples
     --------
