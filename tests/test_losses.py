@@ -422,6 +422,28 @@ def test_long_rows_and_many_classes(loss):
         assert bits(made.gradient_hessian(p[1:2], label)[1]) == bits(hessian[1:2])
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="the reference needs a wider type")
+@each_dtype
+def test_rows_of_every_length_modulo_the_registers(dtype):
+    """Of more classes than panels have, in one piece and in two, with a far logit, and in place."""
+    rng = np.random.default_rng(22)
+    loss = cecore.CrossEntropyWithLogits(reduction="none")
+    for classes in (*range(49, 82), *range(2 * BLOCK - 1, 2 * BLOCK + 34)):
+        z = rng.normal(0, 3, (3, classes)).astype(dtype)
+        labels = np.array([0, classes - 1, classes // 2])
+        z[2, -2] = -1e9
+        wide = np.exp(z.astype(np.longdouble))
+        own = wide[range(3), labels]
+        others = wide.copy()
+        others[range(3), labels] = 0
+        gradient = wide / wide.sum(1, keepdims=True)
+        gradient[range(3), labels] = -others.sum(1) / wide.sum(1)
+        value, got = loss.forward_backward(z, labels)
+        for part, want in ((value, np.log1p(others.sum(1) / own)), (got, gradient)):
+            assert np.max(np.abs(part - want) / np.spacing(np.abs(want).astype(dtype))) <= 3
+        assert bits(*loss.forward_backward(z, labels, gradient_out=z)) == bits(value, got)
+
+
 @each_loss
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=20)

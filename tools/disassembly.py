@@ -30,13 +30,14 @@ KERNELS = {
     "logit_derivatives": (2, 0),
     "inspect": (4, 0),
     "quick_hard_derivatives": (5, 0),
-    **dict.fromkeys(("rows_extremes", "rows_shifted", "rows_totals", "row_total"), (1, 0)),
+    **dict.fromkeys(("rows_extremes", "rows_shifted", "rows_totals", "row_shifted", "quick_hard_value"), (1, 0)),
     # and the end of a length that fills no whole registers
     "take_logarithms": (1, 1),  # joining the lanes of a block
     "hard_sum": (1, 2),  # the factors that do not fill the lanes of a tail
     "logit_sum": (4, 1),
-    **dict.fromkeys(("row_exponentials", "row_extremes", "row_shifted", "rows_rest"), (1, 1)),
+    **dict.fromkeys(("row_exponentials", "row_extremes", "rows_rest"), (1, 1)),
     **dict.fromkeys(("rows_scale", "row_scale"), (1, 1)),
+    "row_total": (1, 3),
     "classes_of": (2, 1),
     "focal_classes": (1, 2),
     **dict.fromkeys(("rows_log_totals", "rows_over_total"), (1, 2)),
@@ -46,8 +47,6 @@ KERNELS = {
     "pair_terms": (3, 2),
     "soft_panel": (9, 9),
     "hard_sum<float>": (0, 3),
-    "row_extremes<float>": (0, 2),
-    "row_total<float>": (0, 1),
     "rows_totals<float>": (0, 1),
 }
 

@@ -357,7 +357,7 @@ CALLS = (
     Call("BCE backward, hard", BCE("backward"), QUOTIENTS, 2, 1),
     Call("BCE forward_backward, hard", BCE("forward_backward"), PRODUCTS + QUOTIENTS, 2, 1),
     Call("BCE gradient_hessian, hard", BCE("gradient_hessian"), DERIVATIVES, 2, 2),
-    Call("BCE none, hard", BCE("forward", reduction="none"), (*CHECKS, Loops("hard_value", "fn?m")), 2, 1),
+    Call("BCE none, hard", BCE("forward", reduction="none"), (Loops("quick_hard_value", "fn?m"),), 2, 1),
     Call("BCE forward, soft", BCE("forward", soft=True), CHECKS + SOFT_VALUES, 2),
     Call("BCE forward, weighted", BCE("forward", weighted=True), WEIGHTED, 4),  # weights are added up first
     Call("BCE logits forward", BCE_LOGITS("forward"), LOGIT_SUM, 2),

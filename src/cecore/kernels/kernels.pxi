@@ -180,10 +180,14 @@ cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + SUM_LANES - 1) & -SUM_LANES
 
 
+cdef inline Py_ssize_t width(real unused) noexcept nogil:
+    # the lanes of a register of 64 bytes, SUM_LANES or half as many
+    return 64 // sizeof(real)
+
+
 cdef inline Py_ssize_t padded_rows(Py_ssize_t n, real unused) noexcept nogil:
-    # as many as are computed of n rows side by side: whole registers of 64 bytes
-    cdef Py_ssize_t lanes = 64 // sizeof(real)
-    return (n + lanes - 1) & -lanes
+    # as many as are computed of n rows side by side
+    return (n + width(unused) - 1) & -width(unused)
 
 
 include "accumulator.pxi"
@@ -251,6 +255,7 @@ cdef int element_block(
     cdef bint hard = looks_hard(t)
     cdef bint summed = False
     cdef bint derived = False
+    cdef bint valued = False
     cdef int state = SOFT
     if job.wanted_sum and hard and (mask == NULL or all_ones(w, n)):
         state = hard_sum(p, t, n, &job.wide_clip, &job.pending)
@@ -266,7 +271,9 @@ cdef int element_block(
             n, p, t, mask, factors, job.upstream.data == NULL, &job.clip, gradient,
             hessian if job.hessian.data != NULL else <real *>NULL,
         )
-    if summed or derived:
+    if hard and mask == NULL and not summed and not derived and job.value.data != NULL:
+        valued = quick_hard_value(n, p, t, &job.clip, value)
+    if summed or derived or valued:
         state = HARD if hard else SOFT
     else:
         state = inspect(n, p, t, mask)
@@ -287,7 +294,7 @@ cdef int element_block(
             else:
                 soft_value(n, p, t, none, partial, w, &job.clip, &terms[0])
             accumulator_add(&job.sum, lane_sum(n, &terms[0]))
-    if job.value.data != NULL:
+    if job.value.data != NULL and not valued:
         if state == HARD:
             hard_value(n, p, t, partial, w, &job.clip, value)
         else:

@@ -316,6 +316,33 @@ cdef void hard_value(
             out[i] = 0 if w[i] == 0 else value
 
 
+cdef bint quick_hard_value(
+    Py_ssize_t n, const real *p, const real *y, const Clip *clip, real *restrict out
+) noexcept nogil:
+    # hard_value without weights and the checks in one pass; False, and the results mean nothing, if it takes another way
+    cdef real q, a, b, exact, code
+    cdef uint64_t wide = 0
+    cdef uint32_t narrow = 0
+    cdef real floor = <real>clip.floor
+    cdef real low_value = <real>clip.low_value
+    cdef real high_value = <real>clip.high_value
+    cdef Py_ssize_t i
+    if not is_normal(clip, <real>0):
+        return False
+    for i in range(padded(n)):
+        q = <real>1 - p[i]
+        a = p[i] if y[i] == 1 else q
+        b = q if y[i] == 1 else p[i]
+        exact = 1 if y[i] == 1 else 0
+        code = hard_code(p[i], q, y[i], exact)
+        if real is double:
+            wide |= cecore_bits(code)
+        else:
+            narrow |= cecore_bitsf(code)
+        out[i] = neg_log(a, b, True, floor, low_value, high_value)
+    return combined(wide, narrow) == 0
+
+
 cdef inline void mix(
     Py_ssize_t n, const real *one, const real *zero, const real *t, const real *u, bint complement, const real *w,
     bint weighted, real *restrict out

@@ -669,8 +669,8 @@ cdef void label_row(
     cdef real scratch[BLOCK]
     cdef real e[BLOCK]
     cdef real out[BLOCK]
-    cdef real small[LANES]
-    cdef real large[LANES]
+    cdef real small[SUM_LANES]
+    cdef real large[SUM_LANES]
     cdef real top, scale, bend_scale, inverse, own_z, own_e, lost, own_low
     cdef double own
     cdef const real *z
@@ -683,7 +683,7 @@ cdef void label_row(
     cdef bint kept = (
         job.gradient.data != NULL and of_computing_type(&job.gradient, <real>0) and job.activation != LOG_SOFTMAX
     )
-    for k in range(LANES):
+    for k in range(SUM_LANES):
         small[k] = INFINITY
         large[k] = -INFINITY
     for piece in range(pieces):
@@ -876,38 +876,15 @@ cdef void pair_tile(
         store_pairs(&job.hessian, first, rows, out, mine, all_mine)
 
 
-cdef const real *whole_groups(
-    const Array *x, Py_ssize_t start, Py_ssize_t n, real padding, real *scratch, Py_ssize_t *groups
-) noexcept nogil:
-    # A piece of a row, padded to whole registers of 64 bytes, one or two groups of LANES
-    cdef const real *data = piece_of(x, start, n, scratch)
-    cdef Py_ssize_t size = 64 // sizeof(real)
-    cdef Py_ssize_t whole = (n + size - 1) // size * size
-    cdef Py_ssize_t i
-    groups[0] = whole // LANES
-    if n == whole:
-        return data
-    if data != scratch:
-        memcpy(scratch, data, n * sizeof(real))
-    for i in range(n, whole):
-        scratch[i] = padding
-    return scratch
-
-
-cdef bint add_row(
-    Job *job, Py_ssize_t row, bint kept, real *restrict top, bint *far, double *restrict total, double *restrict lost
-) noexcept nogil:
-    # The largest logit of a row and the sum of its exponentials; False if it is not an ordinary one
+cdef bint is_ordinary_row(Job *job, Py_ssize_t row, real *top, bint *far) noexcept nogil:
+    # and its largest logit, and whether some may be far below
     cdef real scratch[BLOCK]
-    cdef real e[BLOCK]
-    cdef real small[LANES]
-    cdef real large[LANES]
-    cdef real shift
-    cdef const real *z
+    cdef real small[SUM_LANES]
+    cdef real large[SUM_LANES]
     cdef Py_ssize_t start = row * job.classes
     cdef Py_ssize_t pieces = blocks(job.classes)
-    cdef Py_ssize_t piece, first, n, groups, j
-    for j in range(LANES):
+    cdef Py_ssize_t piece, first, n, j
+    for j in range(SUM_LANES):
         small[j] = INFINITY
         large[j] = -INFINITY
     for piece in range(pieces):
@@ -917,43 +894,51 @@ cdef bint add_row(
     top[0] = largest_lane(large)
     far[0] = not is_ordinary(least_lane(small), top[0])
     if far[0]:
-        for j in range(LANES):
+        for j in range(SUM_LANES):
             small[j] = top[0]
         for piece in range(pieces):
             first = piece * BLOCK
             n = min(job.classes - first, <Py_ssize_t>BLOCK)
             row_least_of_near(piece_of(&job.x, start + first, n, scratch), top[0], n, small)
-        if not is_ordinary(least_lane(small), top[0]):
-            return False
-    shift = shift_of(top[0])
+        return is_ordinary(least_lane(small), top[0])
+    return True
+
+
+cdef void add_row(
+    Job *job, Py_ssize_t row, bint kept, const real *top, bint far, double *restrict total, double *restrict lost
+) noexcept nogil:
+    # The sum of the exponentials of an ordinary row
+    cdef real scratch[BLOCK]
+    cdef real buffer[BLOCK]
+    cdef real shift = shift_of(top[0])
+    cdef const real *z
+    cdef real *e = &buffer[0]
+    cdef Py_ssize_t start = row * job.classes
+    cdef Py_ssize_t piece, first, n
     total[0] = lost[0] = 0
-    for piece in range(pieces):
+    for piece in range(blocks(job.classes)):
         first = piece * BLOCK
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
-        z = whole_groups(&job.x, start + first, n, top[0], scratch, &groups)
+        z = piece_of(&job.x, start + first, n, scratch)
         if job.classes <= CACHED:
             ask_for(&job.x, start + job.classes + first, n, job.classes <= NEAR // 2)
         if kept:
             ask_for(&job.gradient, start + first, n, True)
-        row_shifted(z, &shift, top, far[0], groups, e)
-        for j in range(n, groups * LANES):
-            e[j] = 0
-        row_total(e, groups, total, lost)
-        if kept:
+            if not job.in_place:
+                e = <real *>job.gradient.data + start + first
+        row_shifted(z, shift, top, far, n, e)
+        row_total(e, n, total, lost)
+        if kept and job.in_place:
             memcpy(<real *>job.gradient.data + start + first, e, n * sizeof(real))
-    return True
 
 
 cdef real *row_piece(
     Job *job, Py_ssize_t start, Py_ssize_t n, bint kept, real top, bint far, real shift, real *scratch, real *e
 ) noexcept nogil:
     # The exponentials of a piece once more
-    cdef const real *z
-    cdef Py_ssize_t groups
     if kept:
         return <real *>job.gradient.data + start
-    z = whole_groups(&job.x, start, n, top, scratch, &groups)
-    row_shifted(z, &shift, &top, far, groups, e)
+    row_shifted(piece_of(&job.x, start, n, scratch), shift, &top, far, n, e)
     return e
 
 
@@ -1014,10 +999,13 @@ cdef void label_batch(
             continue
         if is_loss:
             load(&job.x, row * classes + labels[r], 1, 1, &own_z[r])
-        mine[r] = add_row(job, row, kept, &top[r], &far[r], &softmax.total[r], &softmax.lost[r])
+        mine[r] = is_ordinary_row(job, row, &top[r], &far[r])
         if not mine[r]:
             top[r] = own_z[r] = 0
             unusual_row(job, first_row, r, labels, w, factors, losses)
+    for r in range(rows):
+        if mine[r]:
+            add_row(job, first_row + r, kept, &top[r], far[r], &softmax.total[r], &softmax.lost[r])
     rows_largest(top, rows, shift, &softmax)
     rows_rest(rows, &softmax)
     for r in range(rows):
@@ -1397,19 +1385,19 @@ cdef void exponentials_with_lost(
 cdef void add_piece(
     real *z, const real *shift, real top, bint far, Py_ssize_t n, real *restrict e, real *restrict low, Softmax *softmax
 ) noexcept nogil:
-    # The exponentials of a piece of a row, and they to its sum; z has room for whole groups of LANES
+    # The exponentials of a piece of a row, and they to its sum; z has room for whole registers
     cdef double losts[LANES]
-    cdef Py_ssize_t groups = (n + LANES - 1) // LANES
+    cdef Py_ssize_t whole = padded_rows(n, <real>0)
     cdef Py_ssize_t i, j
-    for i in range(n, groups * LANES):
+    for i in range(n, whole):
         z[i] = top
-    exponentials_with_lost(z, shift, &top, far, True, groups * LANES, e, low)
-    for i in range(n, groups * LANES):
+    exponentials_with_lost(z, shift, &top, far, True, whole, e, low)
+    for i in range(n, whole):
         e[i] = low[i] = 0
-    row_total(e, groups, &softmax.total[0], &softmax.lost[0])
+    row_total(e, whole, &softmax.total[0], &softmax.lost[0])
     for j in range(LANES):
         losts[j] = 0
-    for i in range(groups):
+    for i in range(whole // LANES):
         for j in range(LANES):
             losts[j] += low[i * LANES + j]
     softmax.lost[0] += join_lanes(&losts[0])

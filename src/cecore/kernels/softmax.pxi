@@ -50,22 +50,23 @@ cdef void exponential_parts(
 
 
 cdef void row_extremes(const real *z, Py_ssize_t n, real *restrict least, real *restrict top) noexcept nogil:
-    # of LANES lanes; NaN is passed over
-    cdef real small[LANES]
-    cdef real large[LANES]
+    # of the lanes of a register; NaN is passed over
+    cdef real small[SUM_LANES]
+    cdef real large[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j, first
-    for j in range(LANES):
+    for j in range(lanes):
         small[j] = least[j]
         large[j] = top[j]
-    for i in range((n + LANES - 1) // LANES if n >= LANES else 0):
-        first = min(i * LANES, n - LANES)  # some of the last ones twice
-        for j in range(LANES):
+    for i in range((n + lanes - 1) // lanes if n >= lanes else 0):
+        first = min(i * lanes, n - lanes)  # some of the last ones twice
+        for j in range(lanes):
             small[j] = z[first + j] if z[first + j] < small[j] else small[j]
             large[j] = z[first + j] if z[first + j] > large[j] else large[j]
-    for j in range(n if n < LANES else 0):
+    for j in range(n if n < lanes else 0):
         small[j] = z[j] if z[j] < small[j] else small[j]
         large[j] = z[j] if z[j] > large[j] else large[j]
-    for j in range(LANES):
+    for j in range(lanes):
         least[j] = small[j]
         top[j] = large[j]
 
@@ -80,6 +81,9 @@ cdef void rows_extremes(const real *z, Py_ssize_t n, real *restrict least, real 
 cdef inline real extreme_lane(real *lanes, bint largest) noexcept nogil:
     cdef Py_ssize_t j
     cdef real other
+    for j in range(LANES if real is float else 0):
+        other = lanes[j + LANES]
+        lanes[j] = other if (other > lanes[j] if largest else other < lanes[j]) else lanes[j]
     for j in range(LANES // 2):
         other = lanes[j + LANES // 2]
         lanes[j] = other if (other > lanes[j] if largest else other < lanes[j]) else lanes[j]
@@ -188,22 +192,23 @@ cdef inline real far_below(real top) noexcept nogil:
 
 
 cdef void row_least_of_near(const real *z, real top, Py_ssize_t n, real *restrict least) noexcept nogil:
-    # of LANES lanes, the least logits but those far below
-    cdef real small[LANES]
+    # of the lanes of a register, the least logits but those far below
+    cdef real small[SUM_LANES]
     cdef real value
     cdef real end = far_below(top)
+    cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j, first
-    for j in range(LANES):
+    for j in range(lanes):
         small[j] = least[j]
-    for i in range((n + LANES - 1) // LANES if n >= LANES else 0):
-        first = min(i * LANES, n - LANES)
-        for j in range(LANES):
+    for i in range((n + lanes - 1) // lanes if n >= lanes else 0):
+        first = min(i * lanes, n - lanes)
+        for j in range(lanes):
             value = z[first + j] if z[first + j] > end else top
             small[j] = value if value < small[j] else small[j]
-    for j in range(n if n < LANES else 0):
+    for j in range(n if n < lanes else 0):
         value = z[j] if z[j] > end else top
         small[j] = value if value < small[j] else small[j]
-    for j in range(LANES):
+    for j in range(lanes):
         least[j] = small[j]
 
 
@@ -243,11 +248,26 @@ cdef void rows_shifted(
 
 
 cdef void row_shifted(
-    const real *z, const real *shift, const real *top, bint far, Py_ssize_t groups, real *restrict e
+    const real *z, real shift, const real *top, bint far, Py_ssize_t n, real *restrict e
 ) noexcept nogil:
-    shifted_exponentials(z, shift, True, groups * LANES, e)
+    # the same of a piece of one row
+    cdef real few[SUM_LANES]
+    cdef real lost
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j, first
+    for i in range((n + lanes - 1) // lanes if n >= lanes else 0):
+        first = min(i * lanes, n - lanes)  # some of the last ones twice
+        for j in range(lanes):
+            e[first + j] = exp_shifted(z[first + j], shift, &lost)
+    if n < lanes:
+        for j in range(lanes):
+            few[j] = top[0]
+        memcpy(few, z, n * sizeof(real))
+        for j in range(lanes):
+            few[j] = exp_shifted(few[j], shift, &lost)
+        memcpy(e, few, n * sizeof(real))
     if far:
-        clear_far(z, top, True, groups * LANES, e)
+        clear_far(z, top, True, n, e)
 
 
 cdef inline void add_below(double *total, double *lost, double term) noexcept nogil:
@@ -281,24 +301,45 @@ cdef void rows_totals(
             lost[first + j] = losts[j]
 
 
-cdef void row_total(const real *e, Py_ssize_t groups, double *restrict total, double *restrict lost) noexcept nogil:
+cdef void row_total(const real *e, Py_ssize_t n, double *restrict total, double *restrict lost) noexcept nogil:
     # Adds a piece of one row. The lanes start so high that what they hold are multiples of 2^-43; their sum is below
     # 1024, so that joining them loses nothing.
-    cdef double totals[LANES]
+    cdef double totals[SUM_LANES]
     cdef double losts[LANES]
     cdef double above = 2 * BLOCK if real is double else 0
+    cdef real term
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t rest = n % lanes
     cdef Py_ssize_t i, j
-    for j in range(LANES):
+    for j in range(lanes):
         totals[j] = above
+    for j in range(LANES):
         losts[j] = 0
-    for i in range(groups):
-        for j in range(LANES):
+    for i in range(n // lanes):
+        for j in range(lanes):
             if real is double:
                 add_below(&totals[j], &losts[j], e[i * LANES + j])
             else:
-                totals[j] += e[i * LANES + j]
-    for j in range(LANES):
-        totals[j] = totals[j] - above
+                totals[j] += e[i * SUM_LANES + j]
+    if rest > 0 and n > lanes:
+        for j in range(lanes):  # the last lanes are new
+            term = e[n - lanes + j] if j >= lanes - rest else 0
+            if real is double:
+                add_below(&totals[j], &losts[j], term)
+            else:
+                totals[j] += term
+    else:
+        for j in range(rest):
+            if real is double:
+                add_below(&totals[j], &losts[j], e[j])
+            else:
+                totals[j] += e[j]
+    if real is double:
+        for j in range(LANES):
+            totals[j] = totals[j] - above
+    else:
+        for j in range(LANES):
+            totals[j] += totals[j + LANES]
     add_exactly(total, lost, join_lanes(&totals[0]))
     lost[0] += join_lanes(&losts[0])
 
