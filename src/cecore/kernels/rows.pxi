@@ -905,9 +905,10 @@ cdef bint is_ordinary_row(Job *job, Py_ssize_t row, real *top, bint *far) noexce
 
 
 cdef void add_row(
-    Job *job, Py_ssize_t row, bint kept, const real *top, bint far, double *restrict total, double *restrict lost
+    Job *job, Py_ssize_t row, Py_ssize_t ahead, bint kept, const real *top, bint far,
+    double *restrict total, double *restrict lost
 ) noexcept nogil:
-    # The sum of the exponentials of an ordinary row
+    # The sum of the exponentials of an ordinary row; the row so far ahead is asked for
     cdef real scratch[BLOCK]
     cdef real buffer[BLOCK]
     cdef real shift = shift_of(top[0])
@@ -921,7 +922,7 @@ cdef void add_row(
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         z = piece_of(&job.x, start + first, n, scratch)
         if job.classes <= CACHED:
-            ask_for(&job.x, start + job.classes + first, n, job.classes <= NEAR // 2)
+            ask_for(&job.x, start + ahead * job.classes + first, n, False)
         if kept:
             ask_for(&job.gradient, start + first, n, True)
             if not job.in_place:
@@ -1005,7 +1006,7 @@ cdef void label_batch(
             unusual_row(job, first_row, r, labels, w, factors, losses)
     for r in range(rows):
         if mine[r]:
-            add_row(job, first_row + r, kept, &top[r], far[r], &softmax.total[r], &softmax.lost[r])
+            add_row(job, first_row + r, rows, kept, &top[r], far[r], &softmax.total[r], &softmax.lost[r])
     rows_largest(top, rows, shift, &softmax)
     rows_rest(rows, &softmax)
     for r in range(rows):
