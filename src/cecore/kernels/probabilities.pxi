@@ -319,7 +319,8 @@ cdef void hard_value(
 cdef bint quick_hard_value(
     Py_ssize_t n, const real *p, const real *y, const Clip *clip, real *restrict out
 ) noexcept nogil:
-    # hard_value without weights and the checks in one pass; False, and the results mean nothing, if it takes another way
+    # hard_value without weights, and the checks, in one pass; False, and the results mean nothing, if it takes another
+    # way
     cdef real q, a, b, exact, code
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
