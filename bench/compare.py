@@ -11,7 +11,7 @@ from .results import FLOOR, LEVELS, OURS, Record, Run
 
 TOLERATED = 0.1  # slower than before by so much is no regression
 NOISES = 2  # nor by so many times the spreads of what is compared
-DISTRIBUTIONS = {FLOOR: "numpy", **{name: distribution for name, (_, distribution) in PEERS.items()}}
+DISTRIBUTION_OF = {FLOOR: "numpy", **{name: distribution for name, (_, distribution) in PEERS.items()}}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def changes(old: Run, new: Run) -> list[Change]:
         if former is None:
             continue
         others = [name for name in record.timings.keys() & former.timings.keys() if not name.startswith(OURS)]
-        ratios = [record.ratio_to(former, name) for name in others if DISTRIBUTIONS[name] not in upgraded]
+        ratios = [record.ratio_to(former, name) for name in others if DISTRIBUTION_OF[name] not in upgraded]
         drift = median(ratios) if ratios else 1.0
         for name in record.ours():
             if name in former.timings:

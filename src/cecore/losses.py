@@ -565,10 +565,8 @@ class BinaryCrossEntropyWithLogits(_OnLogits):
 
     Raises
     ------
-    ValueError
-        An option out of its range.
-    TypeError
-        An option of the wrong type.
+    ValueError, TypeError
+        As `BinaryCrossEntropy`.
 
     Notes
     -----
@@ -636,10 +634,8 @@ class CrossEntropy(_OnProbabilities):
 
     Raises
     ------
-    ValueError
-        An option out of its range.
-    TypeError
-        An option of the wrong type.
+    ValueError, TypeError
+        As `BinaryCrossEntropy`.
 
     Notes
     -----
@@ -697,10 +693,8 @@ class CrossEntropyWithLogits(_OnLogits):
 
     Raises
     ------
-    ValueError
-        An option out of its range.
-    TypeError
-        An option of the wrong type.
+    ValueError, TypeError
+        As `BinaryCrossEntropy`.
 
     Notes
     -----

@@ -285,10 +285,13 @@ cdef void block_logarithms(
         logarithms(n, a, b, False, <real>clip.floor, <real>clip.low_value, <real>clip.high_value, out)
 
 
-cdef inline void hard_values(
-    Py_ssize_t n, const real *p, const real *y, bint normal, const Clip *clip, real *restrict out
+cdef inline uint64_t hard_values(
+    Py_ssize_t n, const real *p, const real *y, bint normal, bint checked, const Clip *clip, real *restrict out
 ) noexcept nogil:
-    cdef real q, a, b
+    # checked: the combined codes, 0 if all is in its domain and hard
+    cdef real q, a, b, exact, code
+    cdef uint64_t wide = 0
+    cdef uint32_t narrow = 0
     cdef real floor = <real>clip.floor
     cdef real low_value = <real>clip.low_value
     cdef real high_value = <real>clip.high_value
@@ -297,7 +300,15 @@ cdef inline void hard_values(
         q = <real>1 - p[i]
         a = p[i] if y[i] == 1 else q
         b = q if y[i] == 1 else p[i]
+        if checked:
+            exact = 1 if y[i] == 1 else 0
+            code = hard_code(p[i], q, y[i], exact)
+            if real is double:
+                wide |= cecore_bits(code)
+            else:
+                narrow |= cecore_bitsf(code)
         out[i] = neg_log(a, b, normal, floor, low_value, high_value)
+    return combined(wide, narrow)
 
 
 cdef void hard_value(
@@ -307,9 +318,9 @@ cdef void hard_value(
     cdef real value
     cdef Py_ssize_t i
     if is_normal(clip, <real>0):
-        hard_values(n, p, y, True, clip, out)
+        hard_values(n, p, y, True, False, clip, out)
     else:
-        hard_values(n, p, y, False, clip, out)
+        hard_values(n, p, y, False, False, clip, out)
     if mask != NULL:
         for i in range(padded(n)):
             value = w[i] * out[i]
@@ -321,27 +332,7 @@ cdef bint quick_hard_value(
 ) noexcept nogil:
     # hard_value without weights, and the checks, in one pass; False, and the results mean nothing, if it takes another
     # way
-    cdef real q, a, b, exact, code
-    cdef uint64_t wide = 0
-    cdef uint32_t narrow = 0
-    cdef real floor = <real>clip.floor
-    cdef real low_value = <real>clip.low_value
-    cdef real high_value = <real>clip.high_value
-    cdef Py_ssize_t i
-    if not is_normal(clip, <real>0):
-        return False
-    for i in range(padded(n)):
-        q = <real>1 - p[i]
-        a = p[i] if y[i] == 1 else q
-        b = q if y[i] == 1 else p[i]
-        exact = 1 if y[i] == 1 else 0
-        code = hard_code(p[i], q, y[i], exact)
-        if real is double:
-            wide |= cecore_bits(code)
-        else:
-            narrow |= cecore_bitsf(code)
-        out[i] = neg_log(a, b, True, floor, low_value, high_value)
-    return combined(wide, narrow) == 0
+    return is_normal(clip, <real>0) and hard_values(n, p, y, True, True, clip, out) == 0
 
 
 cdef inline void mix(

@@ -1407,10 +1407,7 @@ cdef void add_piece(
 cdef inline void rows_add(const real *e, const real *low, double *restrict total, double *restrict lost) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(WIDTH):
-        if real is double:
-            add_below(&total[j], &lost[j], e[j])
-        else:
-            total[j] += e[j]
+        add_exponential(&total[j], &lost[j], e[j])
         lost[j] += low[j]
 
 

@@ -227,22 +227,14 @@ cdef void clear_far(const real *z, const real *top, bint one_row, Py_ssize_t n, 
         e[i] = 0 if z[i] <= far_below(single if one_row else top[i]) else e[i]
 
 
-cdef inline void shifted_exponentials(
-    const real *z, const real *shift, bint one_row, Py_ssize_t n, real *restrict e
-) noexcept nogil:
-    cdef real s, lost
-    cdef real single = shift[0]
-    cdef Py_ssize_t i
-    for i in range(n):
-        s = single if one_row else shift[i]
-        e[i] = exp_shifted(z[i], s, &lost)
-
-
 cdef void rows_shifted(
     const real *z, const real *shift, const real *top, bint far, Py_ssize_t n, real *restrict e
 ) noexcept nogil:
     # far: some logits may be
-    shifted_exponentials(z, shift, False, padded_rows(n, <real>0), e)
+    cdef real lost
+    cdef Py_ssize_t i
+    for i in range(padded_rows(n, <real>0)):
+        e[i] = exp_shifted(z[i], shift[i], &lost)
     if far:
         clear_far(z, top, False, padded_rows(n, <real>0), e)
 
@@ -277,10 +269,18 @@ cdef inline void add_below(double *total, double *lost, double term) noexcept no
     total[0] = after
 
 
+cdef inline void add_exponential(double *total, double *lost, real term) noexcept nogil:
+    # sums of floats in double lose nothing that matters
+    if real is double:
+        add_below(total, lost, term)
+    else:
+        total[0] += term
+
+
 cdef void rows_totals(
     const real *e, Py_ssize_t n, Py_ssize_t classes, double *restrict total, double *restrict lost
 ) noexcept nogil:
-    # of rows side by side; sums of floats in double lose nothing that matters
+    # of rows side by side
     cdef double totals[LANES]
     cdef double losts[LANES]
     cdef double above = 2 if real is double else 0
@@ -292,10 +292,7 @@ cdef void rows_totals(
             losts[j] = 0
         for k in range(classes):
             for j in range(LANES):
-                if real is double:
-                    add_below(&totals[j], &losts[j], e[k * WIDTH + first + j])
-                else:
-                    totals[j] += e[k * WIDTH + first + j]
+                add_exponential(&totals[j], &losts[j], e[k * WIDTH + first + j])
         for j in range(LANES):
             total[first + j] = totals[j] - above
             lost[first + j] = losts[j]
@@ -305,7 +302,7 @@ cdef void row_total(const real *e, Py_ssize_t n, double *restrict total, double 
     # Adds a piece of one row. The lanes start so high that what they hold are multiples of 2^-43; their sum is below
     # 1024, so that joining them loses nothing.
     cdef double totals[SUM_LANES]
-    cdef double losts[LANES]
+    cdef double losts[SUM_LANES]
     cdef double above = 2 * BLOCK if real is double else 0
     cdef real term
     cdef Py_ssize_t lanes = width(<real>0)
@@ -313,27 +310,17 @@ cdef void row_total(const real *e, Py_ssize_t n, double *restrict total, double 
     cdef Py_ssize_t i, j
     for j in range(lanes):
         totals[j] = above
-    for j in range(LANES):
         losts[j] = 0
     for i in range(n // lanes):
         for j in range(lanes):
-            if real is double:
-                add_below(&totals[j], &losts[j], e[i * LANES + j])
-            else:
-                totals[j] += e[i * SUM_LANES + j]
+            add_exponential(&totals[j], &losts[j], e[i * lanes + j])
     if rest > 0 and n > lanes:
         for j in range(lanes):  # the last lanes are new
             term = e[n - lanes + j] if j >= lanes - rest else 0
-            if real is double:
-                add_below(&totals[j], &losts[j], term)
-            else:
-                totals[j] += term
+            add_exponential(&totals[j], &losts[j], term)
     else:
         for j in range(rest):
-            if real is double:
-                add_below(&totals[j], &losts[j], e[j])
-            else:
-                totals[j] += e[j]
+            add_exponential(&totals[j], &losts[j], e[j])
     if real is double:
         for j in range(LANES):
             totals[j] = totals[j] - above
@@ -341,7 +328,8 @@ cdef void row_total(const real *e, Py_ssize_t n, double *restrict total, double 
         for j in range(LANES):
             totals[j] += totals[j + LANES]
     add_exactly(total, lost, join_lanes(&totals[0]))
-    lost[0] += join_lanes(&losts[0])
+    if real is double:
+        lost[0] += join_lanes(&losts[0])
 
 
 cdef void rows_largest(const real *top, Py_ssize_t n, real *shift, Softmax *softmax) noexcept nogil:
