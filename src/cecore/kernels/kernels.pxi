@@ -109,6 +109,7 @@ cdef enum:
     LEAST_ROWS = 32
     SCALED_BY = 600  # the exponent of a power of two for weights of unusual size
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
+    UNCACHED = 1 << 18  # elements: arrays of fewer may lie in the second cache
     SPAN = 4  # blocks of derivatives that are computed at once
 
 cdef enum:
@@ -448,6 +449,15 @@ cdef const real *weight_block(
     return w
 
 
+cdef void ask_for_block(const Job *job, Py_ssize_t block, Py_ssize_t last) noexcept nogil:
+    # What it reads: there are processors that do not foresee it, float above all. Asking for the place of its results,
+    # or for what derivatives of probabilities read, costs more than it gives.
+    if job.n >= UNCACHED and block < last:
+        ask_for(&job.x, block * BLOCK, <Py_ssize_t>BLOCK, True)
+        ask_for(&job.targets, block * BLOCK, <Py_ssize_t>BLOCK, True)
+        ask_for(&job.weights, block * BLOCK, <Py_ssize_t>BLOCK, True)
+
+
 cdef inline real *destination(
     const Array *out, const Job *job, Py_ssize_t start, Py_ssize_t n, real *scratch
 ) noexcept nogil:
@@ -473,6 +483,7 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
     for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
+        ask_for_block(job, block + 1, last)
         x = block_of(&job.x, start, n, x_scratch, <double>1)
         t = block_of(&job.targets, start, n, t_scratch, <double>1)
         convert(weight_block(job, start, n, block == first, w_scratch, factors), wide_w, padded(n))
@@ -509,6 +520,7 @@ cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last, real 
     cdef Py_ssize_t block, start
     for block in range(first, whole):
         start = block * BLOCK
+        ask_for_block(job, block + 1, last)
         p = <const real *>job.x.data + start
         y = plain_targets(job, start, <Py_ssize_t>BLOCK, scratch)
         if hard_sum(p, y, <Py_ssize_t>BLOCK, &job.wide_clip, &job.pending) != HARD:
@@ -575,6 +587,7 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
     for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
+        ask_for_block(job, block + 1, last)
         p = block_of(&job.x, start, n, p_scratch, <real>1)
         t = block_of(&job.targets, start, n, t_scratch, <real>1)
         w = weight_block(job, start, n, block == first, w_scratch, wanted_factors)
@@ -616,6 +629,7 @@ cdef void run_sigmoid(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
     for block in range(first, last):
         start = block * BLOCK
         n = min(job.n - start, <Py_ssize_t>BLOCK)
+        ask_for_block(job, block + 1, last)
         place = destination(&job.gradient, job, start, n, &out[0])
         sigmoid_block(n, block_of(&job.x, start, n, scratch, <real>0), place)
         if place == &out[0]:
