@@ -46,7 +46,6 @@ KERNELS = {
     "lane_bend": (1, 2),
     "pair_terms": (3, 2),
     "soft_panel": (9, 9),
-    "hard_sum<float>": (0, 3),
     "rows_totals<float>": (0, 1),
 }
 

@@ -57,7 +57,7 @@ MUTATIONS = [
         "    pass",
     ),
     Mutation("blocks of gradients skipped", KERNELS, "        first += count\n", "        first += count + 1\n"),
-    Mutation("targets of the first blocks", KERNELS, "job.targets.data + start * job.targets.size", "job.targets.data"),
+    Mutation("targets of the first blocks", KERNELS, "array.data + start * array.size", "job.targets.data"),
     Mutation("Hessian rounded otherwise", PROBABILITIES, "bend = absolute(value) / a", "bend = value * value"),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
     Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),

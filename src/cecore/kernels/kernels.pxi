@@ -259,7 +259,12 @@ cdef int element_block(
     cdef bint valued = False
     cdef int state = SOFT
     if job.wanted_sum and hard and (mask == NULL or all_ones(w, n)):
-        state = hard_sum(p, t, n, &job.wide_clip, &job.pending)
+        if real is double:
+            state = hard_sum(p, t, n, &job.wide_clip, &job.pending)
+        else:  # loops over both types have vectors of half the width
+            convert(p, wide_p, padded(n))
+            convert(t, wide_t, padded(n))
+            state = hard_sum(&wide_p[0], &wide_t[0], n, &job.wide_clip, &job.pending)
         summed = state != SOFT
         if state == NOT_A_NUMBER:
             accumulator_add(&job.sum, NAN)
@@ -503,26 +508,27 @@ cdef bint is_plain(const Job *job, real unused) noexcept nogil:
     return not job.options.logits and job.weights.data == NULL and job.value.data == NULL
 
 
-cdef const real *plain_targets(const Job *job, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
-    # of any number of blocks
-    if of_computing_type(&job.targets, <real>0):
-        return <const real *>job.targets.data + start
-    convert_from(job.targets.type, job.targets.data + start * job.targets.size, n, scratch)
+cdef const real *plain(const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
+    # any number of blocks
+    if of_computing_type(array, <real>0):
+        return <const real *>array.data + start
+    convert_from(array.type, array.data + start * array.size, n, scratch)
     return scratch
 
 
-cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     # The sum alone, as long as all targets are hard; the first block that is left
-    cdef real scratch[BLOCK]
-    cdef const real *p
-    cdef const real *y
+    cdef double p_scratch[BLOCK]
+    cdef double y_scratch[BLOCK]
+    cdef const double *p
+    cdef const double *y
     cdef Py_ssize_t whole = min(last, job.n // BLOCK)
     cdef Py_ssize_t block, start
     for block in range(first, whole):
         start = block * BLOCK
         ask_for_block(job, block + 1, last)
-        p = <const real *>job.x.data + start
-        y = plain_targets(job, start, <Py_ssize_t>BLOCK, scratch)
+        p = plain(&job.x, start, <Py_ssize_t>BLOCK, p_scratch)
+        y = plain(&job.targets, start, <Py_ssize_t>BLOCK, y_scratch)
         if hard_sum(p, y, <Py_ssize_t>BLOCK, &job.wide_clip, &job.pending) != HARD:
             return block
         if job.pending.blocks == PENDING_BLOCKS:
@@ -551,7 +557,7 @@ cdef Py_ssize_t run_derivatives(Job *job, Py_ssize_t first, Py_ssize_t last, rea
         start = first * BLOCK
         count = min(whole - first, <Py_ssize_t>SPAN)
         p = <const real *>job.x.data + start
-        t = plain_targets(job, start, count * BLOCK, scratch)
+        t = plain(&job.targets, start, count * BLOCK, scratch)
         gradient = <real *>job.gradient.data + start
         if job.hessian.data != NULL:
             hessian = <real *>job.hessian.data + start
@@ -581,7 +587,7 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
     if is_plain(job, unused) and job.wanted_sum != (job.gradient.data != NULL):
         # What a block costs beside its loop is up to a quarter of these.
         if job.wanted_sum:
-            first = run_hard_sums(job, first, last, unused)
+            first = run_hard_sums(job, first, last)
         else:
             first = run_derivatives(job, first, last, unused)
     for block in range(first, last):

@@ -64,7 +64,7 @@ cdef bint sound(const double *least, const double *odd) noexcept nogil:
 
 
 cdef int hard_sum(
-    const real *p, const real *y, Py_ssize_t n, const Clip *clip, Pending *pending
+    const double *p, const double *y, Py_ssize_t n, const Clip *clip, Pending *pending
 ) noexcept nogil:
     # The sum of -log(a) over a block of hard targets: with P the product of a lane's probabilities a, and S the sum of
     # their complements b, each times the product before it, S = 1 - P. Both come from positive terms alone, so that
