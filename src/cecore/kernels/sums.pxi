@@ -97,13 +97,18 @@ cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
     return total + lost if total - total == 0 else total
 
 
+cdef inline void join_exactly(double *totals, double *losts, Py_ssize_t half) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(half):
+        add_exactly(&totals[j], &losts[j], totals[j + half])
+        losts[j] += losts[j + half]
+
+
 cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept nogil:
     # A block of numbers >= 0, with what their sum loses by rounding
     cdef double totals[SUM_LANES]
     cdef double losts[SUM_LANES]
-    cdef double total = 0
-    cdef double lost = 0
-    cdef double rounded
+    cdef double total, lost, rounded
     cdef Py_ssize_t i, j
     for j in range(SUM_LANES):
         totals[j] = 0
@@ -111,9 +116,12 @@ cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept no
     for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             add_exactly(&totals[j], &losts[j], terms[i * SUM_LANES + j])
-    for j in range(SUM_LANES):
-        add_exactly(&total, &lost, totals[j])
-        lost += losts[j]
+    join_exactly(&totals[0], &losts[0], 8)  # one after the other, each would wait for the one before
+    join_exactly(&totals[0], &losts[0], 4)
+    join_exactly(&totals[0], &losts[0], 2)
+    join_exactly(&totals[0], &losts[0], 1)
+    total = totals[0]
+    lost = losts[0]
     rounded = total + lost
     if rounded - rounded != 0:
         accumulator_add(sum, total)
