@@ -80,6 +80,7 @@ class Loops:
     optional: bool = False  # a loop of its own only where registers are few
     writes: int = 0  # arrays, if that tells loops apart
     elements: int = 0  # in one turn, where no pointer tells
+    dtype: str = ""  # the only one that needs it
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,8 @@ def count(code: dict[str, list[Region]], loops: Loops, dtype: str) -> tuple[Oper
 
 # ---------------------------------------------------------------- the calls
 
-PRODUCTS = (Loops("hard_sum", "mul"), Loops("take_logarithms", "fn?m", per=1 / GROUP))
+WIDENED = Loops("convert_from<double>", "cvtps2pd", per=2, dtype="float32")  # the predictions and the targets
+PRODUCTS = (WIDENED, Loops("hard_sum", "mul"), Loops("take_logarithms", "fn?m", per=1 / GROUP))
 QUOTIENTS = (Loops("quick_hard_derivatives", "div", "mul", writes=1),)
 DERIVATIVES = (Loops("quick_hard_derivatives", "div", "mul", writes=2),)
 CHECKS = (Loops("inspect", "cmp"),)
@@ -441,7 +443,7 @@ def main() -> int:
         for level in options.levels:
             _dispatch.kernels = _dispatch.usable[level]
             for dtype in options.dtypes:
-                counts = [count(code[level], loops, dtype) for loops in call.loops]
+                counts = [count(code[level], loops, dtype) for loops in call.loops if loops.dtype in ("", dtype)]
                 total = sum((operations for operations, _ in counts), Operations())
                 print(row(call, level, dtype, total, ghz, floor), flush=True)
                 for _, line in counts if options.loops else ():
