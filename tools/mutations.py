@@ -33,6 +33,7 @@ class Mutation(NamedTuple):
 
 KERNELS = "src/cecore/kernels/kernels.pxi"
 ARRAYS = "src/cecore/kernels/arrays.pxi"
+SUMS = "src/cecore/kernels/sums.pxi"
 PROBABILITIES = "src/cecore/kernels/probabilities.pxi"
 LOGITS = "src/cecore/kernels/logits.pxi"
 SOFTMAX = "src/cecore/kernels/softmax.pxi"
@@ -57,7 +58,7 @@ MUTATIONS = [
         "    pass",
     ),
     Mutation("blocks of gradients skipped", KERNELS, "        first += count\n", "        first += count + 1\n"),
-    Mutation("targets of the first blocks", KERNELS, "array.data + start * array.size", "job.targets.data"),
+    Mutation("targets of the first blocks", KERNELS, "array.data + start * array.size", "array.data"),
     Mutation("Hessian rounded otherwise", PROBABILITIES, "bend = absolute(value) / a", "bend = value * value"),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
     Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
@@ -114,6 +115,7 @@ MUTATIONS = [
     Mutation("a helper's sum dropped", POOL, "    accumulator_merge(&task.sum, &job.sum)\n", ""),
     Mutation("the last error found", POOL, "min(task.bad, job.bad)", "max(task.bad, job.bad)"),
     Mutation("helpers not lost in a fork", POOL, "before=retire, after_in_child=forget", "before=retire"),
+    Mutation("what a lane has lost dropped", SUMS, "        losts[j] += losts[j + half]\n", ""),
     Mutation("weights not added up", "src/cecore/streaming.py", "a[2] + b[2]", "a[2]"),
     Mutation("halves truncated", "src/cecore/kernels/scalar_math.h", "+ 0xfff + (magnitude >> 13 & 1)", "+ 0"),
 ]
