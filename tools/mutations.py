@@ -115,7 +115,7 @@ MUTATIONS = [
     Mutation("a helper's sum dropped", POOL, "    accumulator_merge(&task.sum, &job.sum)\n", ""),
     Mutation("the last error found", POOL, "min(task.bad, job.bad)", "max(task.bad, job.bad)"),
     Mutation("helpers not lost in a fork", POOL, "before=retire, after_in_child=forget", "before=retire"),
-    Mutation("what a lane has lost dropped", SUMS, "        losts[j] += losts[j + half]\n", ""),
+    Mutation("what a lane has lost dropped", SUMS, "            lost[j] += lost[j + half]\n", ""),
     Mutation("weights not added up", "src/cecore/streaming.py", "a[2] + b[2]", "a[2]"),
     Mutation("halves truncated", "src/cecore/kernels/scalar_math.h", "+ 0xfff + (magnitude >> 13 & 1)", "+ 0"),
 ]

@@ -455,8 +455,8 @@ cdef const real *weight_block(
 
 
 cdef void ask_for_block(const Job *job, Py_ssize_t block, Py_ssize_t last) noexcept nogil:
-    # What it reads: there are processors that do not foresee it, float above all. Asking for the place of its results,
-    # or for what derivatives of probabilities read, costs more than it gives.
+    # What it reads: there are processors that do not foresee it, float above all. Asking for the place of its results
+    # costs double more than it gives, and so does asking in run_derivatives.
     if job.n >= UNCACHED and block < last:
         ask_for(&job.x, block * BLOCK, <Py_ssize_t>BLOCK, True)
         ask_for(&job.targets, block * BLOCK, <Py_ssize_t>BLOCK, True)
@@ -509,7 +509,8 @@ cdef bint is_plain(const Job *job, real unused) noexcept nogil:
 
 
 cdef const real *plain(const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
-    # any number of blocks
+    # Any number of blocks, for less than block_of takes. Targets that are to be rounded to float first are not, in
+    # double: those that this makes hard are left to the loop over any block.
     if of_computing_type(array, <real>0):
         return <const real *>array.data + start
     convert_from(array.type, array.data + start * array.size, n, scratch)

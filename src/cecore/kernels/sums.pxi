@@ -70,15 +70,19 @@ cdef void sums_add(Sums *sums, const real *terms, Py_ssize_t n) noexcept nogil:
         add_exactly(&sums.total[j], &sums.lost[j], terms[i + j])
 
 
-cdef void sums_join(Sums *sums) noexcept nogil:
+cdef inline void join_exactly(double *total, double *lost, Py_ssize_t lanes) noexcept nogil:
     # The sum of all lanes in lane 0, by one tree
-    cdef Py_ssize_t half = WIDTH // 2
+    cdef Py_ssize_t half = lanes // 2
     cdef Py_ssize_t j
     while half > 0:
         for j in range(half):
-            sums.lost[j] += sums.lost[j + half]
-            add_exactly(&sums.total[j], &sums.lost[j], sums.total[j + half])
+            lost[j] += lost[j + half]
+            add_exactly(&total[j], &lost[j], total[j + half])
         half >>= 1
+
+
+cdef void sums_join(Sums *sums) noexcept nogil:
+    join_exactly(&sums.total[0], &sums.lost[0], <Py_ssize_t>WIDTH)
 
 
 cdef inline double sums_round(const Sums *sums, Py_ssize_t lane) noexcept nogil:
@@ -97,13 +101,6 @@ cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
     return total + lost if total - total == 0 else total
 
 
-cdef inline void join_exactly(double *totals, double *losts, Py_ssize_t half) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(half):
-        add_exactly(&totals[j], &losts[j], totals[j + half])
-        losts[j] += losts[j + half]
-
-
 cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept nogil:
     # A block of numbers >= 0, with what their sum loses by rounding
     cdef double totals[SUM_LANES]
@@ -116,10 +113,7 @@ cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept no
     for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             add_exactly(&totals[j], &losts[j], terms[i * SUM_LANES + j])
-    join_exactly(&totals[0], &losts[0], 8)  # one after the other, each would wait for the one before
-    join_exactly(&totals[0], &losts[0], 4)
-    join_exactly(&totals[0], &losts[0], 2)
-    join_exactly(&totals[0], &losts[0], 1)
+    join_exactly(&totals[0], &losts[0], <Py_ssize_t>SUM_LANES)
     total = totals[0]
     lost = losts[0]
     rounded = total + lost
