@@ -146,6 +146,48 @@ def test_any_call_has_the_bits_of_the_plain_one(loss, data):
         assert got.flags.c_contiguous
 
 
+def view(draw, matrix, shape):
+    """Some rows and columns of a matrix, in some order."""
+    axes = []
+    for length, n in zip(matrix.shape, shape, strict=True):
+        step = draw(st.integers(1, max(1, (length - 1) // max(n - 1, 1))))
+        first = draw(st.integers(0, length - 1 - (n - 1) * step))
+        places = slice(first, first + (n - 1) * step + 1, step)
+        axes.append(places if draw(st.booleans()) else slice(places.stop - 1, first - 1 if first else None, -step))
+    return matrix[tuple(axes)]
+
+
+@each_loss
+@settings(max_examples=300)
+@given(data=st.data())
+def test_views_of_one_matrix(loss, data):
+    """An output may lie between the numbers of another array; in the same memory as any, it may only be x itself."""
+    draw = data.draw
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = draw(st.sampled_from([(1, 1), (1, 7), (5, 1), (3, 2), (4, 5), (2, 8)]))
+    matrix = rng.random((10, 16))
+    x, t, out = (view(draw, matrix, shape) for _ in range(3))
+    if draw(st.booleans()):
+        t = rng.random(shape)
+    if draw(st.integers(0, 3)) == 0:
+        out = x
+    made = loss.kind(reduction="sum")
+    want = made.backward(x.copy(), t.copy())
+    before = matrix.copy()
+    same = x.ctypes.data == out.ctypes.data and all(
+        a == b for a, b, length in zip(x.strides, out.strides, shape, strict=True) if length > 1
+    )
+    if np.shares_memory(out, t) or (np.shares_memory(out, x) and not same):
+        with pytest.raises(ValueError, match="out overlaps another array"):
+            made.backward(x, t, out=out)
+    else:
+        assert made.backward(x, t, out=out) is out
+        assert bits(np.ascontiguousarray(out)) == bits(want)
+        out[...] = np.nan
+    others = ~np.isnan(matrix)
+    np.testing.assert_array_equal(matrix[others], before[others])
+
+
 @settings(max_examples=200)
 @given(data=st.data())
 @pytest.mark.parametrize("name", FUNCTIONS)

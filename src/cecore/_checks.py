@@ -1,7 +1,7 @@
 """Validation: the only place that looks at what the user passed and says what is wrong with it.
 
-The kernels take what is an array of real numbers at once, if outputs are plain too (C-contiguous, aligned, of native
-byte order), and check the values while they compute. They come here with everything else, and with values outside their
+The kernels take arrays of real numbers of any layout at once, if the memory of no output reaches into that of another
+array, and check the values while they compute. They come here with everything else, and with values outside their
 domain: ``prepare`` turns it into arrays or raises, without a copy of what is an array already, and ``explain`` finds
 the value that stopped a kernel.
 """
@@ -343,7 +343,10 @@ def _overlap(a: np.ndarray, b: Any) -> bool:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    return (a.ctypes.data, a.strides, a.shape, a.dtype) == (b.ctypes.data, b.strides, b.shape, b.dtype)
+    if (a.ctypes.data, a.shape, a.dtype) != (b.ctypes.data, b.shape, b.dtype):
+        return False
+    strides = zip(a.strides, b.strides, a.shape, strict=True)
+    return all(first == second for first, second, length in strides if length > 1)
 
 
 # ---------------------------------------------------------------- values

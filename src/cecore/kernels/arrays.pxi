@@ -30,6 +30,7 @@ cdef enum:
 
 cdef enum:
     MAX_DIMS = 64  # of NumPy
+    SHORT = 16  # numbers: for rows of fewer, a call for each takes longer than they do
 
 cdef struct Layout:  # how flat indices (in C order) become addresses
     int ndim  # as few as do
@@ -38,9 +39,10 @@ cdef struct Layout:  # how flat indices (in C order) become addresses
 
 cdef struct Array:
     char *data
+    char *low  # the lowest address of its numbers: not that of the first one, if a stride is negative
+    Py_ssize_t bytes  # from there to the end of the highest one
     int type  # NumPy's type number, or BFLOAT16
     int size  # of a number, in bytes
-    Py_ssize_t bytes  # of all of them, if plain
     bint narrow  # round to float on the way to a double
     bint swapped  # of the other byte order
     const Layout *layout  # NULL: plain, which is C-contiguous, aligned and of native byte order
@@ -174,6 +176,26 @@ cdef void move(
         move_either(place, stride, block, size, n, False)
 
 
+cdef inline void move_rows_of(
+    char *place, Py_ssize_t row_stride, Py_ssize_t stride, char *restrict block, Py_ssize_t size, Py_ssize_t rows,
+    Py_ssize_t n, bint back
+) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(rows):
+        move_each(place + r * row_stride, stride, block + r * n * size, size, n, back)
+
+
+cdef void move_short_rows(
+    char *place, Py_ssize_t row_stride, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t rows,
+    Py_ssize_t n, bint back
+) noexcept nogil:
+    # Rows of n numbers each, of 4 or 8 bytes, without a call for each row
+    if size == 8:
+        move_rows_of(place, row_stride, stride, block, 8, rows, n, back)
+    else:
+        move_rows_of(place, row_stride, stride, block, 4, rows, n, back)
+
+
 cdef void walk(
     const Array *array, Py_ssize_t start, bint column, Py_ssize_t n, char *block, bint back
 ) noexcept nogil:
@@ -183,23 +205,42 @@ cdef void walk(
     cdef char *place = array.data
     cdef int last = layout.ndim - 1
     cdef int d
-    cdef Py_ssize_t count
+    cdef Py_ssize_t length, step, count
+    cdef bint brief
     if column:
         place += start % layout.shape[last] * layout.strides[last]
         start //= layout.shape[last]
         last -= 1
+    length = layout.shape[last]
+    step = layout.strides[last]
+    if not column and last > 0 and layout.strides[last - 1] == length * step:  # a row begins where the last one ended
+        last -= 1
+        length *= layout.shape[last]
     for d in range(last, -1, -1):
-        index[d] = start % layout.shape[d] if d > 0 else start
-        start //= layout.shape[d]
-        place += index[d] * layout.strides[d]
+        count = length if d == last else layout.shape[d]
+        index[d] = start % count if d > 0 else start
+        start //= count
+        place += index[d] * (step if d == last else layout.strides[d])
+    brief = last > 0 and length < SHORT and (array.size == 8 or array.size == 4)
     while n > 0:
-        count = min(n, layout.shape[last] - index[last])
-        move(place, layout.strides[last], block, array.size, count, back)
+        if brief and index[last] == 0 and n >= length:
+            count = min(n // length, layout.shape[last - 1] - index[last - 1])
+            move_short_rows(place, layout.strides[last - 1], step, block, array.size, count, length, back)
+            index[last - 1] += count
+            place += count * layout.strides[last - 1]
+            count *= length
+        else:
+            count = min(n, length - index[last])
+            move(place, step, block, array.size, count, back)
+            index[last] += count
+            place += count * step
+            if last > 0 and index[last] == length:
+                index[last] = 0
+                index[last - 1] += 1
+                place += layout.strides[last - 1] - length * step
         block += count * array.size
         n -= count
-        place += count * layout.strides[last]
-        index[last] += count
-        d = last
+        d = last - 1
         while d > 0 and index[d] == layout.shape[d]:
             place += layout.strides[d - 1] - layout.shape[d] * layout.strides[d]
             index[d] = 0
@@ -226,10 +267,21 @@ cdef void swap_bytes(char *block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
         swap_each(block, size, n)
 
 
+cdef void move_rows(
+    const Array *array, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, char *panel, bint back
+) noexcept nogil:
+    # Whole rows to a plain panel, or back, which may leave the panel's bytes swapped
+    if array.swapped and back:
+        swap_bytes(panel, array.size, rows * classes)
+    walk(array, first * classes, False, rows * classes, panel, back)
+    if array.swapped and not back:
+        swap_bytes(panel, array.size, rows * classes)
+
+
 cdef void turn(
     const Array *array, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, char *panel, bint back
 ) noexcept nogil:
-    # Whole rows whose classes lie apart to a plain panel, class by class, or back
+    # The same of rows whose classes lie apart, class by class
     cdef longdouble room[BLOCK]
     cdef char *block = <char *>&room[0]
     cdef Py_ssize_t size = array.size

@@ -1,8 +1,9 @@
 # The typed loops, compiled once for each instruction-set level.
 #
-# A call takes the array's way: the entry point (loss, at the end) accepts plain arrays, fills a Job and runs its
+# A call takes the array's way: the entry point (loss, at the end) accepts arrays of numbers, fills a Job and runs its
 # driver; the driver walks blocks of BLOCK elements or rows at fixed positions; for each block the functions below
-# compute what is wanted; block sums go to the exact accumulator; full buffers go to the results.
+# compute what is wanted; block sums go to the exact accumulator; full buffers go to the results. Arrays that are not
+# plain pass through buffers: of a block of elements, or of a block of rows (run_blocks).
 #
 # Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows
 # take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
@@ -106,6 +107,7 @@ cdef enum:
     NEAR = 16 * WIDTH  # numbers of a panel: as many are asked for into the first cache, more into the second
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
+    PANEL = 1 << 16  # numbers of a block of rows that passes through a plain panel
     LEAST_ROWS = 32
     SCALED_BY = 600  # the exponent of a power of two for weights of unusual size
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
@@ -714,6 +716,15 @@ cdef void set_panel(Array *array, char *panel, Py_ssize_t first_number) noexcept
     array.swapped = False
 
 
+cdef void move_panel(
+    const Array *array, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, char *panel, bint back
+) noexcept nogil:
+    if lies_apart(array):
+        turn(array, first, rows, classes, panel, back)
+    else:
+        move_rows(array, first, rows, classes, panel, back)
+
+
 cdef void run_within(Job *job, int kind, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     if kind == DIVISOR:
         run_divisor(job, first, last, unused)
@@ -730,50 +741,55 @@ cdef void run_typed(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssiz
         run_within(job, kind, first, last, <double>0)
 
 
-cdef void run_panels(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    # Rows of many classes that lie apart, a block at a time side by side: a cache line holds numbers of many rows
+cdef bint wants_panel(const Job *job, const Array *array) noexcept nogil:
+    # Whether its rows are read or written by whole blocks, through a plain panel
+    cdef bint logits = job.options.logits or job.activation != NOT_ACTIVATION
+    if array.data == NULL or array.layout == NULL or not job.options.rows:
+        return False
+    if lies_apart(array):  # few classes are read one after the other; of more, a cache line holds those of many rows
+        return logits and FEW_BOTH < job.classes <= LONG_BLOCK // 8
+    return job.block * job.classes <= PANEL
+
+
+cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     cdef Job part = job[0]
     cdef const Array *wholes[4]
     cdef Array *parts[4]
     cdef char *panels[4]
+    cdef bint wanted[4]
+    cdef bint chosen = job.labels and not job.options.logits and job.options.smoothing == 0  # by labels, from x
     cdef bint fine = True
     cdef Py_ssize_t block, start, n, i
     wholes[:] = [&job.x, &job.targets, &job.gradient, &job.hessian]
     parts[:] = [&part.x, &part.targets, &part.gradient, &part.hessian]
+    wanted[:] = [not chosen, not job.labels, True, True]
     for i in range(4):
         panels[i] = NULL
-        if (i != 1 or not job.labels) and lies_apart(wholes[i]):
-            panels[i] = <char *>malloc(job.block * job.classes * wholes[i].size)
+        wanted[i] = wanted[i] and kind != DIVISOR and wants_panel(job, wholes[i])
+        if wanted[i]:
+            panels[i] = <char *>malloc(min(job.block, job.n) * job.classes * wholes[i].size)
             fine = fine and panels[i] != NULL
+    if not fine or not (wanted[0] or wanted[1] or wanted[2] or wanted[3]):
+        run_typed(job, kind, in_float, first, last)
+        first = last
     for block in range(first, last):
         start = block * job.block
         n = min(job.n - start, job.block)
         for i in range(4):
-            if fine and panels[i] != NULL:
-                if i < 2:
-                    turn(wholes[i], start, n, job.classes, panels[i], False)
+            if wanted[i] and i < 2:
+                move_panel(wholes[i], start, n, job.classes, panels[i], False)
+            if wanted[i]:
                 set_panel(parts[i], panels[i], start * job.classes)
         run_typed(&part, kind, in_float, block, block + 1)
+        job.sum = part.sum
+        job.bad = part.bad
         if part.bad >= 0:
             break
         for i in range(2, 4):
-            if fine and panels[i] != NULL:
-                turn(wholes[i], start, n, job.classes, panels[i], True)
-    job.sum = part.sum
-    job.bad = part.bad
+            if wanted[i]:
+                move_panel(wholes[i], start, n, job.classes, panels[i], True)
     for i in range(4):
         free(panels[i])
-
-
-cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    if (
-        kind != DIVISOR and FEW_BOTH < job.classes <= LONG_BLOCK // 8
-        and (job.options.logits or job.activation != NOT_ACTIVATION)
-        and (lies_apart(&job.x) or (not job.labels and lies_apart(&job.targets)))
-    ):
-        run_panels(job, kind, in_float, first, last)
-    else:
-        run_typed(job, kind, in_float, first, last)
 
 
 cdef void clear_results(Job *job) noexcept nogil:
@@ -886,12 +902,12 @@ cdef bint in_halves(int type) noexcept nogil:
     return type == cnp.NPY_FLOAT or type == NPY_HALF or type == BFLOAT16
 
 
-cdef bint is_real(object array, bint any_layout) noexcept:
+cdef bint is_real(object array) noexcept:
     cdef int type
     if not cnp.PyArray_CheckExact(array):
         return False
     type = cnp.PyArray_TYPE(array)  # bool and the integers come before the floats
-    return (type <= cnp.NPY_LONGDOUBLE or type == NPY_HALF) and (any_layout or cnp.PyArray_ISCARRAY_RO(array))
+    return type <= cnp.NPY_LONGDOUBLE or type == NPY_HALF
 
 
 cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
@@ -905,24 +921,41 @@ cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
 
 
 cdef bint is_output(object out, int type, int ndim, const cnp.npy_intp *shape) noexcept:
-    # None, or a plain writeable array of the results' type
+    # None, or a writeable array of the results' type, whose numbers are not one and the same
+    cdef int i
     if out is None:
         return True
-    return (
-        cnp.PyArray_CheckExact(out) and cnp.PyArray_ISCARRAY(out)
+    if not (
+        cnp.PyArray_CheckExact(out) and cnp.PyArray_ISWRITEABLE(out)
         and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape)
-    )
+    ):
+        return False
+    for i in range(ndim):
+        if cnp.PyArray_STRIDE(out, i) == 0 and shape[i] > 1:
+            return False
+    return True
 
 
 cdef inline bint overlap(const Array *a, const Array *b) noexcept:
-    # of plain arrays
+    # or lie between each other, as the columns of a matrix do
     if a.data == NULL or b.data == NULL:
         return False
-    return a.data < b.data + b.bytes and b.data < a.data + a.bytes
+    return a.low < b.low + b.bytes and b.low < a.low + a.bytes
 
 
-cdef inline bint same(const Array *a, const Array *b) noexcept:
-    return a.data == b.data and a.bytes == b.bytes and a.type == b.type
+cdef bint same(const Array *a, const Array *b) noexcept:
+    # of equal shapes
+    cdef int i
+    if a.data != b.data or a.type != b.type or a.swapped != b.swapped or (a.layout == NULL) != (b.layout == NULL):
+        return False
+    if a.layout == NULL:
+        return True
+    if a.layout.ndim != b.layout.ndim:
+        return False
+    for i in range(a.layout.ndim):
+        if a.layout.shape[i] != b.layout.shape[i] or a.layout.strides[i] != b.layout.strides[i]:
+            return False
+    return True
 
 
 cdef bint apart(const Job *job, const Array *out) noexcept:
@@ -964,6 +997,7 @@ cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
 
 
 cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *layout) noexcept:
+    cdef Py_ssize_t length, step
     cdef int i
     array.narrow = False
     array.layout = NULL
@@ -971,12 +1005,15 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
         array.data = NULL
         array.type = cnp.NPY_DOUBLE
         return
-    array.data = cnp.PyArray_BYTES(given)
+    array.data = array.low = cnp.PyArray_BYTES(given)
     array.type = BFLOAT16 if bits else cnp.PyArray_TYPE(given)
     array.size = cnp.PyArray_ITEMSIZE(given)
-    array.bytes = array.size  # times what NumPy would multiply by calling a function
+    array.bytes = array.size
     for i in range(cnp.PyArray_NDIM(given)):
-        array.bytes *= cnp.PyArray_DIM(given, i)
+        length = max(cnp.PyArray_DIM(given, i) - 1, <Py_ssize_t>0)
+        step = length * cnp.PyArray_STRIDE(given, i)
+        array.low += min(step, <Py_ssize_t>0)
+        array.bytes += max(step, -step)
     array.swapped = cnp.PyArray_ISBYTESWAPPED(given)
     if not cnp.PyArray_ISCARRAY_RO(given):
         set_layout(layout, given, rows)
@@ -1079,10 +1116,7 @@ cdef object compute(
     cdef const char *packed = options
     cdef bint rows
     cdef bint prepared = wanted & PREPARED
-    cdef bint any_layout = prepared or (value_out is None and gradient_out is None and hessian_out is None)
-    if not (
-        is_real(x, any_layout) and is_real(targets, any_layout) and (weights is None or is_real(weights, any_layout))
-    ):
+    if not (is_real(x) and is_real(targets) and (weights is None or is_real(weights))):
         return None
     memcpy(&job.options, packed, sizeof(Options))
     job.class_weights = <const double *>(packed + sizeof(Options)) if job.options.weights else NULL
@@ -1106,7 +1140,7 @@ cdef object compute(
     if type(upstream) is float:
         factor = upstream
         upstream = None
-    elif not (reduction == NONE and inner and is_real(upstream, any_layout) and has_shape(upstream, inner, shape)):
+    elif not (reduction == NONE and inner and is_real(upstream) and has_shape(upstream, inner, shape)):
         return None
     set_array(&job.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
     type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
@@ -1129,7 +1163,7 @@ cdef object compute(
     set_array(&job.gradient, gradient_out, wanted & BFLOAT16_BITS, rows, &layouts[5])
     set_array(&job.hessian, hessian_out, wanted & BFLOAT16_BITS, rows, &layouts[6])
     job.in_place = wanted & IN_PLACE
-    if not any_layout:
+    if not prepared:
         if not (apart(&job, &job.value) and apart(&job, &job.gradient) and apart(&job, &job.hessian)):
             return None
         if overlap(&job.value, &job.gradient) or overlap(&job.gradient, &job.hessian):
@@ -1187,10 +1221,9 @@ def activation(int function, int flags, x, upstream, out):
     cdef cnp.npy_intp *shape
     cdef bint rows = function != SIGMOID
     cdef bint prepared = flags & PREPARED
-    cdef bint any_layout = prepared or out is None
     if (upstream is None) == (function == SOFTMAX_BACKWARD):
         return None
-    if not is_real(x, any_layout) or not (upstream is None or is_real(upstream, any_layout)):
+    if not is_real(x) or not (upstream is None or is_real(upstream)):
         return None
     ndim = cnp.PyArray_NDIM(x)
     shape = cnp.PyArray_DIMS(x)
@@ -1215,7 +1248,7 @@ def activation(int function, int flags, x, upstream, out):
     set_array(&job.weights, None, False, False, NULL)
     job.upstream = job.value = job.hessian = job.weights
     job.in_place = flags & IN_PLACE
-    if not any_layout:
+    if not prepared:
         if overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
             return None
         job.in_place = overlap(&job.gradient, &job.x)

@@ -203,8 +203,14 @@ cdef double target_weight(const Job *job, Py_ssize_t row, int64_t label) noexcep
 cdef void gather(
     const Array *x, Py_ssize_t start, Py_ssize_t classes, Py_ssize_t n, const int64_t *labels, real *out
 ) noexcept nogil:
+    cdef const Layout *layout = x.layout
+    cdef char *place
     cdef Py_ssize_t i
-    if x.layout == NULL and x.type == cnp.NPY_DOUBLE:
+    if layout != NULL and layout.ndim == 2 and holds_computing_type(x, <real>0):
+        for i in range(n):
+            place = x.data + (start + i) * layout.strides[0] + labels[i] * layout.strides[1]
+            memcpy(out + i, place, sizeof(real))
+    elif x.layout == NULL and x.type == cnp.NPY_DOUBLE:
         for i in range(n):
             out[i] = <real>(<const double *>x.data)[(start + i) * classes + labels[i]]
     elif x.layout == NULL and x.type == cnp.NPY_FLOAT:
@@ -229,7 +235,7 @@ cdef void store_label_rows(
     for i in range(n):
         all = all and not general[i]
     together = all and classes <= WIDTH
-    if out.layout != NULL and all:  # the classes may be anywhere, the rows side by side
+    if all and lies_apart(out):  # the classes, while the rows may be side by side
         for k in range(classes):
             for i in range(n):
                 column[i] = values[i] if labels[i] == k else 0

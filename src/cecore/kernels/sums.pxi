@@ -70,19 +70,26 @@ cdef void sums_add(Sums *sums, const real *terms, Py_ssize_t n) noexcept nogil:
         add_exactly(&sums.total[j], &sums.lost[j], terms[i + j])
 
 
-cdef inline void join_exactly(double *total, double *lost, Py_ssize_t lanes) noexcept nogil:
-    # The sum of all lanes in lane 0, by one tree
-    cdef Py_ssize_t half = lanes // 2
+cdef inline void join_half(double *restrict total, double *restrict lost, Py_ssize_t half) noexcept nogil:
     cdef Py_ssize_t j
-    while half > 0:
-        for j in range(half):
-            lost[j] += lost[j + half]
-            add_exactly(&total[j], &lost[j], total[j + half])
-        half >>= 1
+    for j in range(half):
+        lost[j] += lost[j + half]
+        add_exactly(&total[j], &lost[j], total[j + half])
+
+
+cdef inline void join_exactly(double *total, double *lost) noexcept nogil:
+    # The sum of SUM_LANES lanes in lane 0, by one tree. The number of each step is constant: a loop over them takes
+    # short rows a quarter longer.
+    join_half(total, lost, 8)
+    join_half(total, lost, 4)
+    join_half(total, lost, 2)
+    join_half(total, lost, 1)
 
 
 cdef void sums_join(Sums *sums) noexcept nogil:
-    join_exactly(&sums.total[0], &sums.lost[0], <Py_ssize_t>WIDTH)
+    join_half(&sums.total[0], &sums.lost[0], 32)
+    join_half(&sums.total[0], &sums.lost[0], 16)
+    join_exactly(&sums.total[0], &sums.lost[0])
 
 
 cdef inline double sums_round(const Sums *sums, Py_ssize_t lane) noexcept nogil:
@@ -113,7 +120,7 @@ cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept no
     for i in range(padded(n) // SUM_LANES):
         for j in range(SUM_LANES):
             add_exactly(&totals[j], &losts[j], terms[i * SUM_LANES + j])
-    join_exactly(&totals[0], &losts[0], <Py_ssize_t>SUM_LANES)
+    join_exactly(&totals[0], &losts[0])
     total = totals[0]
     lost = losts[0]
     rounded = total + lost
