@@ -7,9 +7,11 @@ that holds them, and a file of 4 GB, which only anonymous memory is counted for:
 
 from __future__ import annotations
 
+import ctypes
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
@@ -35,6 +37,7 @@ ACTIVATIONS = ("sigmoid", "softmax", "log_softmax", "softmax_backward")
 DTYPES = ("float64", "float32", "float16")
 TARGETS = {"labels": {}, "labels, smoothed": {"label_smoothing": 0.1}, "distributions": {}}
 LAYOUTS = ("strided", "reversed", "fortran", "unaligned", "swapped", "field", "axis 0", "int8")
+EVERYWHERE = "strided, results too"
 HUGE = ("windows", "stride 0", "mapped file")
 Job = tuple[str, str, str, str, int, str]  # loss or function, method, dtype, targets, classes, layout
 
@@ -48,6 +51,8 @@ def jobs() -> Iterator[Job]:
     for name, dtype in product(ACTIVATIONS, DTYPES):
         few = CLASSES[:1] if name == "sigmoid" else CLASSES
         yield from ((name, "", dtype, "", classes, "plain") for classes in few)
+    for name, classes in product(("ce", "ce_logits"), (100, 200, 20_000)):
+        yield name, "gradient_hessian", "float64", "distributions", classes, EVERYWHERE
     yield from (("bce", "forward", "float32", "labels", 1, layout) for layout in HUGE)
     yield from (("ce_logits", "forward", "float32", "labels", 32_000, layout) for layout in HUGE[:2])
 
@@ -90,14 +95,18 @@ def bind(job: Job, size: int) -> Callable[[], Any]:
     t = loss.soft(rng, rows, x.dtype, classes) if targets == "distributions" else loss.hard(rng, rows, classes)
     t = t.astype(np.float32 if t.dtype == np.float16 else t.dtype)
     options: dict[str, Any] = dict(TARGETS[targets])
-    if layout == "axis 0":
+    outputs: dict[str, np.ndarray] = {}
+    if layout == EVERYWHERE:
+        x, t = WRITEABLE["strided"](x), WRITEABLE["strided"](t)
+        outputs = {name: WRITEABLE["strided"](x) for name in ("gradient_out", "hessian_out")}
+    elif layout == "axis 0":
         x, options["axis"] = np.ascontiguousarray(x.T), 0
     elif layout == "int8":
         t = t.astype(np.int8 if classes < 128 else np.int16)
         x = WRITEABLE["strided"](x)
     elif layout != "plain":
         x, t = WRITEABLE[layout](x), WRITEABLE[layout](t)
-    return partial(getattr(loss.kind(**options), method), x, t)
+    return partial(getattr(loss.kind(**options), method), x, t, **outputs)
 
 
 def bind_huge(job: Job, size: int) -> Callable[[], Any]:
@@ -119,12 +128,15 @@ def growth(*job: Any) -> tuple[int, int]:
     huge = job[-1] in HUGE
     make = bind_huge if huge else bind
     warm_up = 300_000 if cecore.get_num_threads() > 1 else 10_000  # where there are helpers, it starts them
-    bind((*job[:4], 10, "plain") if huge else job, warm_up)()
-    call = make(job, 70_000 * 32_000 if huge else SIZE)
+    bind((*job[:4], 10, "plain") if huge else job, max(warm_up, job[4]))()
+    call = make(job, 70_000 * 32_000 if huge else SIZE // 8 if job[-1] == EVERYWHERE else SIZE)
+    with suppress(OSError, AttributeError):  # what the warm-up has freed must not serve the call unseen
+        ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
     before = status("VmHWM")
     result = call()
     arrays = [part for part in (result if isinstance(result, tuple) else (result,)) if isinstance(part, np.ndarray)]
+    arrays = [] if job[-1] == EVERYWHERE else arrays  # they were there
     return status("VmHWM") - before, sum(array.nbytes for array in arrays) // 1024
 
 

@@ -319,7 +319,14 @@ BAD_OUTPUTS = [
     (lambda p, y: {"out": y}, ValueError, "out overlaps another array"),
     (lambda p, y: {"out": np.ma.array(p)}, TypeError, "out is a MaskedArray"),
     (lambda p, y: {"out": p[::-1]}, ValueError, "out overlaps another array"),
+    (lambda p, y: {"out": sharing(p, 0)}, ValueError, "out has elements that share their memory"),
+    (lambda p, y: {"out": sharing(p, 4)}, ValueError, "out has elements that share their memory"),
 ]
+
+
+def sharing(like, stride):
+    """An array whose numbers overlap."""
+    return np.lib.stride_tricks.as_strided(np.zeros(2 * like.size), like.shape, (stride,), writeable=True)
 
 
 @pytest.mark.parametrize(("outputs", "error", "message"), BAD_OUTPUTS)
@@ -328,6 +335,22 @@ def test_bad_outputs(outputs, error, message):
     for method in ("forward", "backward"):
         with pytest.raises(error, match=message):
             getattr(bce.kind(reduction="none"), method)(p, y, **outputs(p, y))
+
+
+def test_windows_are_no_output():
+    """Not even of a call that works in place, which would raise an exception when its input has changed."""
+    numbers = np.linspace(0.1, 0.9, 20)
+    windows = np.lib.stride_tricks.as_strided(numbers, (18, 3), (8, 8), writeable=True)
+    calls = [
+        lambda out: cecore.softmax(np.zeros((18, 3)), out=out),
+        lambda out: ce.kind().backward(out, np.zeros(18, int), out=out),
+        lambda out: bce.kind().backward(out, np.ones((18, 3)), out=out),
+    ]
+    for call in calls:
+        for out in (windows, windows[::-1]):
+            with pytest.raises(ValueError, match="out has elements that share their memory"):
+                call(out)
+    np.testing.assert_array_equal(numbers, np.linspace(0.1, 0.9, 20))
 
 
 def test_an_output_in_the_memory_of_an_input_of_another_kind():

@@ -320,8 +320,18 @@ def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None
         raise ValueError(f"{name} has shape {out.shape} and dtype {out.dtype}: expected {shape} and {dtype}")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
-    if out.size and any(stride == 0 and length > 1 for stride, length in zip(out.strides, out.shape, strict=True)):
+    if out.size and not _are_distinct(out):
         raise ValueError(f"{name} has elements that share their memory")
+
+
+def _are_distinct(out: np.ndarray) -> bool:
+    """Whether, along each axis in the order of the strides, a step is beyond what lies within it."""
+    within = out.itemsize
+    for stride, length in sorted((abs(s), n) for s, n in zip(out.strides, out.shape, strict=True) if n > 1):
+        if stride < within:
+            return False
+        within += (length - 1) * stride
+    return True
 
 
 def apart(out: np.ndarray, others: list[Any], but: str) -> bool:

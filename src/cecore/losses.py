@@ -111,7 +111,7 @@ class _Loss:
     def _compute(self, x: Any, targets: Any, sample_weight: Any, upstream: Any, wanted: int, *outs: Any) -> Any:
         """What the kernels do not take as it is: prepared for them, or the error.
 
-        It is not an array, has its classes elsewhere, or holds a value outside its domain, or an output is unusual.
+        It is not an array, has its classes elsewhere, holds a value outside its domain, or an output may overlap it.
         """
         reduction = "sum" if wanted & (HESSIAN | STATE) else self.reduction
         call = _checks.prepare(self._spec, reduction, x, targets, sample_weight, upstream)

@@ -107,7 +107,8 @@ cdef enum:
     NEAR = 16 * WIDTH  # numbers of a panel: as many are asked for into the first cache, more into the second
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
-    PANEL = 1 << 16  # numbers of a block of rows that passes through a plain panel
+    PANELS = 1 << 19  # bytes, at most, of all plain panels through which a block of rows passes
+    PANEL_MARGIN = 64  # bytes
     LEAST_ROWS = 32
     SCALED_BY = 600  # the exponent of a power of two for weights of unusual size
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
@@ -329,6 +330,7 @@ cdef int logit_block(
     cdef const real *none = NULL
     cdef bint weighted = job.weights.data != NULL
     cdef bint summed = False
+    cdef bint alike
     cdef int state = inspect(n, none, t, w if weighted else none)
     if state == BAD:
         return BAD
@@ -345,7 +347,8 @@ cdef int logit_block(
     if job.value.data != NULL:
         logit_value(n, z, t, none, w, value)
     if job.gradient.data != NULL and job.hessian.data != NULL:
-        logit_derivatives(n, z, t, w, factors, state == HARD, gradient, hessian)
+        alike = not weighted and n == padded(n) and job.upstream.data == NULL
+        logit_derivatives(n, z, t, none if alike else w, factors, state == HARD, gradient, hessian)
     elif job.gradient.data != NULL and not summed:
         logit_gradient(n, z, t, w, factors, gradient)
     elif job.hessian.data != NULL:
@@ -710,10 +713,18 @@ cdef bint lies_apart(const Array *array) noexcept nogil:
 
 
 cdef void set_panel(Array *array, char *panel, Py_ssize_t first_number) noexcept nogil:
-    # A plain array whose numbers from a flat index on are those of the panel
-    array.data = <char *>(<uintptr_t>panel - <uintptr_t>(first_number * array.size))
+    # A plain array whose numbers from a flat index on are those of the panel, or lie PANEL_MARGIN bytes later in its
+    # memory: where the number 0 would be must not become NULL, which stands for no array.
+    cdef uintptr_t offset = <uintptr_t>(first_number * array.size)
+    if <uintptr_t>panel == offset:
+        panel += PANEL_MARGIN
+    array.data = <char *>(<uintptr_t>panel - offset)
     array.layout = NULL
     array.swapped = False
+
+
+cdef char *panel_of(const Array *array, Py_ssize_t first_number) noexcept nogil:
+    return array.data + first_number * array.size
 
 
 cdef void move_panel(
@@ -742,54 +753,77 @@ cdef void run_typed(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssiz
 
 
 cdef bint wants_panel(const Job *job, const Array *array) noexcept nogil:
-    # Whether its rows are read or written by whole blocks, through a plain panel
+    # Whether its rows are to be read or written by whole blocks, through a plain panel
     cdef bint logits = job.options.logits or job.activation != NOT_ACTIVATION
-    if array.data == NULL or array.layout == NULL or not job.options.rows:
+    if array.data == NULL or array.layout == NULL:
         return False
     if lies_apart(array):  # few classes are read one after the other; of more, a cache line holds those of many rows
         return logits and FEW_BOTH < job.classes <= LONG_BLOCK // 8
-    return job.block * job.classes <= PANEL
+    return True
 
 
-cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+cdef void run_panels(
+    Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last, const Py_ssize_t *sizes
+) noexcept nogil:
+    # Two inputs and two outputs: those that have a size, in bytes, pass through panels.
     cdef Job part = job[0]
     cdef const Array *wholes[4]
     cdef Array *parts[4]
     cdef char *panels[4]
-    cdef bint wanted[4]
-    cdef bint chosen = job.labels and not job.options.logits and job.options.smoothing == 0  # by labels, from x
     cdef bint fine = True
     cdef Py_ssize_t block, start, n, i
     wholes[:] = [&job.x, &job.targets, &job.gradient, &job.hessian]
     parts[:] = [&part.x, &part.targets, &part.gradient, &part.hessian]
-    wanted[:] = [not chosen, not job.labels, True, True]
     for i in range(4):
-        panels[i] = NULL
-        wanted[i] = wanted[i] and kind != DIVISOR and wants_panel(job, wholes[i])
-        if wanted[i]:
-            panels[i] = <char *>malloc(min(job.block, job.n) * job.classes * wholes[i].size)
-            fine = fine and panels[i] != NULL
-    if not fine or not (wanted[0] or wanted[1] or wanted[2] or wanted[3]):
-        run_typed(job, kind, in_float, first, last)
-        first = last
-    for block in range(first, last):
+        panels[i] = <char *>malloc(sizes[i] + PANEL_MARGIN) if sizes[i] > 0 else NULL
+        fine = fine and (sizes[i] == 0 or panels[i] != NULL)
+    for block in range(first, last if fine else first):
         start = block * job.block
         n = min(job.n - start, job.block)
         for i in range(4):
-            if wanted[i] and i < 2:
-                move_panel(wholes[i], start, n, job.classes, panels[i], False)
-            if wanted[i]:
+            if sizes[i] > 0:
                 set_panel(parts[i], panels[i], start * job.classes)
+            if sizes[i] > 0 and i < 2:
+                move_panel(wholes[i], start, n, job.classes, panel_of(parts[i], start * job.classes), False)
         run_typed(&part, kind, in_float, block, block + 1)
         job.sum = part.sum
         job.bad = part.bad
         if part.bad >= 0:
             break
         for i in range(2, 4):
-            if wanted[i]:
-                move_panel(wholes[i], start, n, job.classes, panels[i], True)
+            if sizes[i] > 0:
+                move_panel(wholes[i], start, n, job.classes, panel_of(parts[i], start * job.classes), True)
     for i in range(4):
         free(panels[i])
+    if not fine:
+        run_typed(job, kind, in_float, first, last)
+
+
+cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+    cdef const Array *arrays[4]
+    cdef Py_ssize_t sizes[4]
+    cdef Py_ssize_t rows = min(job.block, job.n)
+    cdef Py_ssize_t room = PANELS
+    cdef Py_ssize_t i
+    if kind == DIVISOR or not job.options.rows:
+        run_typed(job, kind, in_float, first, last)
+        return
+    arrays[:] = [&job.x, &job.targets, &job.gradient, &job.hessian]
+    for i in range(4):
+        sizes[i] = 0
+        if i == 0 and job.labels and not job.options.logits and job.options.smoothing == 0:
+            continue  # of each row, the label chooses one number
+        if (i == 1 and job.labels) or not wants_panel(job, arrays[i]):
+            continue
+        if rows == 0 or job.classes > room // (rows * arrays[i].size):
+            run_typed(job, kind, in_float, first, last)
+            return
+        sizes[i] = rows * job.classes * arrays[i].size
+        room -= sizes[i]
+    if room < PANELS:
+        run_panels(job, kind, in_float, first, last, &sizes[0])
+    else:
+        run_typed(job, kind, in_float, first, last)
 
 
 cdef void clear_results(Job *job) noexcept nogil:
@@ -921,30 +955,52 @@ cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
 
 
 cdef bint is_output(object out, int type, int ndim, const cnp.npy_intp *shape) noexcept:
-    # None, or a writeable array of the results' type, whose numbers are not one and the same
-    cdef int i
+    # None, or a writeable array of the results' type, no two numbers of which share their memory
     if out is None:
         return True
-    if not (
+    return (
         cnp.PyArray_CheckExact(out) and cnp.PyArray_ISWRITEABLE(out)
-        and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape)
-    ):
-        return False
-    for i in range(ndim):
-        if cnp.PyArray_STRIDE(out, i) == 0 and shape[i] > 1:
+        and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape) and are_distinct(out)
+    )
+
+
+cdef bint are_distinct(object out) noexcept:
+    # The places of its numbers: along each axis, in the order of the strides, a step is beyond what lies within it.
+    cdef Py_ssize_t strides[MAX_DIMS]
+    cdef Py_ssize_t lengths[MAX_DIMS]
+    cdef Py_ssize_t stride, within = cnp.PyArray_ITEMSIZE(out)
+    cdef int n = 0
+    cdef int i, place
+    for i in range(cnp.PyArray_NDIM(out)):
+        if cnp.PyArray_DIM(out, i) == 0:
+            return True
+        if cnp.PyArray_DIM(out, i) == 1:
+            continue
+        stride = llabs(cnp.PyArray_STRIDE(out, i))
+        place = n
+        while place > 0 and strides[place - 1] > stride:
+            strides[place] = strides[place - 1]
+            lengths[place] = lengths[place - 1]
+            place -= 1
+        strides[place] = stride
+        lengths[place] = cnp.PyArray_DIM(out, i)
+        n += 1
+    for i in range(n):
+        if strides[i] < within:
             return False
+        within += (lengths[i] - 1) * strides[i]
     return True
 
 
-cdef inline bint overlap(const Array *a, const Array *b) noexcept:
-    # or lie between each other, as the columns of a matrix do
+cdef inline bint may_overlap(const Array *a, const Array *b) noexcept:
+    # or lie between each other, as the columns of a matrix do: NumPy decides
     if a.data == NULL or b.data == NULL:
         return False
     return a.low < b.low + b.bytes and b.low < a.low + a.bytes
 
 
 cdef bint same(const Array *a, const Array *b) noexcept:
-    # of equal shapes
+    # The same numbers in the same places. The user's checks take more for the same: axes of length 1 may differ.
     cdef int i
     if a.data != b.data or a.type != b.type or a.swapped != b.swapped or (a.layout == NULL) != (b.layout == NULL):
         return False
@@ -960,9 +1016,9 @@ cdef bint same(const Array *a, const Array *b) noexcept:
 
 cdef bint apart(const Job *job, const Array *out) noexcept:
     # Whether an output overlaps nothing but x, and x only as a whole
-    if overlap(out, &job.x) and not same(out, &job.x):
+    if may_overlap(out, &job.x) and not same(out, &job.x):
         return False
-    return not (overlap(out, &job.targets) or overlap(out, &job.weights) or overlap(out, &job.upstream))
+    return not (may_overlap(out, &job.targets) or may_overlap(out, &job.weights) or may_overlap(out, &job.upstream))
 
 
 cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
@@ -1166,12 +1222,12 @@ cdef object compute(
     if not prepared:
         if not (apart(&job, &job.value) and apart(&job, &job.gradient) and apart(&job, &job.hessian)):
             return None
-        if overlap(&job.value, &job.gradient) or overlap(&job.gradient, &job.hessian):
+        if may_overlap(&job.value, &job.gradient) or may_overlap(&job.gradient, &job.hessian):
             return None
-        if rows and overlap(&job.value, &job.x):
+        if rows and may_overlap(&job.value, &job.x):
             return None
         job.in_place = (
-            overlap(&job.value, &job.x) or overlap(&job.gradient, &job.x) or overlap(&job.hessian, &job.x)
+            may_overlap(&job.value, &job.x) or may_overlap(&job.gradient, &job.x) or may_overlap(&job.hessian, &job.x)
         )
     set_size(&job, x)
     if job.n * job.cost < GIL_KEPT_BELOW:
@@ -1249,9 +1305,9 @@ def activation(int function, int flags, x, upstream, out):
     job.upstream = job.value = job.hessian = job.weights
     job.in_place = flags & IN_PLACE
     if not prepared:
-        if overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
+        if may_overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
             return None
-        job.in_place = overlap(&job.gradient, &job.x)
+        job.in_place = may_overlap(&job.gradient, &job.x)
         if job.in_place and not same(&job.gradient, &job.x):
             return None
     set_size(&job, x)

@@ -147,30 +147,46 @@ cdef void logit_gradient(
 
 
 cdef inline void logit_both(
-    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *restrict gradient,
-    real *restrict hessian
+    Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, bint weighted,
+    real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
-    cdef real slope, value, bend
+    cdef real slope, value, bend, smaller
+    cdef real single = factor[0]
     cdef Py_ssize_t i
     block_exponentials(n, z, &e[0], &low[0])
     for i in range(padded(n)):
-        slope = hard_slope(z[i], t[i], e[i], low[i]) if hard else logit_slope(z[i], t[i], e[i], low[i])
-        value = factor[i] * slope
-        bend = w[i] * logit_bend(t[i], e[i], low[i])
-        gradient[i] = 0 if w[i] == 0 else value
-        hessian[i] = 0 if w[i] == 0 else bend
+        if hard:
+            slope = hard_slope(z[i], t[i], e[i], low[i])
+            smaller = share(False, e[i], low[i])
+            bend = smaller * (1 - smaller)
+        else:
+            slope = logit_slope(z[i], t[i], e[i], low[i])
+            bend = logit_bend(t[i], e[i], low[i])
+        if weighted:
+            value = factor[i] * slope
+            bend = w[i] * bend
+            gradient[i] = 0 if w[i] == 0 else value
+            hessian[i] = 0 if w[i] == 0 else bend
+        else:
+            gradient[i] = single * slope
+            hessian[i] = bend
 
 
 cdef void logit_derivatives(
     Py_ssize_t n, const real *z, const real *t, const real *w, const real *factor, bint hard, real *restrict gradient,
     real *restrict hessian
 ) noexcept nogil:
-    if hard:
-        logit_both(n, z, t, w, factor, True, gradient, hessian)
+    # w NULL: all weights are 1, and all factors are the first
+    if hard and w == NULL:
+        logit_both(n, z, t, w, factor, True, False, gradient, hessian)
+    elif hard:
+        logit_both(n, z, t, w, factor, True, True, gradient, hessian)
+    elif w == NULL:
+        logit_both(n, z, t, w, factor, False, False, gradient, hessian)
     else:
-        logit_both(n, z, t, w, factor, False, gradient, hessian)
+        logit_both(n, z, t, w, factor, False, True, gradient, hessian)
 
 
 cdef inline void logit_terms(

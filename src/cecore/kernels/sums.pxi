@@ -80,15 +80,15 @@ cdef inline void join_half(double *restrict total, double *restrict lost, Py_ssi
 cdef inline void join_exactly(double *total, double *lost) noexcept nogil:
     # The sum of SUM_LANES lanes in lane 0, by one tree. The number of each step is constant: a loop over them takes
     # short rows a quarter longer.
-    join_half(total, lost, 8)
-    join_half(total, lost, 4)
-    join_half(total, lost, 2)
-    join_half(total, lost, 1)
+    join_half(total, lost, SUM_LANES // 2)
+    join_half(total, lost, SUM_LANES // 4)
+    join_half(total, lost, SUM_LANES // 8)
+    join_half(total, lost, SUM_LANES // 16)
 
 
 cdef void sums_join(Sums *sums) noexcept nogil:
-    join_half(&sums.total[0], &sums.lost[0], 32)
-    join_half(&sums.total[0], &sums.lost[0], 16)
+    join_half(&sums.total[0], &sums.lost[0], WIDTH // 2)
+    join_half(&sums.total[0], &sums.lost[0], WIDTH // 4)
     join_exactly(&sums.total[0], &sums.lost[0])
 
 
