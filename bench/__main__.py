@@ -47,7 +47,7 @@ def options() -> argparse.Namespace:
     )
     other = parser.add_argument_group("in place of a run")
     other.add_argument("--report", metavar="FILE.json", type=Path, help="print the tables of a stored run")
-    other.add_argument("--draw", metavar="FILE.json", type=Path, help="draw the charts, and write the README's table")
+    other.add_argument("--draw", metavar="FILE.json", type=Path, help="write the charts and tables of README and docs")
     other.add_argument("--memory", action="store_true", help="peak memory of every method")
     other.add_argument("--busy", action="store_true", help="small calls: threads cost nothing, beside a busy one too")
     return parser.parse_args()

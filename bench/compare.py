@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 
@@ -10,7 +11,7 @@ from .report import busy, table
 from .results import FLOOR, LEVELS, OURS, Record, Run
 
 TOLERATED = 0.1  # slower than before by so much is no regression
-NOISES = 2  # nor by so many times the spreads of what is compared
+NOISES = 3  # nor by so many times the standard error of what is compared
 DISTRIBUTION_OF = {FLOOR: "numpy", **{name: distribution for name, (_, distribution) in PEERS.items()}}
 
 
@@ -34,7 +35,7 @@ def changes(old: Run, new: Run) -> list[Change]:
     Another machine, or a neighbour, makes all contestants of a cell slower alike. The median ratio of the new to the
     old times of the memory floor and the peers that took part in both runs, in the same version, is what the machine
     has changed by, and is divided out; without any of them the times stand as they are. What is left is a regression
-    if it exceeds TOLERATED and NOISES times the spreads of both timings.
+    if it exceeds TOLERATED and NOISES times the standard error of both medians.
     """
     found = []
     before = {record.key: record for record in old.cells}
@@ -48,10 +49,15 @@ def changes(old: Run, new: Run) -> list[Change]:
         drift = median(ratios) if ratios else 1.0
         for name in record.ours():
             if name in former.timings:
-                noise = record.timings[name]["spread"] + former.timings[name]["spread"]
+                noise = math.hypot(*(error(one.timings[name]) for one in (record, former)))
                 ratio = record.ratio_to(former, name) / drift
                 found.append(Change(record, name, ratio, 1 + max(TOLERATED, NOISES * noise)))
     return found
+
+
+def error(timing: dict[str, float]) -> float:
+    """The standard error of a median, relative, as of numbers that are normally distributed."""
+    return 0.93 * timing["spread"] / math.sqrt(timing["rounds"])  # 1.253 sigma / sqrt(n), sigma = range / 1.349
 
 
 def differing(old: Run, new: Run) -> list[str]:

@@ -1,4 +1,4 @@
-"""The charts of a stored run, the README's table, and the run itself: the same file gives the same bytes."""
+"""The charts and tables of a stored run, and the run itself: the same file gives the same bytes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 from . import ROOT
 from .cells import DTYPES, SIZE
-from .goals import GOALS
-from .report import table
+from .goals import GOALS, RIVAL, losses, scaling
+from .report import goals, heading, lost, table
 from .results import FLOOR, FORMULA, LEVELS, OURS, Record, Run
 
 MARKERS = "<!-- speed: written by python -m bench --draw -->", "<!-- end of speed -->"
@@ -33,6 +33,7 @@ COLORS = {
     "numexpr": "#17a2b8",
     "torch.compile": "#f4a6b0",
 }
+IN_CACHE = 100_000  # elements
 MARKS = {AVX512: "o", AVX2: "o", "fastest peer": "D", FORMULA: "s", FLOOR: "|"}
 SIZED = (
     "bce forward, hard",
@@ -52,10 +53,11 @@ STYLE = {
 
 
 def draw(run: Run, folder: Path = ROOT / "docs", readme: Path = ROOT / "README.md") -> None:
-    """All charts that the run has the figures for, the table between the README's markers, and a copy of the run."""
+    """All charts that the run has figures for, the table between the README's markers, the page of results, the run."""
     import matplotlib
 
     run.save(folder / "speed.json")
+    (folder / "results.md").write_text(results_page(run))
     matplotlib.use("svg")
     with matplotlib.rc_context(STYLE):
         for name, chart in (("speed", speed), ("sizes", sizes), ("classes", classes)):
@@ -68,7 +70,8 @@ def draw(run: Run, folder: Path = ROOT / "docs", readme: Path = ROOT / "README.m
     rows = readme_table(run)
     if rows:
         text = readme.read_text()
-        readme.write_text(TABLE.sub(lambda _: f"\n{about(run)}\n\n{rows}\n\n{PICTURE}\n\n", text))
+        shown = "\n\n".join((about(run), rows, beaten(run), PICTURE))
+        readme.write_text(TABLE.sub(lambda _: f"\n{shown}\n\n", text))
 
 
 def label(name: str) -> str:
@@ -97,10 +100,34 @@ def about(run: Run) -> str:
     records = list(goal_records(run))
     machine = run.machine
     versions = ", ".join(f"{name} {found}" for name, found in machine["versions"].items() if name != "jaxlib")
-    where = f"{machine['cpu']}, {machine['date'][:10]}, one thread, {records[0].size:,} elements, ns per element"
-    spreads = [record.timings[name]["spread"] for record in records for name in (*record.ours(), record.peers()[0])]
-    spread = f"Spreads of these timings: {median(spreads):.0%} in the median, at most {max(spreads):.0%}."
-    return "\n".join(textwrap.wrap(f"{where}. {spread} {versions}, Python {machine['python']}.", 120))
+    caches = ", ".join(
+        f"{name.split()[0]} {size}" for name, size in machine["caches"].items() if name.endswith("Unified")
+    )
+    where = (
+        f"{machine['cpu']}, {caches}, {machine['date'][:10]}, one thread, {records[0].size:,} elements, ns per element"
+    )
+    shown = [
+        timing
+        for record in records
+        for name, timing in record.timings.items()
+        if name in (*record.ours(), record.peers()[0], FLOOR, FORMULA)
+    ]
+    spreads = [timing["spread"] for timing in shown]
+    spread = f"Spreads of these timings: {median(spreads):.0%} in the median, at most {max(spreads):.0%};"
+    spread += f" {sum(timing['disturbed'] > 0 for timing in shown)} of {len(shown)} were disturbed by a neighbour."
+    build = f"cecore's commit {machine['build']['commit']}, Python {machine['python']}"
+    return "\n".join(textwrap.wrap(f"{where}. {spread} {versions}, {build}.", 120))
+
+
+def beaten(run: Run) -> str:
+    """How often a peer is faster, in all that was measured."""
+    compared = sum(bool(record.ours() and record.peers()) for record in run.cells)
+    words = (
+        f"In {len(losses(run))} of the {compared} cells of the whole run, of all sizes and numbers of threads, a peer"
+    )
+    return "\n".join(
+        textwrap.wrap(f"{words} is faster by more than 5%: [which, and all ratios](docs/results.md).", 120)
+    )
 
 
 def readme_table(run: Run) -> str:
@@ -109,10 +136,67 @@ def readme_table(run: Run) -> str:
         best, ours = record.peers()[0], record.ours()[-1]
         peer = f"{record.nanoseconds(best):.2f} {best}"
         levels = [_figure(record.nanoseconds(name)) for name in (AVX2, AVX512)]
-        ratios = f"{record.speedup(ours):.1f}", _figure(record.to_floor(ours), 1)
+        smaller = run.find(record.cell, record.dtype, IN_CACHE)
+        ratios = f"{record.speedup(ours):.2f}", _figure(record.to_floor(ours)), _faster(smaller)
         rows.append((title(record.cell), record.dtype, *levels, peer, *ratios))
-    header = ("cell", "dtype", "cecore, AVX2", "cecore, AVX-512", "fastest peer", "x faster", "x floor")
+    header = (
+        "cell",
+        "dtype",
+        "cecore, AVX2",
+        "cecore, AVX-512",
+        "fastest peer",
+        "x faster",
+        "x floor",
+        "x faster, 1e5",
+    )
     return table(header, rows, left=2) if rows else ""
+
+
+def _faster(record: Record | None) -> str:
+    """How many times faster cecore's highest level is than the fastest peer."""
+    return _figure(record.speedup(record.ours()[-1]) if record and record.ours() else None)
+
+
+# ---------------------------------------------------------------- the page of results
+
+
+def results_page(run: Run) -> str:
+    """What a run says of every cell: ratios alone, as the times are in the JSON."""
+    title_ = "# Results of the whole run\n\nWritten by `python -m bench --draw`; [how it is measured](speed.md)."
+    parts = [title_, _plain(heading(run)), _ratios(run), _gains(run), lost(run), "Goals", _plain(goals(run))]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _plain(text: str) -> str:
+    return f"```text\n{text}\n```"
+
+
+def _ratios(run: Run) -> str:
+    kinds = dict.fromkeys((record.threads, record.layout, record.size) for record in run.cells)
+    kinds = sorted(kinds)
+    header = ["cell", "dtype"]
+    for count, layout, size in kinds:
+        more = "" if count == 1 else f", {count} threads"
+        header.append(f"{size:,}{more}" + ("" if layout == "contiguous" else f", {layout}"))
+    rows = []
+    for cell, dtype in dict.fromkeys((record.cell, record.dtype) for record in run.cells):
+        found = [run.find(cell, dtype, size, count, layout) for count, layout, size in kinds]
+        rows.append((cell, dtype, *map(_faster, found)))
+    return "How many times faster than the fastest peer, at the highest level\n\n" + table(header, rows, left=2)
+
+
+def _gains(run: Run) -> str:
+    rows = []
+    for several in run.cells:
+        one = run.find(several.cell, several.dtype, several.size, 1, several.layout)
+        if several.threads == 1 or several.size != SIZE or one is None or not several.ours():
+            continue
+        names = several.ours()[-1], several.peers()[0] if several.peers() else "", RIVAL
+        gains = [_figure(scaling(one, several, name)) for name in names]
+        rows.append((several.cell, several.dtype, str(several.threads), gains[0], f"{gains[1]} {names[1]}", gains[2]))
+    header = ("cell", "dtype", "threads", "cecore", "fastest peer", RIVAL)
+    first = f"What threads bring at {SIZE:,} elements: one thread's time over theirs"
+    return f"{first}\n\n" + table(header, rows, left=2) if rows else ""
 
 
 def _figure(value: float | None, digits: int = 2) -> str:

@@ -129,7 +129,8 @@ def cpu() -> str:
     fields = dict(line.split("\t:", 1) if "\t:" in line else (line.split(":")[0].strip(), "") for line in lines if line)
     names = {key.strip(): value.strip() for key, value in fields.items()}
     about = (f"{key} {names[name]}" for key, name in (("family", "cpu family"), ("model", "model")) if name in names)
-    return f"{names.get('model name', platform.machine())} ({', '.join(about)})"
+    virtual = ["virtual machine"] if "hypervisor" in names.get("flags", "").split() else []
+    return f"{names.get('model name', platform.machine())} ({', '.join([*about, *virtual])})"
 
 
 def caches() -> dict[str, str]:

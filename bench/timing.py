@@ -18,12 +18,12 @@ from .pinning import available
 Call = Callable[[], Any]
 TIMED = 300e-6  # seconds, at least, in one timing: small calls are repeated
 SLOW = 0.1  # seconds: to see how long a call takes, once is enough
-WARMED = 0.01  # seconds: shorter calls find caches as the call before has left them, so one of their own comes first
-FEWEST = 3  # timings of a contestant, however slow
+WARMED = 0.01  # seconds: shorter calls find caches as the call before has left them, so one of the own comes first
+FEWEST = 5  # timings of a contestant, however slow
 PAUSE = 0.015  # seconds: GNU OpenMP's idle threads look for work for some 10 ms, on the next contestant's CPUs
 GAUGED = 100  # calls of the gauge: some 0.2 ms
 CALIBRATED = 1.0  # seconds
-QUIET = 1.15  # times the gauge's least: beyond, something else computes there
+QUIET = 1.5  # times the gauge's least: beyond, something else computes there; the clock makes up to 1.3
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Timing:
     median: float
     spread: float  # the interquartile range over the median
     rounds: int
-    disturbed: int  # of the rounds: none if there were enough quiet ones
+    disturbed: int  # of the rounds: none if all contestants had enough quiet ones
 
     @classmethod
-    def of(cls, timings: Sequence[tuple[float, bool]]) -> Timing:
-        """Of seconds, and whether nothing disturbed them."""
+    def of(cls, timings: Sequence[tuple[float, bool]], only_quiet: bool) -> Timing:
+        """Of seconds, and whether nothing disturbed them: of those alone, or of all."""
         quiet = [seconds for seconds, fine in timings if fine]
-        taken = quiet if len(quiet) >= FEWEST else [seconds for seconds, _ in timings]
+        taken = quiet if only_quiet else [seconds for seconds, _ in timings]
         low, median, high = np.percentile(taken, (25, 50, 75))
         return cls(float(f"{median:.5g}"), round(float((high - low) / median), 4), len(taken), len(taken) - len(quiet))
 
@@ -108,17 +108,18 @@ def interleaved(
     calls: dict[str, Call], select: dict[str, Call], effort: Effort, several_threads: bool, gauge: Gauge
 ) -> dict[str, Timing]:
     """The timings of calls that have been warmed up."""
-    repeats, rounds, warmed = {}, {}, {}
+    repeats, rounds, once = {}, {}, {}
     planned = 0.0
     for name, call in calls.items():
         select[name]()
         if several_threads:
             let_others_rest(call)
-        once = run(call, 1)
-        once = once if once > SLOW else min(once, run(call, 1))
-        warmed[name] = once < WARMED
-        repeats[name] = max(1, round(TIMED / once))
-        round_ = once * repeats[name] + (PAUSE + once if several_threads else once * warmed[name])
+        first = run(call, 1)
+        once[name] = first if first > SLOW else min(first, run(call, 1))
+    warmed = bool(once) and min(once.values()) < WARMED  # all or none
+    for name, seconds in once.items():
+        repeats[name] = max(1, round(TIMED / seconds))
+        round_ = seconds * repeats[name] + (PAUSE + seconds if several_threads else seconds * warmed)
         rounds[name] = min(effort.rounds, max(FEWEST, int(effort.seconds / round_)))
         planned += rounds[name] * round_
     deadline = perf_counter() + effort.patience * planned
@@ -133,7 +134,7 @@ def interleaved(
             select[name]()
             if several_threads:
                 let_others_rest(calls[name])
-            elif warmed[name]:
+            elif warmed:
                 calls[name]()
             seconds = run(calls[name], repeats[name])
             quiet = quiet and gauge.quiet()
@@ -152,4 +153,5 @@ def interleaved(
                 times[name].append(timed(name))
     finally:
         gc.enable()
-    return {name: Timing.of(timings) for name, timings in times.items()}
+    only_quiet = all(sum(quiet for _, quiet in timings) >= FEWEST for timings in times.values())  # all or none
+    return {name: Timing.of(timings, only_quiet) for name, timings in times.items()}

@@ -50,6 +50,12 @@ def admitted(name, wanted, layout="contiguous", dtype="float64"):
     return {one.name for one in field}, calls, {**skipped, **absent}
 
 
+KNOWN = {  # who is wrong, or raises an exception, on which targets
+    "1 % NaN": {"PyTorch", "scikit-learn"},
+    "subnormals": {"NumPy formula", "PyTorch", "SciPy", "numexpr"},
+}
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_every_contestant_is_right_or_gives_a_word(name):
     wanted = [peer for peer in PEERS if peer not in (*COMPILED, "torch.compile")]
@@ -58,6 +64,8 @@ def test_every_contestant_is_right_or_gives_a_word(name):
     assert field <= calls.keys() | skipped.keys()
     assert set(wanted) <= calls.keys() | skipped.keys()
     assert all(skipped.values())
+    wrong = {peer for peer, word in skipped.items() if word.startswith(("raises", "wrong", "differs"))}
+    assert wrong <= KNOWN.get(CELLS[name].targets, set())
 
 
 @pytest.mark.parametrize("name", FEW[::2])
@@ -159,8 +167,10 @@ def test_a_busy_machine_is_named():
 
 
 def test_noise_is_no_regression():
-    noisy = {name: {**timing, "spread": 0.2} for name, timing in record(ours=1.3e-3).timings.items()}
+    noisy = {name: {**timing, "spread": 0.4} for name, timing in record(ours=1.3e-3).timings.items()}
     assert compared(stored(record(timings=noisy)), stored(record()))[1]
+    certain = {name: {**timing, "rounds": 25} for name, timing in noisy.items()}
+    assert not compared(stored(record(timings=certain)), stored(record()))[1]
 
 
 def test_nothing_to_compare_is_no_success():
@@ -258,7 +268,7 @@ def test_charts_are_the_same_each_time(tmp_path):
         (folder / "README.md").write_text("\n".join(("before", *draw.MARKERS, "after")))
         draw.draw(made, folder, folder / "README.md")
     names = {file.name for file in (tmp_path / "a").iterdir()}
-    assert names == {"README.md", "speed.svg", "sizes.svg", "classes.svg", "speed.json"}
+    assert names == {"README.md", "results.md", "speed.svg", "sizes.svg", "classes.svg", "speed.json"}
     assert results.Run.load(tmp_path / "a" / "speed.json") == made
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     assert "| bce forward, hard" in (tmp_path / "a" / "README.md").read_text()
@@ -312,8 +322,8 @@ def test_the_majority_decides_who_is_wrong_on_the_whole_array(alone):
 
 def test_disturbed_timings_count_only_where_there_are_few_quiet_ones():
     quiet, slow = [(1.0, True)] * 3, [(5.0, False)] * 4
-    assert timing.Timing.of(quiet + slow) == timing.Timing(1.0, 0.0, 3, 0)
-    assert timing.Timing.of(quiet[:2] + slow) == timing.Timing(5.0, 0.6, 6, 4)
+    assert timing.Timing.of(quiet + slow, True) == timing.Timing(1.0, 0.0, 3, 0)
+    assert timing.Timing.of(quiet[:2] + slow, False) == timing.Timing(5.0, 0.6, 6, 4)
 
 
 class Unquiet:

@@ -80,8 +80,8 @@ def logits_slope(z, t):
 
 @inline
 def logits_bend(z, t):
-    p = 1 / (1 + exp(-z))
-    return p * (1 - p)
+    e = exp(-abs(z))
+    return e / ((1 + e) * (1 + e))
 
 
 @inline
@@ -138,37 +138,46 @@ def _loops(job: str, hard: bool, parallel: bool) -> dict[str, Callable[..., Any]
 
 
 def _binary(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
-    loops = _loops(cell.job, cell.hard, parallel)
+    loop = _loops(cell.job, cell.hard, parallel)["none" if cell.reduction == "none" else cell.method]
     x, t, w = problem.x, problem.targets, problem.weights
     number = x.dtype.type
-    eps = number(EPS)
+    eps, count = number(EPS), len(x)
+    scale = number(1 / count)
+    place = _place(problem)
 
-    def divisor() -> Any:
-        return len(x) if w is None else w.sum()
+    def forward() -> float:
+        return loop(x, t, w, eps) / (count if w is None else w.sum())
+
+    def none() -> np.ndarray:
+        out = place()
+        loop(x, t, w, eps, out)
+        return out
 
     def backward() -> np.ndarray:
-        out = problem.out()
-        loops["backward"](x, t, w, eps, number(1 / divisor()), out)
+        out = place()
+        loop(x, t, w, eps, scale if w is None else number(1 / w.sum()), out)
         return out
 
     def forward_backward() -> tuple[float, np.ndarray]:
-        out, count = problem.out(), divisor()
-        return loops["forward_backward"](x, t, w, eps, number(1 / count), out) / count, out
-
-    def none() -> np.ndarray:
-        out = problem.out()
-        loops["none"](x, t, w, eps, out)
-        return out
+        out = place()
+        divisor = count if w is None else w.sum()
+        return loop(x, t, w, eps, scale if w is None else number(1 / divisor), out) / divisor, out
 
     def gradient_hessian() -> tuple[np.ndarray, np.ndarray]:
         g, h = problem.outputs or (problem.out(), problem.out())
-        loops["gradient_hessian"](x, t, eps, g, h)
+        loop(x, t, eps, g, h)
         return g, h
 
-    if cell.reduction == "none":
-        return none
     calls = {"backward": backward, "forward_backward": forward_backward, "gradient_hessian": gradient_hessian}
-    return calls.get(cell.method, lambda: loops["forward"](x, t, w, eps) / divisor())
+    return none if cell.reduction == "none" else calls.get(cell.method, forward)
+
+
+def _place(problem: Problem) -> Callable[[], np.ndarray]:
+    """Where a result goes, without a look at the problem in each call: into the array for it, or into a new one."""
+    if not problem.outputs:
+        return problem.out
+    out = problem.outputs[0]
+    return lambda: out
 
 
 # ---------------------------------------------------------------- row by row
@@ -306,12 +315,12 @@ def _row_loop(loop: Callable[..., Any], parallel: bool) -> Callable[..., Any]:
 
 
 def _rows(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
-    x, t = problem.x, problem.targets
+    x, t, place = problem.x, problem.targets, _place(problem)
     if cell.activation:
         loop = _row_loop({"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}[cell.job], parallel)
 
         def activation() -> np.ndarray:
-            out = problem.out()
+            out = place()
             loop(x, out)
             return out
 
@@ -323,7 +332,7 @@ def _rows(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
         return lambda: loop(x, t, scale) / n
 
     def both() -> tuple[float, np.ndarray]:
-        out = problem.out()
+        out = place()
         return loop(x, t, scale, out) / n, out
 
     return both
