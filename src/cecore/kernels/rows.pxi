@@ -200,25 +200,53 @@ cdef double target_weight(const Job *job, Py_ssize_t row, int64_t label) noexcep
 
 # ---------------------------------------------------------------- probabilities
 
+cdef inline void choose_each(
+    const char *place, Py_ssize_t row_stride, Py_ssize_t stride, const int64_t *labels, Py_ssize_t size, Py_ssize_t n,
+    char *restrict out
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        memcpy(out + i * size, place + i * row_stride + labels[i] * stride, size)
+
+
+cdef void choose(
+    const char *place, Py_ssize_t row_stride, Py_ssize_t stride, const int64_t *labels, Py_ssize_t size, Py_ssize_t n,
+    char *out
+) noexcept nogil:
+    # Of each row the number of its label, as it is
+    if size == 8:
+        choose_each(place, row_stride, stride, labels, 8, n, out)
+    elif size == 4:
+        choose_each(place, row_stride, stride, labels, 4, n, out)
+    elif size == 2:
+        choose_each(place, row_stride, stride, labels, 2, n, out)
+    else:
+        choose_each(place, row_stride, stride, labels, size, n, out)
+
+
 cdef void gather(
     const Array *x, Py_ssize_t start, Py_ssize_t classes, Py_ssize_t n, const int64_t *labels, real *out
 ) noexcept nogil:
-    cdef const Layout *layout = x.layout
-    cdef char *place
+    # At most BLOCK probabilities: of each row that of its label
+    cdef longdouble room[BLOCK]
+    cdef char *chosen = <char *>&room[0]
+    cdef Py_ssize_t row_stride = classes * x.size
+    cdef Py_ssize_t stride = x.size
     cdef Py_ssize_t i
-    if layout != NULL and layout.ndim == 2 and holds_computing_type(x, <real>0):
-        for i in range(n):
-            place = x.data + (start + i) * layout.strides[0] + labels[i] * layout.strides[1]
-            memcpy(out + i, place, sizeof(real))
-    elif x.layout == NULL and x.type == cnp.NPY_DOUBLE:
-        for i in range(n):
-            out[i] = <real>(<const double *>x.data)[(start + i) * classes + labels[i]]
-    elif x.layout == NULL and x.type == cnp.NPY_FLOAT:
-        for i in range(n):
-            out[i] = (<const float *>x.data)[(start + i) * classes + labels[i]]
-    else:
+    if x.layout != NULL and x.layout.ndim > 2:
         for i in range(n):
             load(x, (start + i) * classes + labels[i], 1, 1, &out[i])
+        return
+    if x.layout != NULL:
+        row_stride = x.layout.strides[0]
+        stride = x.layout.strides[1]
+    if holds_computing_type(x, <real>0):
+        choose(x.data + start * row_stride, row_stride, stride, labels, sizeof(real), n, <char *>out)
+        return
+    choose(x.data + start * row_stride, row_stride, stride, labels, x.size, n, chosen)
+    if x.swapped:
+        swap_bytes(chosen, x.size, n)
+    convert_from(x.type, chosen, n, out)
 
 
 cdef void store_label_rows(
