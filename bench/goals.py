@@ -73,7 +73,7 @@ class Verdict:
 
 def verdicts(run: Run) -> list[Verdict]:
     found = [verdict for goal in GOALS for verdict in _judge(goal, run)]
-    return [*found, *_small(run), *_threads(run), _import(run), _nowhere(run)]
+    return [*found, *_small(run), *_threads(run), _import(run), nowhere(run)]
 
 
 def _limit(limits: Limits, level: str) -> float:
@@ -158,7 +158,7 @@ def losses(run: Run) -> list[tuple[Record, str, str, float]]:
     return found
 
 
-def _nowhere(run: Run) -> Verdict:
+def nowhere(run: Run) -> Verdict:
     lost = losses(run)
     compared = sum(bool(record.ours() and record.peers()) for record in run.cells)
     figure = f"{len(lost)} of {compared} cells" if compared else ""

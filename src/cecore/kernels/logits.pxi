@@ -126,10 +126,15 @@ cdef inline real hard_slope(real z, real y, real e, real low) noexcept nogil:
     return above if y == 1 else part
 
 
-cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
-    # p q; NaN where t is
+cdef inline real hard_bend(real e, real low) noexcept nogil:
+    # p q
     cdef real smaller = share(False, e, low)
-    cdef real value = smaller * (1 - smaller)
+    return smaller * (1 - smaller)
+
+
+cdef inline real logit_bend(real t, real e, real low) noexcept nogil:
+    # the same; NaN where t is
+    cdef real value = hard_bend(e, low)
     return value if t - t == 0 else t
 
 
@@ -152,15 +157,14 @@ cdef inline void logit_both(
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
-    cdef real slope, value, bend, smaller
+    cdef real slope, value, bend
     cdef real single = factor[0]
     cdef Py_ssize_t i
     block_exponentials(n, z, &e[0], &low[0])
     for i in range(padded(n)):
         if hard:
             slope = hard_slope(z[i], t[i], e[i], low[i])
-            smaller = share(False, e[i], low[i])
-            bend = smaller * (1 - smaller)
+            bend = hard_bend(e[i], low[i])
         else:
             slope = logit_slope(z[i], t[i], e[i], low[i])
             bend = logit_bend(t[i], e[i], low[i])

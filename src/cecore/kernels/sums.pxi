@@ -78,8 +78,8 @@ cdef inline void join_half(double *restrict total, double *restrict lost, Py_ssi
 
 
 cdef inline void join_exactly(double *total, double *lost) noexcept nogil:
-    # The sum of SUM_LANES lanes in lane 0, by one tree. The number of each step is constant: a loop over them takes
-    # short rows a quarter longer.
+    # The sum of SUM_LANES lanes in lane 0, by one tree. The number of each step is constant, for vector code: a loop
+    # over the steps makes short rows slower.
     join_half(total, lost, SUM_LANES // 2)
     join_half(total, lost, SUM_LANES // 4)
     join_half(total, lost, SUM_LANES // 8)
