@@ -166,7 +166,7 @@ def test_bad_calls(call, error, message):
 def test_overlapping_outputs():
     memory = np.ones(5)
     for function in (cecore.sigmoid, cecore.softmax, cecore.log_softmax):
-        with pytest.raises(ValueError, match="out overlaps another array"):
+        with pytest.raises(ValueError, match="out shares memory with"):
             function(memory[:4], out=memory[1:])
 
 

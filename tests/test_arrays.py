@@ -14,7 +14,10 @@ from ulp import bits
 
 import cecore
 
-pytestmark = pytest.mark.usefixtures("level")
+pytestmark = [
+    pytest.mark.usefixtures("level"),
+    pytest.mark.filterwarnings("ignore::cecore.InputWarning"),  # many rows here do not sum to 1, on purpose
+]
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 bce, ce, bce_logits, ce_logits = LOSSES
 
@@ -208,40 +211,46 @@ def with_(array, index, value):
 
 BAD_CALLS = [
     (bce, (with_(P, 1, 1.5), Y), {}, ValueError, r"probs\[1\] = 1.5 is outside \[0, 1\]"),
-    (bce, (with_(P, 0, -1e-300), Y), {}, ValueError, r"probs\[0\] = -1e-300 is outside \[0, 1\]"),
+    (bce, (with_(P, 0, -1e-15), Y), {}, ValueError, r"probs\[0\] = -1e-15 is just outside \[0, 1\]"),
     (bce, (with_(P, 0, -math.inf), Y), {}, ValueError, r"probs\[0\] = -inf is outside"),
     (bce, (2.0, 1), {}, ValueError, r"probs = 2.0 is outside \[0, 1\]"),
     (bce, (P.reshape(2, 1), with_(Y, 1, 2).reshape(2, 1)), {}, ValueError, r"targets\[1, 0\] = 2 is outside \[0, 1\]"),
     (bce, (P, [0.5, -0.25]), {}, ValueError, r"targets\[1\] = -0.25 is outside"),
     (bce, (with_(P, 0, math.nan), [2, 0]), {}, ValueError, r"targets\[0\] = 2 is outside"),
     (bce, (with_(P, 0, 2.0), [math.nan, 0]), {}, ValueError, r"probs\[0\] = 2.0 is outside"),
-    (bce, (P, Y.reshape(2, 1)), {}, ValueError, r"targets has shape \(2, 1\), probs has shape \(2,\): expected equal"),
-    (bce, (P, 1), {}, ValueError, r"targets has shape \(\), probs has shape \(2,\)"),
+    (bce, (P, Y.reshape(2, 1)), {}, ValueError, r"probs has shape \(2,\), targets has shape \(2, 1\): expected equal"),
+    (bce, (P, 1), {}, ValueError, r"probs has shape \(2,\), targets has shape \(\)"),
     (
         bce,
         (P, Y),
         {"sample_weight": [1, -1]},
         ValueError,
-        r"sample_weight\[1\] = -1 is not a weight: expected a finite",
+        r"sample_weight\[1\] = -1 is negative: weights must be finite",
     ),
     (bce, (P, Y), {"sample_weight": [math.nan, 1]}, ValueError, r"sample_weight\[0\] = nan is not a weight"),
     (bce, (P, Y), {"sample_weight": [math.inf, 1]}, ValueError, r"sample_weight\[0\] = inf is not a weight"),
-    (bce, (P, Y), {"sample_weight": [[1], [1]]}, ValueError, r"sample_weight has shape \(2, 1\): expected \(2,\)"),
-    (bce, (P, Y), {"sample_weight": 2.0}, ValueError, r"sample_weight has shape \(\): expected \(2,\)"),
+    (
+        bce,
+        (P, Y),
+        {"sample_weight": [[1], [1]]},
+        ValueError,
+        r"sample_weight has shape \(2, 1\), the losses have shape \(2,\): expected \(2,\)",
+    ),
+    (bce, (P, Y), {"sample_weight": [1.0] * 3}, ValueError, r"sample_weight has shape \(3,\), the losses have"),
     (bce, (P * 1j, Y), {}, TypeError, "probs has dtype complex128: expected real numbers"),
     (bce, ([[0.5], [0.5, 0.5]], Y), {}, ValueError, "probs is not an array of numbers"),
     (bce, (P.astype(np.float32), [1e300, 1]), {}, ValueError, r"targets\[0\] = 1e\+300 is outside"),
     (bce, (P.astype(np.float32), Y), {"sample_weight": np.array([1e300, 1])}, ValueError, r"\[0\] = 1e\+300 is not a"),
-    (bce, (["a", "b"], Y), {}, TypeError, "probs has dtype <U1: expected real numbers"),
+    (bce, (["a", "b"], Y), {}, TypeError, r"probs holds strings \(dtype <U1\): expected numbers"),
     (bce, ([0.5, None], Y), {}, TypeError, "probs has dtype object"),
     (bce, (P, np.array(["2020"], "M8[Y]")), {}, TypeError, r"targets has dtype datetime64\[Y\]"),
     (bce, (np.ma.array(P, mask=[0, 1]), Y), {}, TypeError, "probs is a masked array"),
     (bce, (P, np.ma.array(Y)), {}, TypeError, "targets is a masked array"),
-    (ce, (ROWS, with_(LABELS, 1, 3)), {}, ValueError, r"targets\[1\] = 3 is not a class: expected 0..2"),
+    (ce, (ROWS, with_(LABELS, 1, 3)), {}, ValueError, r"targets\[1\] = 3 is not a class label: expected 0..2"),
     (ce, (ROWS, with_(LABELS, 0, -1)), {}, ValueError, r"targets\[0\] = -1 is not a class"),
     (ce, (ROWS, [1e19, 0]), {}, ValueError, r"targets\[0\] = 1e\+19 is not a class"),
     (ce, (ROWS, np.array([0, 2**64 - 1], np.uint64)), {}, ValueError, r"targets\[1\] = 18446744073709551615 is not a"),
-    (ce, (ROWS, [0.5, 1.0]), {}, ValueError, r"targets\[0\] = 0.5 is not a class"),
+    (ce, (ROWS, [0.5, 1.0]), {}, ValueError, r"targets\[0\] = 0.5 is not a whole number"),
     (ce, (ROWS, [0, math.nan]), {}, ValueError, r"targets\[1\] = nan is not a class"),
     (ce, (ROWS, [0, math.inf]), {}, ValueError, r"targets\[1\] = inf is not a class"),
     (ce, (with_(ROWS, (1, 2), 1.5), LABELS), {}, ValueError, r"probs\[1, 2\] = 1.5 is outside \[0, 1\]"),
@@ -252,19 +261,19 @@ BAD_CALLS = [
         (ROWS, ROWS[:, :2]),
         {},
         ValueError,
-        r"targets has shape \(2, 2\), .* expected \(2,\) for class labels or",
+        r"targets has 2 columns, but probs has 3 classes: expected shape \(2, 3\), or \(2,\) for",
     ),
-    (ce, (ROWS, LABELS), {"sample_weight": [-1, 1]}, ValueError, r"sample_weight\[0\] = -1 is not a weight"),
+    (ce, (ROWS, LABELS), {"sample_weight": [-1, 1]}, ValueError, r"sample_weight\[0\] = -1 is negative"),
     (ce, (ROWS, ROWS), {"sample_weight": [1, math.nan]}, ValueError, r"sample_weight\[1\] = nan is not a weight"),
     (ce, (0.5, 0), {}, ValueError, r"probs has shape \(\): expected at least one dimension"),
     (ce, (np.empty((2, 0)), LABELS), {}, ValueError, r"probs has shape \(2, 0\): expected at least one class"),
     (bce_logits, (P, [0.5, 1.25]), {}, ValueError, r"targets\[1\] = 1.25 is outside \[0, 1\]"),
-    (bce_logits, (P, Y.reshape(2, 1)), {}, ValueError, r"targets has shape \(2, 1\), logits has shape \(2,\)"),
-    (bce_logits, (P, Y), {"sample_weight": [1, -1]}, ValueError, r"sample_weight\[1\] = -1 is not a weight"),
+    (bce_logits, (P, Y.reshape(2, 1)), {}, ValueError, r"logits has shape \(2,\), targets has shape \(2, 1\)"),
+    (bce_logits, (P, Y), {"sample_weight": [1, -1]}, ValueError, r"sample_weight\[1\] = -1 is negative"),
     (bce_logits, (P * 1j, Y), {}, TypeError, "logits has dtype complex128: expected real numbers"),
-    (ce_logits, (ROWS, with_(LABELS, 1, 3)), {}, ValueError, r"targets\[1\] = 3 is not a class: expected 0..2"),
+    (ce_logits, (ROWS, with_(LABELS, 1, 3)), {}, ValueError, r"targets\[1\] = 3 is not a class label: expected 0..2"),
     (ce_logits, (ROWS, with_(LABELS, 0, -1)), {}, ValueError, r"targets\[0\] = -1 is not a class"),
-    (ce_logits, (ROWS, [0, 0.5]), {}, ValueError, r"targets\[1\] = 0.5 is not a class"),
+    (ce_logits, (ROWS, [0, 0.5]), {}, ValueError, r"targets\[1\] = 0.5 is not a whole number"),
     (ce_logits, (ROWS, with_(ROWS, (0, 1), 1.5)), {}, ValueError, r"targets\[0, 1\] = 1.5 is outside \[0, 1\]"),
     (ce_logits, (ROWS, LABELS), {"sample_weight": [1, math.nan]}, ValueError, r"sample_weight\[1\] = nan is not a"),
     (ce_logits, (0.5, 0), {}, ValueError, r"logits has shape \(\): expected at least one dimension"),
@@ -273,16 +282,41 @@ BAD_CALLS = [
 
 CUBE = np.full((2, 3, 4), 0.25)
 BAD_OPTION_CALLS = [
-    (ce, {"class_weight": [1, 2]}, (ROWS, LABELS), "class_weight has length 2: expected 3, the number of classes"),
-    (ce_logits, {"class_weight": [1] * 4}, (ROWS, LABELS), "class_weight has length 4: expected 3"),
-    (bce, {"pos_weight": [1, 2, 3]}, (P, Y), r"pos_weight has length 3: .* the last axis, probs has shape \(2,\)"),
-    (bce_logits, {"pos_weight": [1.0]}, (0.5, 1), r"pos_weight has length 1: .* logits has shape \(\)"),
+    (
+        ce,
+        {"class_weight": [1, 2]},
+        (ROWS, LABELS),
+        r"class_weight has 2 weights, but axis -1 of probs \(2, 3\) has 3 classes",
+    ),
+    (
+        ce_logits,
+        {"class_weight": [1] * 4},
+        (ROWS, LABELS),
+        r"class_weight has 4 weights, but axis -1 of logits \(2, 3\) has 3 classes",
+    ),
+    (
+        bce,
+        {"pos_weight": [1, 2, 3]},
+        (P, Y),
+        r"pos_weight has 3 weights, but the last axis of probs \(2,\) has length 2",
+    ),
+    (bce_logits, {"pos_weight": [1.0]}, (0.5, 1), r"pos_weight has 1 weight, but logits is a single number"),
     (ce, {"axis": 2}, (ROWS, LABELS), r"axis = 2 is out of range: probs has shape \(2, 3\)"),
     (ce_logits, {"axis": -3}, (ROWS, LABELS), r"axis = -3 is out of range: logits has shape \(2, 3\)"),
     (ce_logits, {"axis": 1}, (np.empty((2, 0, 3)), CUBE), r"expected at least one class along axis 1"),
-    (ce, {"ignore_index": -100}, (ROWS, ROWS), r"ignore_index = -100: targets of shape \(2, 3\) are not class labels"),
-    (ce, {"ignore_index": -100}, (ROWS, [0, 1000]), r"\[1\] = 1000 is not a class: expected 0..2 or ignore_index -100"),
-    (ce_logits, {"ignore_index": 5}, (ROWS, [5, -1]), r"\[1\] = -1 is not a class: expected 0..2 or ignore_index 5"),
+    (ce, {"ignore_index": -100}, (ROWS, ROWS), r"ignore_index needs class labels, but targets has shape \(2, 3\)"),
+    (
+        ce,
+        {"ignore_index": -100},
+        (ROWS, [0, 1000]),
+        r"\[1\] = 1000 is not a class label: expected 0..2 or ignore_index -100",
+    ),
+    (
+        ce_logits,
+        {"ignore_index": 5},
+        (ROWS, [5, -1]),
+        r"\[1\] = -1 is not a class label: expected 0..2 or ignore_index 5",
+    ),
     (ce, {"axis": 1}, (with_(CUBE, (1, 2, 3), 1.5), CUBE), r"probs\[1, 2, 3\] = 1.5 is outside"),
     (ce_logits, {"axis": 0}, (CUBE, with_(CUBE, (0, 2, 1), -1.0)), r"targets\[0, 2, 1\] = -1.0 is outside"),
     (ce, {"label_smoothing": 0.1}, (with_(ROWS, (0, 2), 2.0), [0, 1]), r"probs\[0, 2\] = 2.0 is outside"),
@@ -313,12 +347,16 @@ def test_bad_calls_with_options(loss, options, arguments, message, method):
 
 BAD_OUTPUTS = [
     (lambda p, y: {"out": [0.0, 0.0]}, TypeError, "out is a list: expected a numpy.ndarray"),
-    (lambda p, y: {"out": np.empty(3)}, ValueError, r"out has shape \(3,\) and dtype float64: expected \(2,\) and"),
-    (lambda p, y: {"out": np.empty(2, np.float32)}, ValueError, "dtype float32: expected .* float64"),
+    (lambda p, y: {"out": np.empty(3)}, ValueError, r"out has shape \(3,\): expected \(2,\), the shape"),
+    (
+        lambda p, y: {"out": np.empty(2, np.float32)},
+        ValueError,
+        r"out has dtype float32: expected float64, .* np.empty\(\(2,\), np.float64\)",
+    ),
     (lambda p, y: {"out": np.broadcast_to(0.5, 2)}, ValueError, "out is read-only"),
-    (lambda p, y: {"out": y}, ValueError, "out overlaps another array"),
+    (lambda p, y: {"out": y}, ValueError, "out shares memory with targets"),
     (lambda p, y: {"out": np.ma.array(p)}, TypeError, "out is a MaskedArray"),
-    (lambda p, y: {"out": p[::-1]}, ValueError, "out overlaps another array"),
+    (lambda p, y: {"out": p[::-1]}, ValueError, "out shares memory with probs, but is not the same"),
     (lambda p, y: {"out": sharing(p, 0)}, ValueError, "out has elements that share their memory"),
     (lambda p, y: {"out": sharing(p, 4)}, ValueError, "out has elements that share their memory"),
 ]
@@ -355,14 +393,14 @@ def test_windows_are_no_output():
 
 def test_an_output_in_the_memory_of_an_input_of_another_kind():
     y = Y.astype(float)
-    with pytest.raises(ValueError, match="out overlaps another array"):
+    with pytest.raises(ValueError, match="out shares memory with"):
         bce.kind().backward(P, memoryview(y), out=y)
 
 
 def test_an_output_in_the_memory_of_the_predictions():
     memory = np.full(6, 0.5)
     for given in (memory[:5], memoryview(memory)[:5]):
-        with pytest.raises(ValueError, match="out overlaps another array"):
+        with pytest.raises(ValueError, match="out shares memory with"):
             bce.kind(reduction="none").forward(given, np.ones(5), out=memory[1:])
 
 
@@ -420,15 +458,15 @@ def test_an_error_has_no_other_behind_it():
 def test_more_bad_outputs():
     p, y = P.copy(), Y.astype(float)
     for reduction in ("mean", "sum"):
-        with pytest.raises(ValueError, match="out is given, but the loss is a single number"):
+        with pytest.raises(ValueError, match="out only works with reduction='none'"):
             bce.kind(reduction=reduction).forward(p, y, out=np.empty(2))
-        with pytest.raises(ValueError, match="loss_out is given, but the loss is a single number"):
+        with pytest.raises(ValueError, match="loss_out only works with reduction='none'"):
             bce.kind(reduction=reduction).forward_backward(p, y, loss_out=np.empty(()))
     g = np.empty(2)
     with pytest.raises(ValueError, match="one array is given for two results"):
         bce.kind().gradient_hessian(p, y, gradient_out=g, hessian_out=g)
     both = np.empty(3)
-    with pytest.raises(ValueError, match="overlaps another array"):
+    with pytest.raises(ValueError, match="shares memory with"):
         bce.kind().gradient_hessian(p, y, gradient_out=both[:2], hessian_out=both[1:])
     with pytest.raises(ValueError, match=r"upstream has shape \(2,\): expected a number, since reduction is 'mean'"):
         bce.kind().backward(p, y, upstream=np.ones(2))

@@ -15,7 +15,10 @@ from ulp import bits
 import cecore
 from cecore import _dispatch
 
-pytestmark = pytest.mark.usefixtures("level")
+pytestmark = [
+    pytest.mark.usefixtures("level"),
+    pytest.mark.filterwarnings("ignore::cecore.InputWarning"),  # many rows here do not sum to 1, on purpose
+]
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 ml_dtypes = pytest.importorskip("ml_dtypes")
 bfloat16 = np.dtype(ml_dtypes.bfloat16)
@@ -178,7 +181,7 @@ def test_views_of_one_matrix(loss, data):
         a == b for a, b, length in zip(x.strides, out.strides, shape, strict=True) if length > 1
     )
     if np.shares_memory(out, t) or (np.shares_memory(out, x) and not same):
-        with pytest.raises(ValueError, match="out overlaps another array"):
+        with pytest.raises(ValueError, match="out shares memory with"):
             made.backward(x, t, out=out)
     else:
         assert made.backward(x, t, out=out) is out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import inspect
 import os
 import pickle
@@ -32,16 +31,25 @@ def test_objects_are_values(loss):
     name = "focal_gamma" if loss.logits else "eps"
     assert loss.kind(**{name: 0}) == loss.kind(**{name: -0.0}) == loss.kind(**{name: np.float32(0)})
     assert loss.kind(reduction="sum") != loss.kind()
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        loss.kind().reduction = "sum"
-    with pytest.raises(TypeError, match="positional"):
+    for name in (*inspect.signature(loss.kind).parameters, "new"):
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            setattr(loss.kind(), name, "sum")
+        with pytest.raises(AttributeError, match="cannot be changed"):
+            delattr(loss.kind(), name)
+    with pytest.raises(TypeError, match=rf"options are keyword-only: {loss.kind.__name__}\(reduction='mean'\)"):
         loss.kind("mean")
+    with pytest.raises(TypeError, match="Loss has no formula"):
+        cecore.Loss()
 
 
 BAD_OPTIONS = [
-    ({"reduction": "average"}, ValueError, "reduction = 'average': expected one of 'mean', 'sum', 'none'"),
+    (
+        {"reduction": "average"},
+        ValueError,
+        "reduction = 'average': expected 'mean', 'sum' or 'none'. Did you mean 'mean'",
+    ),
     ({"reduction": None}, ValueError, "reduction = None"),
-    ({"gradient_outside": "cut"}, ValueError, "gradient_outside = 'cut': expected one of 'clipped', 'zero'"),
+    ({"gradient_outside": "cut"}, ValueError, "gradient_outside = 'cut': expected 'clipped' or 'zero'"),
     ({"eps": 0.5}, ValueError, "eps = 0.5: expected 0 <= eps < 0.5"),
     ({"eps": -1e-9}, ValueError, "eps = -1e-09"),
     ({"eps": float("nan")}, ValueError, "eps = nan"),
@@ -51,21 +59,21 @@ BAD_OPTIONS = [
     ({"eps": np.array(0.1)}, TypeError, r"eps = array\(0.1\)"),
     ({"reduction": ["mean"]}, ValueError, r"reduction = \['mean'\]"),
     ({"epsilon": 1e-7}, TypeError, "epsilon"),
-    ({"mean_over": "rows"}, ValueError, "mean_over = 'rows': expected one of 'weights', 'count'"),
+    ({"mean_over": "rows"}, ValueError, "mean_over = 'rows': expected 'weights' or 'count'"),
     ({"label_smoothing": 1.5}, ValueError, "label_smoothing = 1.5: expected a number from 0 to 1"),
     ({"label_smoothing": -0.1}, ValueError, "label_smoothing = -0.1"),
     ({"label_smoothing": None}, TypeError, "label_smoothing = None: expected a real number"),
     ({"focal_gamma": -1}, ValueError, "focal_gamma = -1: expected a number from 0 to 1e6"),
     ({"focal_gamma": float("inf")}, ValueError, "focal_gamma = inf"),
     ({"pos_weight": -1}, ValueError, "pos_weight = -1: expected a finite number >= 0"),
-    ({"pos_weight": [1, float("nan")]}, ValueError, r"pos_weight\[1\] = nan is not a weight"),
+    ({"pos_weight": [1, float("nan")]}, ValueError, r"pos_weight\[1\] = nan is not a weight: weights must be finite"),
     ({"pos_weight": [[1.0]]}, ValueError, r"pos_weight has shape \(1, 1\): expected one dimension"),
     ({"pos_weight": [[1, 2], [1]]}, ValueError, "pos_weight is not an array of numbers"),
     ({"pos_weight": "2"}, TypeError, "pos_weight = '2': expected a real number"),
-    ({"class_weight": [1, -1]}, ValueError, r"class_weight\[1\] = -1.0 is not a weight: expected a finite number"),
+    ({"class_weight": [1, -1]}, ValueError, r"class_weight\[1\] = -1.0 is negative: weights must be finite and >= 0$"),
     ({"class_weight": 2.0}, ValueError, r"class_weight has shape \(\): expected one dimension"),
     ({"class_weight": []}, ValueError, r"class_weight has shape \(0,\)"),
-    ({"class_weight": ["a"]}, TypeError, "class_weight has dtype <U1"),
+    ({"class_weight": ["a"]}, TypeError, "class_weight holds strings \\(dtype <U1\\): expected numbers"),
     ({"ignore_index": 1.0}, TypeError, "ignore_index = 1.0: expected an integer"),
     (
         {"ignore_index": 1 << 64},
@@ -79,7 +87,7 @@ BAD_OPTIONS = [
 
 
 def of_loss(loss, options):
-    return set(options) <= {field.name for field in dataclasses.fields(loss.kind)} | {"epsilon"}
+    return set(options) <= set(inspect.signature(loss.kind).parameters) | {"epsilon"}
 
 
 @pytest.mark.parametrize(
@@ -103,19 +111,19 @@ def test_weights_are_kept_as_immutable_numbers():
         assert LOSSES[2].kind(pos_weight=weight).pos_weight == 2.0
     loss = LOSSES[3].kind(class_weight=[1, 2], ignore_index=np.int8(-1), axis=0, label_smoothing=0.1, focal_gamma=2)
     assert pickle.loads(pickle.dumps(loss)) == loss == copy.deepcopy(loss)
-    assert dataclasses.replace(loss, axis=1).axis == 1
+    assert loss.replace(axis=1).axis == 1
     x = np.random.default_rng(0).normal(size=(2, 3))
     again = pickle.loads(pickle.dumps(loss))
     assert again(x, [0, 1, 1]) == loss(x, [0, 1, 1])
-    assert dataclasses.replace(loss, class_weight=None)(x, [0, 1, 1]) != loss(x, [0, 1, 1])
+    assert loss.replace(class_weight=None)(x, [0, 1, 1]) != loss(x, [0, 1, 1])
 
 
 @each_loss
 def test_the_function_has_the_options_of_the_class(loss):
-    options = set(inspect.signature(loss.kind).parameters)
+    options = set(inspect.signature(loss.kind).parameters) - {"positional"}
     parameters = inspect.signature(loss.function).parameters
     assert options == set(parameters) - {"probs", "logits", "targets", "sample_weight"}
-    for name in options:
+    for name in options - {"unknown"}:
         assert parameters[name].default == inspect.signature(loss.kind).parameters[name].default
 
 

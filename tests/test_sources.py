@@ -168,7 +168,9 @@ def test_frames_of_several_types():
     )
     want = cecore.cross_entropy_with_logits(np.array([[1, 0.5, 0.5, 1], [0, 0.25, 0.25, 0]]), [1, 2])
     assert cecore.cross_entropy_with_logits(frame, [1, 2]) == want
-    with pytest.raises(TypeError, match="logits has dtype object: expected real numbers"):
+    with pytest.raises(
+        TypeError, match=r"logits holds strings \(dtype object, logits\[0, 4\] = \'x\'\): expected numbers"
+    ):
         cecore.cross_entropy_with_logits(frame.assign(e=["x", "y"]), [1, 2])
 
 
@@ -209,9 +211,9 @@ def test_tensors_that_cannot_be_read():
     torch = need("torch")
     p = torch.tensor([0.5, 0.25])
     for bad, message in (
-        (p.clone().requires_grad_(), r"probs is a tensor that requires grad: pass probs.detach\(\)"),
-        (torch.nn.Parameter(p), r"probs is a tensor that requires grad: pass probs.detach\(\)"),
-        (torch.empty(2, device="meta"), "probs is on the device meta: copy it to the CPU first"),
+        (p.clone().requires_grad_(), r"probs is a tensor that requires grad, .* Pass probs.detach\(\)"),
+        (torch.nn.Parameter(p), r"probs is a tensor that requires grad, .* Pass probs.detach\(\)"),
+        (torch.empty(2, device="meta"), r"probs is on the device meta: cecore runs on the CPU. Pass probs.cpu\(\)"),
         (p.to_sparse(), "probs cannot be read as an array: .*[Ss]parse"),
         (torch.tensor([0.5 + 1j, 0]), "probs has dtype complex64: expected real numbers"),
     ):

@@ -40,6 +40,7 @@ def computed(case):
 
 
 @pytest.mark.usefixtures("level")
+@pytest.mark.filterwarnings("ignore::cecore.InputWarning")  # some rows do not sum to 1, on purpose
 @pytest.mark.parametrize("index", range(len(ROWS)), ids=[row["name"] for row in ROWS])
 def test_torture(index):
     if ROWS[index]["dtype"] == "bfloat16":

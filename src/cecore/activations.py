@@ -1,4 +1,4 @@
-"""Sigmoid and softmax, with the accuracy of the losses on logits."""
+"""Sigmoid and softmax, their logarithms and derivatives, with the accuracy of the losses on logits."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ import numpy as np
 from . import _checks, _dispatch
 from ._checks import BITS, IN_PLACE, PREPARED
 
-if TYPE_CHECKING:  # importing it takes a millisecond
+if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing takes a millisecond
     from numpy.typing import ArrayLike
 
-_SIGMOID, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD = 1, 2, 3, 4  # as the kernels number them
+    from ._types import Array, FloatArray
+
+_SIGMOID, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD, _LOG_SIGMOID, _SIGMOID_BACKWARD = range(1, 7)  # as in the kernels
+_ALONG_AXIS = {_SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD}
 
 
-def sigmoid(x: ArrayLike, *, out: Any = None) -> Any:
-    r"""The logistic function of each element.
+def sigmoid(x: ArrayLike, *, out: Array | None = None) -> FloatArray:
+    r"""Compute the sigmoid (the logistic function) of each element.
 
     .. math:: \sigma(x) = 1 / (1 + e^{-x})
 
@@ -25,20 +28,22 @@ def sigmoid(x: ArrayLike, *, out: Any = None) -> Any:
     Parameters
     ----------
     x : array_like
-        Any shape.
+        Logits, in any shape.
     out : numpy.ndarray, optional
-        Receives the result: of the shape of `x` and the dtype of the result. It may be `x` itself.
+        The array to write the result into, with the shape of `x` and the dtype of the result. It can be `x` itself.
 
     Returns
     -------
     numpy.ndarray
-        Of the dtype of `x`: float64, float32, float16 or bfloat16; integers and bool give float64. Within 2 ULP, also
-        where it is tiny.
+        The probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
+        float64. Each is within 2 ULP of the exact value, also where it is tiny.
 
     Raises
     ------
-    ValueError, TypeError
-        No numbers, or an unfit `out`.
+    TypeError
+        If `x` does not hold real numbers, or if `out` is not a NumPy array.
+    ValueError
+        If `x` is ragged, or if the shape, dtype or memory of `out` does not fit.
 
     Examples
     --------
@@ -49,33 +54,114 @@ def sigmoid(x: ArrayLike, *, out: Any = None) -> Any:
     return _apply(_SIGMOID, "x", x, None, out)
 
 
-def softmax(x: ArrayLike, *, axis: int = -1, out: Any = None) -> Any:
-    r"""The softmax along an axis.
+def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> FloatArray:
+    r"""Compute the logarithm of the sigmoid of each element.
+
+    .. math:: \log \sigma(x) = -\log(1 + e^{-x})
+
+    In principle this is ``np.log(sigmoid(x))``, but it neither overflows nor rounds to 0.
+
+    *Domain*: any number; -inf gives -inf, +inf gives 0, NaN gives NaN.
+
+    Parameters
+    ----------
+    x : array_like
+        Logits, in any shape.
+    out : numpy.ndarray, optional
+        The array to write the result into, with the shape of `x` and the dtype of the result. It can be `x` itself.
+
+    Returns
+    -------
+    numpy.ndarray
+        The log-probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
+        float64. Each is within 2 ULP of the exact value, also where it is tiny.
+
+    Raises
+    ------
+    TypeError
+        If `x` does not hold real numbers, or if `out` is not a NumPy array.
+    ValueError
+        If `x` is ragged, or if the shape, dtype or memory of `out` does not fit.
+
+    Examples
+    --------
+    >>> import cecore
+    >>> cecore.log_sigmoid([-1000.0, 0.0, 40.0])
+    array([-1.00000000e+03, -6.93147181e-01, -4.24835426e-18])
+    """
+    return _apply(_LOG_SIGMOID, "x", x, None, out)
+
+
+def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Array | None = None) -> FloatArray:
+    r"""Convert a gradient with respect to sigmoid outputs into the gradient with respect to the logits.
+
+    .. math:: g = u s (1 - s)
+
+    *Domain*: any numbers. Where s is 0 or 1 the result is 0, whatever u holds.
+
+    Parameters
+    ----------
+    upstream : array_like
+        u, the derivative with respect to each sigmoid output, with the shape of `sigmoid_output`.
+    sigmoid_output : array_like
+        s, the result of `sigmoid`.
+    out : numpy.ndarray, optional
+        The array to write the result into, with the shape of `sigmoid_output` and the dtype of the result. It can be
+        either of the two arrays itself.
+
+    Returns
+    -------
+    numpy.ndarray
+        The gradient, or `out`. The dtype is that of `sigmoid_output` if it is float64, float32, float16 or bfloat16,
+        else float64. Each number is within 2 ULP of the exact value, unless it is subnormal.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers, or if `out` is not a NumPy array.
+    ValueError
+        If the shapes differ, or if the shape, dtype or memory of `out` does not fit.
+
+    Examples
+    --------
+    >>> import cecore
+    >>> probs = cecore.sigmoid([-1.0, 0.0, 2.0])
+    >>> cecore.sigmoid_backward([1.0, 1.0, -1.0], probs)
+    array([ 0.19661193,  0.25      , -0.10499359])
+    """
+    return _apply(_SIGMOID_BACKWARD, "sigmoid_output", sigmoid_output, upstream, out)
+
+
+def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> FloatArray:
+    r"""Compute the softmax along an axis.
 
     .. math:: p_k = e^{x_k} / \sum_j e^{x_j}
 
-    *Domain*: any numbers. -inf gives 0. In a row exactly one +inf is the limit 1; two or more, nothing but -inf, or
-    NaN give NaN in that row alone.
+    *Domain*: any numbers; -inf gives 0. In a row, exactly one +inf is the limit 1; two or more, only -inf, or NaN give
+    NaN in that row alone.
 
     Parameters
     ----------
     x : array_like
         Logits.
     axis : int
-        That of the classes.
+        The axis that holds the classes.
     out : numpy.ndarray, optional
-        As in `sigmoid`.
+        The array to write the result into, with the shape of `x` and the dtype of the result. It can be `x` itself.
 
     Returns
     -------
     numpy.ndarray
-        Of the shape and dtype of `x`, as in `sigmoid`. Within 3 ULP where it is a normal number; large common offsets
-        cancel exactly.
+        The probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
+        float64. Each is within 3 ULP of the exact value where it is a normal number. Large common offsets cancel
+        exactly.
 
     Raises
     ------
-    ValueError, TypeError
-        No numbers, an `axis` out of range, an unfit `out`.
+    TypeError
+        If `x` does not hold real numbers, if `axis` is not an integer, or if `out` is not a NumPy array.
+    ValueError
+        If `x` is ragged, if `axis` is out of range, or if the shape, dtype or memory of `out` does not fit.
 
     References
     ----------
@@ -91,32 +177,38 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Any = None) -> Any:
     return _apply(_SOFTMAX, "x", x, None, out, axis)
 
 
-def log_softmax(x: ArrayLike, *, axis: int = -1, out: Any = None) -> Any:
-    r"""The logarithm of the softmax along an axis.
+def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> FloatArray:
+    r"""Compute the logarithm of the softmax along an axis.
 
     .. math:: \log p_k = x_k - \log \sum_j e^{x_j}
 
-    *Domain*, parameters and result are those of `softmax`; -inf gives -inf.
+    In principle this is ``np.log(softmax(x))``, but it neither overflows nor rounds to 0.
+
+    *Domain*: any numbers; -inf gives -inf. In a row, exactly one +inf is the limit; two or more, only -inf, or NaN give
+    NaN in that row alone.
 
     Parameters
     ----------
     x : array_like
         Logits.
     axis : int
-        That of the classes.
+        The axis that holds the classes.
     out : numpy.ndarray, optional
-        As in `sigmoid`.
+        The array to write the result into, with the shape of `x` and the dtype of the result. It can be `x` itself.
 
     Returns
     -------
     numpy.ndarray
-        Of the shape and dtype of `x`. Within 3 ULP, also where it is tiny, as long as the exponentials that make it are
-        normal numbers.
+        The log-probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
+        float64. Each is within 3 ULP of the exact value, also where it is tiny, as long as the exponentials that make
+        it are normal numbers.
 
     Raises
     ------
-    ValueError, TypeError
-        As in `softmax`.
+    TypeError
+        If `x` does not hold real numbers, if `axis` is not an integer, or if `out` is not a NumPy array.
+    ValueError
+        If `x` is ragged, if `axis` is out of range, or if the shape, dtype or memory of `out` does not fit.
 
     Examples
     --------
@@ -127,33 +219,41 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Any = None) -> Any:
     return _apply(_LOG_SOFTMAX, "x", x, None, out, axis)
 
 
-def softmax_backward(upstream: ArrayLike, softmax_output: ArrayLike, *, axis: int = -1, out: Any = None) -> Any:
-    r"""The gradient by the logits, from that by their softmax: a vector-Jacobian product.
+def softmax_backward(
+    upstream: ArrayLike, softmax_output: ArrayLike, *, axis: int = -1, out: Array | None = None
+) -> FloatArray:
+    r"""Convert a gradient with respect to softmax outputs into the gradient with respect to the logits.
 
     .. math:: g_k = s_k \left(u_k - \sum_j s_j u_j\right)
 
-    *Domain*: any numbers; where s_k = 0 the result is 0 and u_k is not read.
+    This is the product of the vector u and the Jacobian diag(s) - s s^T of the softmax.
+
+    *Domain*: any numbers. Where s_k = 0 the result is 0 and u_k is not read.
 
     Parameters
     ----------
     upstream : array_like
-        u, the derivative by each softmax output; of the shape of `softmax_output`.
+        u, the derivative with respect to each softmax output, with the shape of `softmax_output`.
     softmax_output : array_like
-        s, what `softmax` returned.
+        s, the result of `softmax`.
     axis : int
-        That of the classes.
+        The axis that holds the classes.
     out : numpy.ndarray, optional
-        Receives the result: of the shape and dtype of `softmax_output`. It may be either of the arrays itself.
+        The array to write the result into, with the shape of `softmax_output` and the dtype of the result. It can be
+        either of the two arrays itself.
 
     Returns
     -------
     numpy.ndarray
-        Of the shape and dtype of `softmax_output`, as in `sigmoid`. Within 2 ULP of s_k times the largest |u_j|.
+        The gradient, or `out`. The dtype is that of `softmax_output` if it is float64, float32, float16 or bfloat16,
+        else float64. Each number is within 2 ULP of s_k times the largest \|u_j\|.
 
     Raises
     ------
-    ValueError, TypeError
-        As in `softmax`, and where the shapes differ.
+    TypeError
+        If an array does not hold real numbers, if `axis` is not an integer, or if `out` is not a NumPy array.
+    ValueError
+        If the shapes differ, if `axis` is out of range, or if the shape, dtype or memory of `out` does not fit.
 
     Examples
     --------
@@ -166,17 +266,23 @@ def softmax_backward(upstream: ArrayLike, softmax_output: ArrayLike, *, axis: in
 
 
 def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int = -1) -> Any:
-    kernel = _dispatch.kernels.activation
-    axis = _checks.integer("axis", axis, -64, 63)
-    if function == _SIGMOID or axis in (-1, getattr(x, "ndim", 0) - 1):
-        result = kernel(function, 0, x, upstream, out)
+    if type(axis) is int and (function not in _ALONG_AXIS or axis in (-1, getattr(x, "ndim", 0) - 1)):
+        result = _dispatch.kernels.activation(function, 0, x, upstream, out)
         if result is not None:
             return result
+    try:
+        return _prepare_and_apply(function, name, x, upstream, out, axis)
+    except (TypeError, ValueError) as error:  # so that few frames stand between the user's line and the message
+        raise error.with_traceback(None) from None
+
+
+def _prepare_and_apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int) -> Any:
+    axis = _checks.integer("axis", axis, -64, 63)
     x = _checks.real_array(name, x)
     dtype = _checks.result_type(x.dtype)
-    if function != _SIGMOID:
+    if function in _ALONG_AXIS:
         axis = _checks.moved(name, x.shape, axis)
-    if function == _SOFTMAX_BACKWARD:
+    if upstream is not None or function in (_SOFTMAX_BACKWARD, _SIGMOID_BACKWARD):
         upstream = _checks.real_array("upstream", upstream)
         if upstream.shape != x.shape:
             raise ValueError(f"upstream has shape {upstream.shape}: expected {x.shape}, the shape of {name}")
@@ -185,10 +291,10 @@ def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int 
         out = np.empty(x.shape, dtype)
     else:
         _checks.output("out", out, x.shape, dtype)
-        in_place = _checks.apart(out, [x, upstream], "it may only be one of them itself")
+        in_place = _checks.apart(out, {name: x, "upstream": upstream})
     flags, (x, _, _, upstream) = _checks.by_bits(x, None, None, upstream)
     places = [x, upstream, _checks.as_bits(out) if flags & BITS[0] else out]
-    if function != _SIGMOID:
+    if function in _ALONG_AXIS:
         places = [None if place is None else np.moveaxis(place, axis, -1) for place in places]
-    kernel(function, flags | PREPARED | (IN_PLACE if in_place else 0), *places)
+    _dispatch.kernels.activation(function, flags | PREPARED | (IN_PLACE if in_place else 0), *places)
     return out

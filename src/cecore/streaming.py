@@ -8,24 +8,36 @@ from typing import TYPE_CHECKING, Any
 
 from . import _dispatch
 
-if TYPE_CHECKING:  # importing it takes a millisecond
+if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing takes a millisecond
     from numpy.typing import ArrayLike
+
+    from .losses import Loss
 
 _UNIT = 1074  # sums are integers in units of 2 ** -1074, the least float64
 _ORDINARY = 1e-200, 1e200  # divisors by which the losses divide without rescaling
 
 
 class Accumulator:
-    """Sums up a loss over several calls; made by the `accumulator` method of a loss.
+    """Adds up a loss over several calls. The method `accumulator` of a loss makes an empty one.
 
-    The sums are exact: updates and merges in any order, in any number of processes, give the same bits. One update
-    gives the bits of the loss's `forward`, as long as the sum of the weights is between 1e-200 and 1e200 (float32:
-    1e-30 and 1e30).
+    The sums are exact: updates and merges in any order, in any number of processes, give the same bits. `sum` adds up
+    several accumulators. An accumulator can be pickled, and updated from several threads at once.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss to add up, with reduction ``"mean"`` or ``"sum"``.
+
+    Raises
+    ------
+    ValueError
+        If the reduction of the loss is ``"none"``.
 
     Notes
     -----
-    The losses of the blocks are rounded as in `forward`; their sums are integers of some 2,000 bits, which are rounded
-    once, when `value` is read. It can be pickled, and updated from several threads at once.
+    The losses of a block are rounded as in the loss's `forward`. The sums over the blocks are integers of some 2,000
+    bits, which are rounded once, when `value` is read. After one update `value` has the bits of `forward`, as long as
+    the sum of the weights is between 1e-200 and 1e200 (float32: 1e-30 and 1e30).
 
     Examples
     --------
@@ -33,56 +45,72 @@ class Accumulator:
     >>> loss = cecore.BinaryCrossEntropy()
     >>> first, second = loss.accumulator(), loss.accumulator()
     >>> first.update([0.9, 0.2], [1, 0])
-    >>> second.update([0.6], [1])
-    >>> (first + second).value == loss.forward([0.9, 0.2, 0.6], [1, 0, 1])
-    True
-    >>> first.merge(second)
-    >>> first
+    >>> second.update([0.6], [1])  # perhaps in another process
+    >>> sum([first, second])
     <Accumulator of BinaryCrossEntropy: value 0.2797765635793423, weight 3.0, count 3>
+    >>> first.merge(second)
+    >>> first.value == loss([0.9, 0.2, 0.6], [1, 0, 1])
+    True
     """
 
     __slots__ = ("_lock", "_loss", "_sums")
 
-    def __init__(self, loss: Any) -> None:
+    def __init__(self, loss: Loss[float]) -> None:
         if loss.reduction == "none":
-            raise ValueError("reduction = 'none': a loss without a sum has nothing to accumulate")
+            raise ValueError(
+                "a loss with reduction='none' has no sum to accumulate: use reduction='mean' or reduction='sum'"
+            )
         self._loss = loss
         self._lock = threading.Lock()
-        self._sums: tuple[int, float, int, int] = (0, 0.0, 0, 0)  # losses, what is no number of them, weights, count
+        # The sums of the finite losses, of the infinite and NaN losses, and of the weights; the number of losses
+        self._sums: tuple[int, float, int, int] = (0, 0.0, 0, 0)
 
-    def update(self, x: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
-        """Add the losses of a call.
-
-        Parameters
-        ----------
-        x, targets, sample_weight
-            As in the loss's `forward`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As in `forward`; then nothing has been added.
-        """
-        self._add(self._loss._sums(x, targets, sample_weight))
-
-    def merge(self, other: Accumulator) -> None:
-        """Add what another accumulator of the same loss has summed up.
+    def update(self, predictions: ArrayLike, /, targets: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        """Add the losses of one batch.
 
         Parameters
         ----------
-        other : Accumulator
+        predictions : array_like
+            Probabilities or logits, as the loss takes them.
+        targets : array_like
+            Labels or probabilities, as the loss takes them.
+        sample_weight : array_like, optional
+            Finite weights >= 0: one for each loss, or a single number, or an array that has as many dimensions as the
+            losses and repeats along its axes of length 1.
 
         Raises
         ------
         ValueError
-            It is of another loss, or of other options.
+            If a value is outside its domain, or if shapes do not match. Nothing has been added then.
         TypeError
-            It is no accumulator.
+            If an array does not hold real numbers.
+
+        Warns
+        -----
+        InputWarning
+            If probabilities and targets look swapped, or if a row of probabilities does not sum to 1.
+        """
+        self._add(self._loss._sums(predictions, targets, sample_weight))
+
+    def merge(self, other: Accumulator) -> None:
+        """Add the sums of another accumulator of the same loss.
+
+        Parameters
+        ----------
+        other : Accumulator
+            The accumulator to add; it does not change.
+
+        Raises
+        ------
+        ValueError
+            If `other` belongs to a different loss, or to the same loss with different options.
+        TypeError
+            If `other` is not an accumulator.
         """
         if not isinstance(other, Accumulator):
             raise TypeError(f"other is a {type(other).__name__}: expected an Accumulator")
         if other._loss != self._loss:
-            raise ValueError(f"other sums up {other._loss}: expected {self._loss}")
+            raise ValueError(f"other adds up {other._loss}: expected {self._loss}, the same loss and options")
         self._add(other._sums)
 
     def _add(self, sums: tuple[int, float, int, int]) -> None:
@@ -90,19 +118,24 @@ class Accumulator:
             a, b = self._sums, sums
             self._sums = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
 
-    def __add__(self, other: Any) -> Accumulator:
+    def __add__(self, other: Accumulator) -> Accumulator:
         if not isinstance(other, Accumulator):
             return NotImplemented
         result = _restore(self._loss, self._sums)
         result.merge(other)
         return result
 
+    def __radd__(self, other: int) -> Accumulator:  # the 0 with which `sum` starts
+        if type(other) is not int or other != 0:
+            return NotImplemented
+        return _restore(self._loss, self._sums)
+
     def __reduce__(self) -> Any:
         return _restore, (self._loss, self._sums)
 
     @property
     def value(self) -> float:
-        """The sum or the mean, as the loss reduces; the mean of nothing is NaN."""
+        """The mean or the sum of all losses so far, by the loss's reduction. If its divisor is 0, the mean is NaN."""
         total, special, weights, count = self._sums
         if self._loss.reduction == "sum":
             return special or _rounded(total)
@@ -121,12 +154,12 @@ class Accumulator:
 
     @property
     def weight(self) -> float:
-        """The sum of the weights, and of the class weights of the targets: what the mean over weights divides by."""
+        """The sum of the weights (sample weight times class weight), by which the mean divides by default."""
         return _rounded(self._sums[2])
 
     @property
     def count(self) -> int:
-        """The number of losses that were not ignored, those of weight 0 included."""
+        """The number of losses that were not ignored; losses with weight 0 count."""
         return self._sums[3]
 
     def __repr__(self) -> str:
@@ -134,7 +167,7 @@ class Accumulator:
         return f"<Accumulator of {name}: value {self.value!r}, weight {self.weight!r}, count {self.count}>"
 
 
-def _restore(loss: Any, sums: tuple[int, float, int, int]) -> Accumulator:
+def _restore(loss: Loss[float], sums: tuple[int, float, int, int]) -> Accumulator:
     result = Accumulator(loss)
     result._sums = sums
     return result

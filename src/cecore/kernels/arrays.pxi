@@ -44,6 +44,7 @@ cdef struct Array:
     int type  # NumPy's type number, or BFLOAT16
     int size  # of a number, in bytes
     bint narrow  # round to float on the way to a double
+    double tolerance  # 0, or how far outside [0, 1] a number may lie to be loaded as 0 or 1
     bint swapped  # of the other byte order
     const Layout *layout  # NULL: plain, which is C-contiguous, aligned and of native byte order
 
@@ -73,8 +74,8 @@ cdef void convert_half(
 
 
 cdef inline bint holds_computing_type(const Array *array, real unused) noexcept nogil:
-    # in any layout
-    if array.layout != NULL and array.swapped:
+    # Return whether the numbers can be read as they are, in any layout.
+    if array.tolerance > 0 or (array.layout != NULL and array.swapped):
         return False
     if real is double:
         return array.type == cnp.NPY_DOUBLE and not array.narrow
@@ -347,6 +348,17 @@ cdef void convert_from(int type, const char *data, Py_ssize_t n, real *restrict 
         convert(<const longdouble *>data, out, n)
 
 
+cdef void round_to_unit(real *block, Py_ssize_t n, double tolerance) noexcept nogil:
+    # Replace a number just outside [0, 1], as the user's own rounding leaves it, by 0 or 1.
+    cdef real outside = <real>tolerance
+    cdef Py_ssize_t i
+    for i in range(n):
+        if block[i] > 1 and block[i] - 1 <= outside:
+            block[i] = 1
+        elif block[i] < 0 and -block[i] <= outside:
+            block[i] = 0
+
+
 cdef void load(
     const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssize_t n, real *out
 ) noexcept nogil:
@@ -365,8 +377,12 @@ cdef void load(
         if array.narrow:
             convert_from(array.type, data, n, &narrow[0])
             convert(&narrow[0], out, n)
-            return
-    convert_from(array.type, data, n, out)
+        else:
+            convert_from(array.type, data, n, out)
+    else:
+        convert_from(array.type, data, n, out)
+    if array.tolerance > 0:
+        round_to_unit(out, n, array.tolerance)
 
 
 cdef const real *block_of(

@@ -1,4 +1,4 @@
-from typing import Any, Protocol
+from typing import Any
 
 from numpy import ndarray
 
@@ -21,24 +21,7 @@ def pack(
     length: int = 0,
     weights: tuple[float, ...] = (),
 ) -> bytes: ...
-
-class Loss(Protocol):
-    _options: bytes
-
-    def _compute(self, x: Any, targets: Any, weights: Any, upstream: Any, wanted: int, *outs: Any) -> Any: ...
-
 def loss(
-    asked: Loss,
-    x: Any,
-    targets: Any,
-    weights: Any,
-    upstream: Any,
-    wanted: int,
-    value_out: Any,
-    gradient_out: Any,
-    hessian_out: Any,
-) -> Any: ...
-def prepared_loss(
     options: bytes,
     x: Any,
     targets: Any,

@@ -23,7 +23,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc
 from libc.string cimport memcpy, memset
 
-from cecore._checks import BadBlock
+from cecore._checks import BadBlock, Suspicious
 from cecore._threads import thread_count
 
 cnp.import_array()
@@ -114,6 +114,8 @@ cdef enum:
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
     UNCACHED = 1 << 18  # elements: arrays of fewer may lie in the second cache
     SPAN = 4  # blocks of derivatives that are computed at once
+    TOLERATED = 4  # machine epsilons outside [0, 1] that count as the user's own rounding
+    MOST_SUMMED = 1024  # classes: with labels, adding up a longer row would cost more than the loss
 
 cdef enum:
     MEAN = 0
@@ -131,6 +133,7 @@ cdef enum:
     PREPARED = 128  # arrays of any layout, which overlap as they may
     IN_PLACE = 256  # an output of a prepared call is x itself
     STATE = 512  # the exact sums instead of a value
+    WARNED = 1024  # suspicious inputs are accepted: the user has been warned
 
 cdef enum:
     SIGNED = 1  # an index to ignore, as a signed number of 64 bits
@@ -153,6 +156,8 @@ cdef enum:
     SOFTMAX = 2
     LOG_SOFTMAX = 3
     SOFTMAX_BACKWARD = 4
+    LOG_SIGMOID = 5
+    SIGMOID_BACKWARD = 6
 
 ctypedef fused real:
     float
@@ -218,6 +223,7 @@ cdef struct Job:
     Array upstream  # data NULL: none
     bint in_place  # an output is x itself
     bint overwritten  # and x is no longer what was given
+    bint suspicious  # nothing has been computed, as the user should be warned first
     Array value  # outputs; data NULL: not wanted
     Array gradient
     Array hessian
@@ -508,7 +514,7 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
 
 cdef bint is_plain(const Job *job, real unused) noexcept nogil:
     # Probabilities that are read where they lie, with plain targets and without weights; no losses for each
-    if not of_computing_type(&job.x, unused) or job.targets.layout != NULL:
+    if not of_computing_type(&job.x, unused) or job.targets.layout != NULL or job.targets.tolerance > 0:
         return False
     return not job.options.logits and job.weights.data == NULL and job.value.data == NULL
 
@@ -633,9 +639,32 @@ cdef void sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noexcep
         out[i] = share(x[i] > 0, e[i], low[i])
 
 
-cdef void run_sigmoid(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void log_sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noexcept nogil:
+    # The logarithm of the sigmoid is minus the loss of the target 1.
+    cdef real ones[BLOCK]
+    cdef const real *none = NULL
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        ones[i] = 1
+    logit_value(n, x, &ones[0], none, &ones[0], out)
+    for i in range(padded(n)):
+        out[i] = -out[i]
+
+
+cdef void sigmoid_backward_block(Py_ssize_t n, const real *s, const real *u, real *restrict out) noexcept nogil:
+    cdef real value
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        value = s[i] * (1 - s[i]) * u[i]
+        out[i] = 0 if (s[i] == 0) | (s[i] == 1) else value
+
+
+cdef void run_elementwise(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # sigmoid, log_sigmoid and sigmoid_backward, whose upstream is in the place of the targets
     cdef real scratch[BLOCK]
+    cdef real upstream[BLOCK]
     cdef real out[BLOCK]
+    cdef const real *x
     cdef real *place
     cdef Py_ssize_t block, start, n
     for block in range(first, last):
@@ -643,7 +672,13 @@ cdef void run_sigmoid(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
         n = min(job.n - start, <Py_ssize_t>BLOCK)
         ask_for_block(job, block + 1, last)
         place = destination(&job.gradient, job, start, n, &out[0])
-        sigmoid_block(n, block_of(&job.x, start, n, scratch, <real>0), place)
+        x = block_of(&job.x, start, n, scratch, <real>0)
+        if job.activation == SIGMOID:
+            sigmoid_block(n, x, place)
+        elif job.activation == LOG_SIGMOID:
+            log_sigmoid_block(n, x, place)
+        else:
+            sigmoid_backward_block(n, x, block_of(&job.targets, start, n, upstream, <real>0), place)
         if place == &out[0]:
             store(&job.gradient, start, n, place)
 
@@ -694,8 +729,8 @@ cdef void run_loss(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
 cdef void run_function(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef Py_ssize_t start = first * job.block
     cdef Py_ssize_t stop = min(last * job.block, job.n)
-    if job.activation == SIGMOID:
-        run_sigmoid(job, first, last, unused)
+    if not job.options.rows:
+        run_elementwise(job, first, last, unused)
     elif job.activation == SOFTMAX_BACKWARD:
         run_softmax_backward(job, start, stop)
     else:
@@ -835,6 +870,81 @@ cdef void clear_results(Job *job) noexcept nogil:
 include "pool.pxi"
 
 
+# ---------------------------------------------------------------- suspicious inputs
+
+cdef bint looks_swapped(Job *job) noexcept nogil:
+    # Return whether the first predictions are all exactly 0 or 1 while one of their targets lies between.
+    cdef double x[BLOCK]
+    cdef double t[BLOCK]
+    cdef Py_ssize_t n = min(job.n, <Py_ssize_t>BLOCK)
+    cdef Py_ssize_t i
+    cdef bint any_between = False
+    if job.x.type == cnp.NPY_DOUBLE and not job.x.swapped:  # nearly every call ends here
+        memcpy(x, job.x.data, sizeof(double))
+        if x[0] != 0 and x[0] != 1:
+            return False
+    load(&job.x, 0, 1, n, x)
+    load(&job.targets, 0, 1, n, t)
+    for i in range(n):
+        if x[i] != 0 and x[i] != 1:
+            return False
+        any_between |= 0 < t[i] < 1
+    return any_between
+
+
+cdef double row_sum(const Job *job, Py_ssize_t row) noexcept nogil:
+    cdef double scratch[BLOCK]
+    cdef const double *x
+    cdef double total = 0
+    cdef Py_ssize_t piece, i, n
+    cdef Py_ssize_t start = row * job.classes
+    if job.classes <= SUM_LANES and of_computing_type(&job.x, <double>0):
+        x = <const double *>job.x.data + start
+        for i in range(job.classes):
+            total += x[i]
+        return total
+    for piece in range(blocks(job.classes)):
+        n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
+        total += lane_sum(n, block_of(&job.x, start + piece * BLOCK, n, scratch, <double>0))
+    return total
+
+
+cdef bint is_unnormalized(Job *job) noexcept nogil:
+    # Return whether the first row that counts and holds no NaN does not sum to 1.
+    cdef double w[BLOCK]
+    cdef int64_t labels[BLOCK]
+    cdef double tolerance = 1e-2 if in_halves(job.x.type) and job.x.type != cnp.NPY_FLOAT else 1e-3
+    cdef double total
+    cdef Py_ssize_t start = 0
+    cdef Py_ssize_t n = 1  # the first row alone settles nearly every call
+    cdef Py_ssize_t i
+    if job.labels and job.classes > MOST_SUMMED:
+        return False
+    while start < job.n:
+        if job.weights.data != NULL:
+            load(&job.weights, start, 1, n, w)
+        if job.options.ignores:
+            load_labels(&job.targets, &job.options, start, n, labels)
+        for i in range(n):
+            if (job.weights.data != NULL and not w[i] > 0) or (job.options.ignores and labels[i] == IGNORED):
+                continue
+            total = row_sum(job, start + i)
+            if total == total:
+                return not fabs(total - 1) <= tolerance
+        start += n
+        n = min(job.n - start, <Py_ssize_t>BLOCK)
+    return False
+
+
+cdef bint is_suspicious(Job *job) noexcept nogil:
+    # Return whether legal inputs look like a mistake; cecore._checks words the warning.
+    if job.options.logits or job.n == 0:
+        return False
+    return is_unnormalized(job) if job.options.rows else looks_swapped(job)
+
+
+# ---------------------------------------------------------------- one call
+
 cdef double divisor_of(Job *job, bint in_float, double *lost) noexcept nogil:
     # As its rounded value and what that lost; the sum stays in the job
     cdef double divisor
@@ -870,6 +980,11 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
     job.scale_low = 0
     job.targets.narrow = in_float and not job.labels
     job.weights.narrow = job.upstream.narrow = in_float
+    job.bad = -1
+    job.suspicious = not wanted & WARNED and is_suspicious(job)
+    if job.suspicious:
+        cecore_leave(saved)
+        return total
     if reduction == MEAN:
         divisor = divisor_of(job, in_float, &lost)
         if not 1e-200 < divisor < 1e200 and not job.options.by_count and job.n > 0:
@@ -911,6 +1026,32 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
                 total = cecore_quotient(total, divisor, lost, &total_low) + total_low
     cecore_leave(saved)
     return total
+
+
+cdef double machine_epsilon(int type) noexcept nogil:
+    # 0 for integers, of which none lies just outside [0, 1]
+    if type == cnp.NPY_DOUBLE or type == cnp.NPY_LONGDOUBLE:
+        return 2.0 ** -52
+    if type == cnp.NPY_FLOAT:
+        return 2.0 ** -23
+    if type == NPY_HALF:
+        return 2.0 ** -10
+    return 2.0 ** -7 if type == BFLOAT16 else 0
+
+
+cdef double run_tolerant(Job *job, int reduction, int wanted, double upstream) noexcept nogil:
+    # Run the call. If a value is outside its domain, run it once more with the tolerance for the user's own rounding:
+    # predictions by their dtype, distributions by the computing type.
+    cdef double result = run_checked(job, reduction, wanted, upstream)
+    if job.bad < 0 or job.overwritten:
+        return result
+    if not job.options.logits:
+        job.x.tolerance = TOLERATED * machine_epsilon(job.x.type)
+    if not job.labels:
+        job.targets.tolerance = TOLERATED * machine_epsilon(
+            cnp.NPY_FLOAT if in_halves(job.x.type) else cnp.NPY_DOUBLE
+        )
+    return run_checked(job, reduction, wanted, upstream)
 
 
 def quotient(double total, double divisor, double lost):
@@ -1056,6 +1197,7 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
     cdef Py_ssize_t length, step
     cdef int i
     array.narrow = False
+    array.tolerance = 0
     array.layout = NULL
     if given is None:
         array.data = NULL
@@ -1162,8 +1304,9 @@ cdef object compute(
     bytes options, object x, object targets, object weights, object upstream, int wanted,
     object value_out, object gradient_out, object hessian_out,
 ):
-    # What is wanted, one after the other in a tuple if there are several. Of arrays that are not prepared, None where
-    # they have to be, or hold something outside its domain: errors are found twice, and all else once.
+    # Return the wanted results, in a tuple if there are several. If the arrays are not prepared, return None when
+    # they must be, when a value is outside its domain, and when the user should be warned: the prepared call then
+    # raises. Errors and suspicious inputs are thus found twice, and everything else once.
     cdef Job job
     cdef Layout layouts[7]
     cdef int ndim, inner, type_, reduction
@@ -1231,10 +1374,14 @@ cdef object compute(
         )
     set_size(&job, x)
     if job.n * job.cost < GIL_KEPT_BELOW:
-        total = run_checked(&job, reduction, wanted, factor)
+        total = run_tolerant(&job, reduction, wanted, factor)
     else:
         with nogil:
-            total = run_checked(&job, reduction, wanted, factor)
+            total = run_tolerant(&job, reduction, wanted, factor)
+    if job.suspicious:
+        if not prepared:
+            return None
+        raise Suspicious
     if job.bad >= 0:
         if job.overwritten:  # after a pass that found nothing
             raise ValueError("an array of the call changed during it, which works in place")
@@ -1253,31 +1400,27 @@ cdef object compute(
     return gradient_out
 
 
-def loss(asked, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
-    """What is wanted of a loss: at once where the kernels can, else by its method `_compute`, which prepares arrays."""
-    result = compute(asked._options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
-    if result is None:
-        return asked._compute(x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
-    return result
+def loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
+    """Compute the wanted results of a loss, or return None if the arrays must be prepared first.
 
-
-def prepared_loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
-    """The same of prepared arrays, the classes along their last axis; raises BadBlock."""
+    Prepared arrays have their classes along the last axis; for them BadBlock or Suspicious is raised instead.
+    """
     return compute(options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
 
 
 def activation(int function, int flags, x, upstream, out):
-    """Softmax, log_softmax, softmax_backward along the last axis, or sigmoid; None where an array has to be prepared.
+    """Compute softmax and the like along the last axis, or sigmoid and the like; None if an array must be prepared.
 
-    The flags are those of `loss`; upstream takes the place of the targets.
+    The flags have the same meaning as for `loss`; upstream takes the place of the targets.
     """
     cdef Job job
     cdef Layout layouts[3]
     cdef int ndim, type_
     cdef cnp.npy_intp *shape
-    cdef bint rows = function != SIGMOID
+    cdef bint rows = function == SOFTMAX or function == LOG_SOFTMAX or function == SOFTMAX_BACKWARD
+    cdef bint backward = function == SOFTMAX_BACKWARD or function == SIGMOID_BACKWARD
     cdef bint prepared = flags & PREPARED
-    if (upstream is None) == (function == SOFTMAX_BACKWARD):
+    if (upstream is None) == backward:
         return None
     if not is_real(x) or not (upstream is None or is_real(upstream)):
         return None
@@ -1307,9 +1450,9 @@ def activation(int function, int flags, x, upstream, out):
     if not prepared:
         if may_overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
             return None
-        job.in_place = may_overlap(&job.gradient, &job.x)
-        if job.in_place and not same(&job.gradient, &job.x):
+        if may_overlap(&job.gradient, &job.x) and not same(&job.gradient, &job.x):
             return None
+        job.in_place = may_overlap(&job.gradient, &job.x) or may_overlap(&job.gradient, &job.targets)
     set_size(&job, x)
     if job.n * job.cost < GIL_KEPT_BELOW:
         run_activations(&job)

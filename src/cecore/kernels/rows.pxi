@@ -247,6 +247,8 @@ cdef void gather(
     if x.swapped:
         swap_bytes(chosen, x.size, n)
     convert_from(x.type, chosen, n, out)
+    if x.tolerance > 0:
+        round_to_unit(out, n, x.tolerance)
 
 
 cdef void store_label_rows(
