@@ -61,7 +61,7 @@ def draw_probabilities() -> Figure:
         left.plot(beyond, exact(beyond, labels(beyond, y)), ":", color=tint)
         right.plot(p, clipped.backward(p, labels(p, y)), color=tint, label=f'y = {y}, "clipped"')
         right.plot(beyond, exact.backward(beyond, labels(beyond, y)), ":", color=tint)
-    right.plot(ends, zero.backward(ends, labels(ends, 1)), "--", color="black", label='both, "zero"')
+    right.plot(ends, zero.backward(ends, labels(ends, 1)), "--", color="black", label='y = 0 or 1, "zero"')
     for axes in (left, right):
         axes.axvspan(0, EPS, color="0.88", zorder=0, linewidth=0)
         axes.axvspan(1 - EPS, 1, color="0.88", zorder=0, linewidth=0)
@@ -78,7 +78,7 @@ def draw_probabilities() -> Figure:
 
 
 def draw_logits() -> Figure:
-    """The loss and dL/dz against z, and the gradient of (p - y)^2 / 2 by z."""
+    """The loss and dL/dz against z, and the gradient of (p - y)^2 / 2 with respect to z."""
     figure, left, right = panels()
     loss = cecore.BinaryCrossEntropyWithLogits(reduction="none")
     z = np.linspace(-8, 8, 81)
