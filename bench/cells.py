@@ -14,7 +14,8 @@ DTYPES = ("float64", "float32")
 LAYOUTS = ("contiguous", "strided")
 SIZE = 10_000_000
 SIZES = (16, 1_000, 100_000, SIZE, 100_000_000)
-CLASSES = (2, 3, 10, 32, 100, 1000, 50_257)
+WIDE = (1000, 50_257)
+CLASSES = (2, 3, 10, 32, 100, *WIDE)
 ACTIVATIONS = ("sigmoid", "softmax", "log_softmax")
 BINARY_TARGETS = ("hard", "int8", "soft", "weighted", "1 % NaN", "blocks", "subnormals")
 RARE = 100  # one in so many predictions is NaN, or subnormal
@@ -157,7 +158,9 @@ def soft(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, class
 
 
 def one_hot(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
-    return np.eye(classes, dtype=dtype)[loss.hard(rng, rows, classes)]
+    targets = np.zeros((rows, classes), dtype)
+    targets[np.arange(rows), loss.hard(rng, rows, classes)] = 1
+    return targets
 
 
 def blocks(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
@@ -194,7 +197,7 @@ def _cells() -> Iterator[Cell]:
         yield Cell("bce_logits", "forward_backward", "soft", results=results)
         yield Cell("bce_logits", "gradient_hessian", "hard", results=results)
     for targets in ("labels", "one-hot"):
-        yield Cell("ce", "forward", targets, 10)
+        yield from (Cell("ce", "forward", targets, classes) for classes in (10, *WIDE))
         yield from (Cell("ce", "forward_backward", targets, 10, results=results) for results in NEW)
     for classes in CLASSES:
         yield Cell("ce_logits", "forward", "labels", classes)
