@@ -1,6 +1,6 @@
-"""Times cecore against its peers and against the memory: ``python -m bench``.
+"""Time cecore and compare it with its peers and with the bandwidth of the memory: ``python -m bench``.
 
-Importing the package finds the tests' registry and reference, and imports nothing else.
+Importing the package only puts tests/ on the path, for the registry of losses and the reference.
 """
 
 import sys

@@ -9,10 +9,13 @@ import subprocess
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import ROOT
 from .pinning import available, pin
+
+if TYPE_CHECKING:
+    from .results import Run
 
 QUICK = ("bce forward, hard", "bce backward, hard, out=", "bce forward_backward, hard, out=")
 QUICK += ("bce logits forward_backward, hard, out=", "bce logits gradient_hessian, hard, out=")
@@ -20,41 +23,51 @@ QUICK += tuple(f"ce logits forward_backward, {classes} classes, out=" for classe
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Check, then time: cecore and its peers.")
-    run = parser.add_argument_group("what is measured (default: the cells of the goals)")
-    run.add_argument("--quick", action="store_true", help="some cells, a million elements: two minutes")
-    run.add_argument("--full", action="store_true", help="every cell, size and layout: hours")
-    run.add_argument("--cells", metavar="PATTERN", help="those with this in their name, of all there are")
-    run.add_argument("--sizes", nargs="+", type=lambda text: int(float(text)), help="elements")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Check, then time cecore and its peers.")
+    run = parser.add_argument_group("what to measure (default: the cells that have goals)")
+    run.add_argument("--quick", action="store_true", help="a few cells with a million elements (two minutes)")
+    run.add_argument("--full", action="store_true", help="every cell, size and layout (hours)")
+    run.add_argument("--cells", metavar="PATTERN", help="all cells with this text in their name")
+    run.add_argument("--sizes", nargs="+", type=lambda text: int(float(text)), help="numbers of elements")
     run.add_argument("--dtypes", nargs="+", choices=("float64", "float32"))
     run.add_argument("--levels", nargs="+", help="instruction sets: baseline, x86_v3 (AVX2), x86_v4 (AVX-512)")
-    run.add_argument("--threads", nargs="+", type=int)
+    run.add_argument("--threads", nargs="+", type=int, help="numbers of threads (default: 1 and 2)")
     run.add_argument("--layouts", nargs="+", choices=("contiguous", "strided"))
     run.add_argument(
         "--contestants",
         nargs="+",
         metavar="PATTERN",
         default=[],
-        help="peers with this in their name; torch.compile only if named, or with --full",
+        help="peers with this text in their name (torch.compile takes part only if named, or with --full)",
     )
-    run.add_argument("--rounds", type=int, help="timings of each contestant, at most")
-    run.add_argument("--json", metavar="PATH", type=Path, help="store the results, as cells finish")
+    run.add_argument("--rounds", type=int, help="the largest number of timings per contestant")
+    run.add_argument("--json", metavar="PATH", type=Path, help="store the results in this file, after every cell")
     run.add_argument(
         "--compare",
         metavar="OLD.json",
         type=Path,
-        help="name regressions; status 1 if there are any, or nothing to compare",
+        help="list the regressions; the exit status is 1 if there are any, or if nothing can be compared",
     )
-    other = parser.add_argument_group("in place of a run")
-    other.add_argument("--report", metavar="FILE.json", type=Path, help="print the tables of a stored run")
-    other.add_argument("--draw", metavar="FILE.json", type=Path, help="write the charts and tables of README and docs")
-    other.add_argument("--memory", action="store_true", help="peak memory of every method")
-    other.add_argument("--busy", action="store_true", help="small calls: threads cost nothing, beside a busy one too")
+    other = parser.add_argument_group("instead of a run")
+    other.add_argument("--report", metavar="FILE.json", type=Path, help="print all tables of a stored run")
+    other.add_argument("--draw", metavar="FILE.json", type=Path, help="write the charts and docs/results.md")
+    other.add_argument(
+        "--readme",
+        metavar="FILE.json",
+        type=Path,
+        nargs="?",
+        const=False,
+        help="measure the short table of the README and write it (two minutes); with a stored run only write it",
+    )
+    other.add_argument("--memory", action="store_true", help="measure the peak memory of every method")
+    other.add_argument(
+        "--busy", action="store_true", help="check that threads never slow down a call, even if another thread is busy"
+    )
     return parser.parse_args()
 
 
 def plan(given: argparse.Namespace) -> dict[str, Any]:
-    """What the processes are to measure."""
+    """Return what the processes have to measure."""
     from cecore import _dispatch
 
     from .cells import CELLS, DTYPES, LAYOUTS, SIZE, SIZES
@@ -73,7 +86,7 @@ def plan(given: argparse.Namespace) -> dict[str, Any]:
         more = [(cell, dtype, size, "contiguous") for cell in SMALL for dtype in DTYPES for size in (16, 1000)]
     levels = given.levels or list(_dispatch.usable)
     if not set(levels) <= set(_dispatch.usable):
-        raise SystemExit(f"levels usable here: {', '.join(_dispatch.usable)}")
+        raise SystemExit(f"--levels: this machine can use {', '.join(_dispatch.usable)}")
     dtypes = given.dtypes or list(DTYPES)
     return {
         "cells": cells,
@@ -102,11 +115,11 @@ def measure(given: argparse.Namespace) -> int:
     old = Run.load(given.compare) if given.compare else None
     counts = given.threads or ([1, 2] if len(cpus or range(os.cpu_count() or 1)) > 1 else [1])
     if not cpus:
-        print("this system does not pin processes: contestants may wander between CPUs", file=sys.stderr)
+        print("this system cannot pin processes: they may move from one CPU to another", file=sys.stderr)
     run = Run(machine())
     for count in counts:
         if cpus and count > len(cpus):
-            raise SystemExit(f"--threads {count}: this process may use {len(cpus)} CPUs")
+            raise SystemExit(f"--threads {count}: this process can use only {len(cpus)} CPUs")
     by_turns(counts, wanted, run, given.json)
     if not given.cells:
         from . import imports
@@ -122,14 +135,17 @@ def measure(given: argparse.Namespace) -> int:
     return 0 if fine else 1
 
 
-def by_turns(counts: list[int], wanted: dict[str, Any], run: Any, path: Path | None) -> None:
-    """Run a process for each number of threads; each cell by all of them, so that a slow hour hits them alike."""
+def by_turns(counts: list[int], wanted: dict[str, Any], run: Run, path: Path | None) -> None:
+    """Run one process for each number of threads.
+
+    They take turns at each cell, so that a slow hour of the machine affects all of them alike.
+    """
     from .progress import bar
     from .results import Record
 
     with ExitStack() as stack:
         children = []
-        for threads in counts:  # one after the other: importing is work
+        for threads in counts:  # one after the other, because importing keeps a CPU busy
             child = stack.enter_context(Child(threads, wanted))
             children.append(child)
             run.processes.append(child.heard("process"))
@@ -147,7 +163,7 @@ def by_turns(counts: list[int], wanted: dict[str, Any], run: Any, path: Path | N
 
 
 class Child:
-    """A process of the bench, which takes its turn when it is told to."""
+    """A process of the bench, which waits for its turn."""
 
     def __init__(self, threads: int, wanted: dict[str, Any]) -> None:
         command = [sys.executable, "-m", "bench.child", str(threads), json.dumps(wanted)]
@@ -166,21 +182,36 @@ class Child:
             self.fail(f"ended with status {self.process.returncode}")
 
     def go(self) -> None:
-        with suppress(BrokenPipeError):  # it will not be heard
+        with suppress(BrokenPipeError):  # `heard` reports it
             self.process.stdin.write(b"\n")
 
     def heard(self, kind: str) -> dict[str, Any]:
-        """What the process says next."""
+        """Return the next message of the process."""
         line = self.process.stdout.readline()
         if not line:
             self.fail(f"ended with status {self.process.wait()}")
         said: dict[str, Any] = json.loads(line)
         if said.pop("kind") != kind:
-            self.fail(f"said {line!r}, where its {kind} was due")
+            self.fail(f"sent {line!r} instead of a message of the kind {kind!r}")
         return said
 
     def fail(self, what: str) -> NoReturn:
         raise SystemExit(f"the process with {self.threads} threads {what}")
+
+
+def measure_readme(rounds: int | None) -> Run:
+    """Measure the short table of the README, print the timings and store the run."""
+    from cecore import _dispatch
+
+    from . import readme
+    from .report import heading, timings, words
+    from .results import Run, machine
+
+    run = Run(machine())
+    by_turns([1], readme.plan(list(_dispatch.usable)[-1], rounds), run, None)
+    print("\n\n".join(filter(None, (heading(run), *timings(run), words(run)))))
+    run.save(readme.STORED)
+    return run
 
 
 def main() -> int:
@@ -196,6 +227,12 @@ def main() -> int:
         from .results import Run
 
         draw(Run.load(given.draw))
+        return 0
+    if given.readme is not None:
+        from . import readme
+        from .results import Run
+
+        readme.write(Run.load(given.readme) if given.readme else measure_readme(given.rounds))
         return 0
     if given.memory:
         pin(1)

@@ -1,4 +1,7 @@
-"""That threads cost nothing: small calls on one thread and on all, alone and beside a thread that is busy in Python."""
+"""Check that threads never slow down a call: calls of several sizes on one thread and on all.
+
+They are timed twice: alone, and while another thread is busy in Python.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,15 @@ from .timing import run
 
 ROUNDS = 9
 SIZES = (1_000, 10_000, 32_768, 65_536, 100_000, 300_000, 1_000_000, 10_000_000)
-SLOWER = 1.1  # than one thread: the most that is allowed
+SLOWER = 1.1  # several threads can take at most so many times the time of one
 MEASURED = ("bce forward, hard", "bce forward_backward, hard, out=", "bce logits forward_backward, hard, out=")
 
 
 def report() -> bool:
-    """Whether several threads are never slower than one, at any size."""
+    """Print the times, and return whether several threads are never slower than one."""
     threads = len(available()) or cecore.get_num_threads()
     if threads < 2:
-        raise SystemExit("there is one CPU: nothing to compare")
+        raise SystemExit("this process has only one CPU, so there is nothing to compare")
     lines, fine = [], True
     for busy in (False, True):
         stop = threading.Event()
@@ -36,7 +39,7 @@ def report() -> bool:
         if busy:
             other.start()
         for name, size in product(MEASURED, SIZES):
-            progress(f"{name}, {size:,} elements{', a busy thread beside' if busy else ''}")
+            progress(f"{name}, {size:,} elements{', with a busy thread' if busy else ''}")
             call = bind_cecore(CELLS[name], CELLS[name].problem(size, "float64"), threads)
             one, several = compare(call, threads, max(1, 1_000_000 // size if not busy else 3))
             verdict = "PASS" if several <= SLOWER * one else "FAIL"
@@ -47,13 +50,13 @@ def report() -> bool:
         if busy:
             other.join()
     progress("")
-    print(f"float64, us a call, median of {ROUNDS} rounds in turn\n")
-    print(table(("cell", "elements", "beside", "1 thread", f"{threads} threads", "ratio", "verdict"), lines, left=3))
+    print(f"float64, us per call, median of {ROUNDS} alternating rounds\n")
+    print(table(("cell", "elements", "meanwhile", "1 thread", f"{threads} threads", "ratio", "verdict"), lines, left=3))
     return fine
 
 
 def compare(call: Callable[[], Any], threads: int, repeats: int) -> tuple[float, float]:
-    """The median seconds of a call on one thread and on several, in turn."""
+    """Return the median seconds of a call on one thread and on several, in alternating rounds."""
     times: dict[int, list[float]] = {1: [], threads: []}
     for number in range(ROUNDS + 1):
         for count in times:

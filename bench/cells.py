@@ -1,4 +1,4 @@
-"""What is measured: a cell is one call on one kind of data; `CELLS` has them all."""
+"""The cells of the bench: a cell is one call on one kind of data, and `CELLS` holds all of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ DTYPES = ("float64", "float32")
 LAYOUTS = ("contiguous", "strided")
 SIZE = 10_000_000
 SIZES = (16, 1_000, 100_000, SIZE, 100_000_000)
-CLASSES = (2, 3, 10, 32, 100, 1000, 50_257)
+WIDE = (1000, 50_257)
+CLASSES = (2, 3, 10, 32, 100, *WIDE)
 ACTIVATIONS = ("sigmoid", "softmax", "log_softmax")
 BINARY_TARGETS = ("hard", "int8", "soft", "weighted", "1 % NaN", "blocks", "subnormals")
-RARE = 100  # one in so many predictions is NaN, or subnormal
+RARE = 100  # one prediction in 100 is NaN or subnormal
 BY_NAME = {loss.name: loss for loss in LOSSES}
-OUTPUTS = {  # the keywords of what a method can write to
+OUTPUTS = {  # the keywords of the arrays that a method can write its results to
     "forward": ("out",),
     "backward": ("out",),
     "forward_backward": ("gradient_out",),
@@ -29,24 +30,24 @@ OUTPUTS = {  # the keywords of what a method can write to
 
 @dataclass(frozen=True)
 class Problem:
-    """The arrays of one call; all of them have been written to."""
+    """The arrays of one call. All of them have been written to, so that none of their pages is missing."""
 
     x: np.ndarray
     targets: Any = None
     weights: Any = None
-    outputs: tuple[np.ndarray, ...] = ()  # to be reused; none where the call makes its own
+    outputs: tuple[np.ndarray, ...] = ()  # reused in every call; empty if the call makes new arrays
 
     @property
     def inputs(self) -> list[np.ndarray]:
         return [array for array in (self.x, self.targets, self.weights) if array is not None]
 
     def out(self, index: int = 0) -> np.ndarray:
-        """An array for a result: the reused one or a new one."""
+        """Return the array for a result: the reused one, or a new one."""
         return self.outputs[index] if self.outputs else np.empty(self.x.shape, self.x.dtype)
 
 
 def laid(array: np.ndarray, layout: str) -> np.ndarray:
-    """A copy; if strided, every second number along the last axis of an array twice as large."""
+    """Return a copy. A strided copy is every second number along the last axis of an array twice as large."""
     if layout == "contiguous":
         return array.copy()
     view = np.ones((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)[..., ::2]
@@ -56,14 +57,14 @@ def laid(array: np.ndarray, layout: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Cell:
-    """A method of a loss, or an activation; its data; where the results go."""
+    """A method of a loss, or an activation, with the kind of its data and the place of its results."""
 
     job: str  # the name of a loss in the registry, or an activation
-    method: str = "forward"  # or "function": the loss's function in place of its object
-    targets: str = ""  # of a binary loss one of BINARY_TARGETS, else "labels", "masked" (labels), "one-hot" or "soft"
+    method: str = "forward"  # or "function": the function of the loss instead of its object
+    targets: str = ""  # one of BINARY_TARGETS, or for classes "labels", "masked" (labels), "one-hot" or "soft"
     classes: int = 1
     reduction: str = "mean"
-    results: str = ""  # of arrays: "out=", "fresh" or "in place"
+    results: str = ""  # where array results go: "out=", "fresh" or "in place"
 
     @property
     def name(self) -> str:
@@ -87,24 +88,27 @@ class Cell:
 
     @property
     def hard(self) -> bool:
-        """Whether all binary targets are 0 or 1, so that one logarithm is enough."""
+        """Return whether all binary targets are 0 or 1, so that one logarithm per element is enough."""
         return self.targets not in ("soft", "blocks")
 
     @property
     def labels(self) -> bool:
-        """Whether the targets are class labels."""
+        """Return whether the targets are class labels."""
         return self.targets in ("labels", "masked")
 
     @property
-    def floor(self) -> bool:
-        """Whether a plain pass over memory moves the same bytes: on probabilities, a label chooses what is read."""
+    def streams(self) -> bool:
+        """Return whether a plain pass over memory can move the same bytes.
+
+        It cannot if labels choose which probabilities are read.
+        """
         return self.method != "function" and not (self.job == "ce" and self.labels)
 
     def rows(self, size: int) -> int:
         return max(size // self.classes, 1)
 
     def problem(self, size: int, dtype: Any, layout: str = "contiguous") -> Problem:
-        """Random data of a number of elements."""
+        """Return random data with the given number of elements."""
         rng = np.random.default_rng(0)
         rows = self.rows(size)
         if self.activation:
@@ -117,7 +121,7 @@ class Cell:
         if self.targets == "subnormals":
             x[rare] = np.finfo(dtype).tiny / 4
         targets = TARGETS[self.targets](self.loss, rng, rows, np.dtype(dtype), self.classes)
-        if self.targets == "masked":  # a tenth of the classes, never the label's
+        if self.targets == "masked":  # a tenth of the classes, but never the class of the label
             masked = rng.random(x.shape) < 0.1
             masked[np.arange(rows), targets] = False
             x[masked] = -np.inf
@@ -125,7 +129,7 @@ class Cell:
         return self._with_outputs(Problem(laid(x, layout), laid(targets, layout), weights), layout)
 
     def head(self, problem: Problem, size: int, layout: str) -> Problem:
-        """The same call on copies of the first elements."""
+        """Return the same call on copies of the first elements."""
         rows = self.rows(size)
         copies = [None if a is None else laid(a[:rows], layout) for a in (problem.x, problem.targets, problem.weights)]
         return self._with_outputs(Problem(*copies), layout)
@@ -157,11 +161,15 @@ def soft(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, class
 
 
 def one_hot(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
-    return np.eye(classes, dtype=dtype)[loss.hard(rng, rows, classes)]
+    targets = np.zeros((rows, classes), dtype)
+    targets[np.arange(rows), loss.hard(rng, rows, classes)] = 1
+    return targets
 
 
 def blocks(loss: Loss, rng: np.random.Generator, rows: int, dtype: np.dtype, classes: int) -> np.ndarray:
-    """Hard and soft by turns: a kernel that guesses from the last block is wrong each time."""
+    """Return hard and soft targets in alternate blocks: a kernel that expects another block of the same kind is always
+    wrong.
+    """
     targets = soft(loss, rng, rows, dtype, classes)
     return np.where(np.arange(rows) // BLOCK % 2 == 0, np.round(targets), targets)
 
@@ -176,7 +184,7 @@ TARGETS: dict[str, Targets] = {
     "one-hot": one_hot,
 }
 
-NEW = ("out=", "fresh")  # where arrays go
+NEW = ("out=", "fresh")  # results do not overwrite the predictions
 
 
 def _cells() -> Iterator[Cell]:
@@ -194,12 +202,12 @@ def _cells() -> Iterator[Cell]:
         yield Cell("bce_logits", "forward_backward", "soft", results=results)
         yield Cell("bce_logits", "gradient_hessian", "hard", results=results)
     for targets in ("labels", "one-hot"):
-        yield Cell("ce", "forward", targets, 10)
+        yield from (Cell("ce", "forward", targets, classes) for classes in (10, *WIDE))
         yield from (Cell("ce", "forward_backward", targets, 10, results=results) for results in NEW)
     for classes in CLASSES:
         yield Cell("ce_logits", "forward", "labels", classes)
         yield from (Cell("ce_logits", "forward_backward", "labels", classes, results=results) for results in NEW)
-        # A gradient becomes the next call's logits: that of the sum stays between -1 and 1
+        # The gradient becomes the logits of the next call: the gradient of the sum stays between -1 and 1.
         yield Cell("ce_logits", "forward_backward", "labels", classes, "sum", "in place")
     for classes, results in product((10, 1000), NEW):
         yield Cell("ce_logits", "forward_backward", "soft", classes, results=results)

@@ -1,4 +1,4 @@
-"""Results against the definition in high precision, and against cecore's: nothing is timed before it is right."""
+"""Check results before they are timed: against the definition in high precision, and against the results of cecore."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .cells import Cell, Problem
 from .contestants import Contestant
 from .peers import Skip, numpy_peer
 
-ELEMENTS = 1000  # at most, of the data of the cell, but a row at least
-MOST_CLASSES = {True: 100, False: 32}  # of the reference with labels or not, whose time grows with their square
-FAR = 1e-2  # two results that agree loosely differ by less, relative, or absolute to the median
-SELDOM = 1e-5  # but for so few of their elements: peers clip elsewhere, or not
-PARTS = {  # what a method returns, as the reference calls it
+ELEMENTS = 1000  # so many elements of a cell are checked, or one row if it is longer
+MOST_CLASSES = {True: 100, False: 32}  # with labels or not: the time of the reference grows with the square
+FAR = 1e-2  # two results agree loosely if they differ by less, relative to the element or to the median
+SELDOM = 1e-5  # this fraction of the elements can differ by more, because peers clip differently or not at all
+PARTS = {  # the parts of the result of a method, by the names of the reference
     "forward": ("value",),
     "function": ("value",),
     "backward": ("gradient",),
@@ -28,13 +28,13 @@ PARTS = {  # what a method returns, as the reference calls it
 
 
 def parts(result: Any) -> list[np.ndarray]:
-    """Of any library, as arrays."""
+    """Return the parts of the result of any library as arrays."""
     several = result if isinstance(result, tuple) else (result,)
     return [np.asarray(part.detach() if hasattr(part, "detach") else part) for part in several]
 
 
 def check(cell: Cell, head: Problem, wanted: list[np.ndarray], contestant: Contestant, threads: int) -> None:
-    """Raise Skip where the result on the first elements is wrong, or there is none."""
+    """Raise Skip if the result on the first elements is wrong, or if there is no result."""
     names = PARTS[cell.method]
     got = parts(attempted(attempted(contestant.bind, cell, head, threads)))
     for name, part, right in zip(names, got, wanted, strict=True):
@@ -45,7 +45,7 @@ def check(cell: Cell, head: Problem, wanted: list[np.ndarray], contestant: Conte
 
 
 def attempted(call: Callable[..., Any], *arguments: Any) -> Any:
-    """The result; what it raises is a word."""
+    """Return the result of the call, or raise Skip with the name of its exception."""
     try:
         return call(*arguments)
     except Skip:
@@ -55,7 +55,10 @@ def attempted(call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def expected(cell: Cell, problem: Problem) -> list[np.ndarray]:
-    """The parts of the result, rounded to float64; of many classes those of the formula in long double."""
+    """Return the parts of the right result, rounded to float64.
+
+    With many classes, the NumPy formula in long double replaces the reference.
+    """
     if cell.classes > MOST_CLASSES[cell.labels]:
         wide = replace(problem, x=problem.x.astype(np.longdouble), outputs=())
         return [np.array(part, float) for part in parts(numpy_peer.formula(cell)(wide))]
@@ -81,7 +84,10 @@ def activated(job: str, x: np.ndarray) -> np.ndarray:
 
 
 def worst(got: np.ndarray, wanted: np.ndarray, least: float) -> float:
-    """The largest relative error, but of no less than a fraction `least` of the largest; infinite for a wrong 0."""
+    """Return the largest relative error; it is infinite if an element should be 0 and is not.
+
+    Errors of elements smaller than `least` times the largest element are relative to that bound.
+    """
     same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
     error, size = np.where(same, 0.0, np.abs(got - wanted)), np.abs(wanted)
     size = np.where(same, 1.0, np.maximum(size, least * np.nanmax(size, initial=0)))
@@ -89,7 +95,7 @@ def worst(got: np.ndarray, wanted: np.ndarray, least: float) -> float:
 
 
 def agree(got: list[np.ndarray], ours: list[np.ndarray]) -> bool:
-    """Whether a whole result is, loosely and nearly everywhere, cecore's."""
+    """Return whether a whole result agrees with cecore's, loosely and nearly everywhere."""
     for part, right in zip(got, ours, strict=True):
         scale = np.abs(right.reshape(-1)[:100_000])
         close = np.isclose(part, right, FAR, FAR * float(np.nanmedian(scale)) if scale.size else 0, equal_nan=True)

@@ -1,7 +1,7 @@
 """One process, one number of threads: ``python -m bench.child THREADS PLAN``, started by the command line.
 
-It pins itself before NumPy or any peer is imported, waits for a line before each cell, and writes one of JSON for each
-thing that it has to say.
+It pins itself to its CPUs before NumPy or any peer is imported. Before each cell it waits for a line on stdin, and it
+writes its messages to stdout, one line of JSON each.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ def say(kind: str, **what: Any) -> None:
 
 def main(threads: int, plan: dict[str, Any]) -> None:
     cpus = pin(threads)
-    from .contestants import contestants  # after pinning: it imports NumPy
+    from .contestants import contestants  # after pinning, because it imports NumPy
     from .results import siblings
     from .run import measured, tasks
-    from .timing import PAUSE, Effort, Gauge
+    from .timing import PAUSE, Effort, Probe
 
-    warnings.simplefilter("ignore")  # what the peers have to say of float32 rows that do not sum to 1
+    warnings.simplefilter("ignore")  # scikit-learn warns about float32 rows that do not sum to 1
     field, absent = contestants(plan["levels"], plan["contestants"])
-    effort, every, gauge = Effort(**plan["effort"]), tasks(plan), Gauge()
+    effort, every, probe = Effort(**plan["effort"]), tasks(plan), Probe()
     say("process", threads=threads, affinity=cpus or None, siblings=[siblings(cpu) for cpu in cpus], absent=absent)
     say("plan", tasks=len(every))
     for task in every:
-        if not sys.stdin.readline():  # the command line has gone
+        if not sys.stdin.readline():  # the parent process has ended
             return
         say("task", label=f"{task.cell}, {task.dtype}, {task.size:,}; threads: {threads}")
-        time.sleep(PAUSE)  # for the other processes' threads to come to rest
-        say("cell", record=measured(task, field, threads, effort, gauge))
-        gc.collect()  # while another process measures, this one keeps nothing
+        time.sleep(PAUSE)  # until the threads of the other processes sleep
+        say("cell", record=measured(task, field, threads, effort, probe, plan.get("memory", False)))
+        gc.collect()  # free the arrays before another process measures
 
 
 if __name__ == "__main__":

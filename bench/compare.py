@@ -1,4 +1,4 @@
-"""One run against an older one: what has become slower."""
+"""Compare a run with an older one: what has become slower?"""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from statistics import median
 
 from .contestants import PEERS
 from .report import busy, table
-from .results import FLOOR, LEVELS, OURS, Record, Run
+from .results import BANDWIDTH, LEVELS, OURS, Record, Run
 
-TOLERATED = 0.1  # slower than before by so much is no regression
-NOISES = 3  # nor by so many times the standard error of what is compared
-DISTRIBUTION_OF = {FLOOR: "numpy", **{name: distribution for name, (_, distribution) in PEERS.items()}}
+TOLERATED = 0.1  # a time that grew by less is not a regression
+NOISES = 3  # a change of less than so many standard errors is not a regression
+DISTRIBUTION_OF = {BANDWIDTH: "numpy", **{name: distribution for name, (_, distribution) in PEERS.items()}}
 
 
 @dataclass(frozen=True)
 class Change:
-    """A cell of cecore's in two runs: `ratio` times the old time, on a machine of the same speed."""
+    """One level of cecore in a cell of two runs: the new time is `ratio` times the old time, without drift."""
 
     record: Record
     name: str
@@ -30,12 +30,12 @@ class Change:
 
 
 def changes(old: Run, new: Run) -> list[Change]:
-    """Every cell of cecore's that both runs have.
+    """Return every timing of cecore that both runs have.
 
-    Another machine, or a neighbour, makes all contestants of a cell slower alike. The median ratio of the new to the
-    old times of the memory floor and the peers that took part in both runs, in the same version, is what the machine
-    has changed by, and is divided out; without any of them the times stand as they are. What is left is a regression
-    if it exceeds TOLERATED and NOISES times the standard error of both medians.
+    A slower machine, or a noisy neighbour, slows all contestants of a cell alike. The change of the machine is the
+    median ratio of new to old times over the bandwidth baseline and the peers that took part in both runs in the same
+    version. It is divided out; if there is no such contestant, the times are compared as they are. The remaining change
+    is a regression if it exceeds TOLERATED and NOISES times the standard error of both medians.
     """
     found = []
     before = {record.key: record for record in old.cells}
@@ -56,35 +56,36 @@ def changes(old: Run, new: Run) -> list[Change]:
 
 
 def error(timing: dict[str, float]) -> float:
-    """The standard error of a median, relative, as of numbers that are normally distributed."""
+    """Return the relative standard error of a median, assuming a normal distribution."""
     return 0.93 * timing["spread"] / math.sqrt(timing["rounds"])  # 1.253 sigma / sqrt(n), sigma = range / 1.349
 
 
 def differing(old: Run, new: Run) -> list[str]:
-    """The distributions of the peers that are in both runs in different versions."""
+    """Return the distributions of the peers whose versions differ between the runs."""
     before, after = old.machine["versions"], new.machine["versions"]
     return [name for name, found in after.items() if name != "cecore" and before.get(name, found) != found]
 
 
 def compared(old: Run, new: Run, usable: list[str]) -> tuple[str, bool]:
-    """The changes, largest first, and whether all is as it was: levels are usable, something is compared, none slower.
+    """Return the text of the comparison, with the largest change first, and whether nothing has become worse.
 
-    `usable` are the instruction-set levels of this machine.
+    It is worse if a timing is a regression, if nothing could be compared, or if an instruction-set level of the old run
+    is not among `usable`, the levels of this machine.
     """
     every = sorted(changes(old, new), key=lambda change: -change.ratio)
     slower = [change for change in every if change.regression]
     gone = {name.removeprefix(OURS) for record in old.cells for name in record.ours()} - set(usable)
     lines = [f"{len(every)} timings compared, {len(slower)} regressions"]
     if not every:
-        lines.append("the runs have no cell in common: compare with one of the same cells, sizes and levels")
-    lines += [f"{LEVELS[name]} was measured then, and is not usable now" for name in LEVELS if name in gone]
+        lines.append("the runs have no cell in common: compare with a run of the same cells, sizes and levels")
+    lines += [f"{LEVELS[name]} was measured in the old run, but is not usable now" for name in LEVELS if name in gone]
     if busy(old) or busy(new):
-        lines.append("the machine was busy before one of the runs: repeat it before believing them")
+        lines.append("the machine was busy before one of the runs: repeat that run before you trust the comparison")
     if old.machine["cpu"] != new.machine["cpu"]:
-        lines.append(f"another CPU: {old.machine['cpu']}")
+        lines.append(f"the old run was made on another CPU: {old.machine['cpu']}")
     upgraded = differing(old, new)
     if upgraded:
-        lines.append(f"other versions, not used to tell how fast the machine is: {', '.join(upgraded)}")
+        lines.append(f"not used to compare the machines, because the versions differ: {', '.join(upgraded)}")
     if slower:
         rows = [
             (r.cell, r.dtype, r.layout, c.name, f"{r.size:,}", str(r.threads), f"{c.ratio:.2f}", f"{c.allowed:.2f}")

@@ -1,4 +1,4 @@
-"""The charts and tables of a stored run, and the run itself: the same file gives the same bytes."""
+"""The charts and the page of results of a stored run, and a copy of the run: the same file gives the same bytes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from typing import Any
 
 from . import ROOT
 from .cells import DTYPES, SIZE
-from .goals import GOALS, RIVAL, nowhere, scaling
+from .goals import GOALS, RIVAL, losses, nowhere, scaling
 from .report import goals, heading, lost, table
-from .results import FLOOR, FORMULA, LEVELS, OURS, Record, Run
+from .results import BANDWIDTH, FORMULA, LEVELS, OURS, Record, Run
 
-MARKERS = "<!-- speed: written by python -m bench --draw -->", "<!-- end of speed -->"
-PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the memory floor](docs/speed.svg)"
-TABLE = re.compile("(?<=" + re.escape(MARKERS[0]) + r"\n).*?(?=" + re.escape(MARKERS[1]) + ")", re.DOTALL)
+PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the bandwidth baseline](speed.svg)"
+LEGEND = """\
+"x faster" compares cecore at its highest instruction-set level with the fastest peer; below 1 cecore is slower. "x
+faster, 1e5" is the same comparison for 100,000 elements, which fit into the caches. "x bandwidth" compares cecore with
+the bandwidth baseline, a plain NumPy pass over the same bytes; near 1 cecore takes as long as the memory does."""
 AVX2, AVX512 = OURS + "x86_v3", OURS + "x86_v4"
 COLORS = {
     AVX512: "#0b3d91",
     AVX2: "#5b9bd5",
     "fastest peer": "#d1495b",
     FORMULA: "#8d8d8d",
-    FLOOR: "#222222",
+    BANDWIDTH: "#222222",
     "PyTorch": "#d1495b",
     "JAX": "#e08e1b",
     "numba": "#3a9d5d",
@@ -34,7 +36,7 @@ COLORS = {
     "torch.compile": "#f4a6b0",
 }
 IN_CACHE = 100_000  # elements
-MARKS = {AVX512: "o", AVX2: "o", "fastest peer": "D", FORMULA: "s", FLOOR: "|"}
+MARKS = {AVX512: "o", AVX2: "o", "fastest peer": "D", FORMULA: "s", BANDWIDTH: "|"}
 SIZED = (
     "bce forward, hard",
     "bce forward_backward, hard, out=",
@@ -52,8 +54,8 @@ STYLE = {
 }
 
 
-def draw(run: Run, folder: Path = ROOT / "docs", readme: Path = ROOT / "README.md") -> None:
-    """All charts that the run has figures for, the table between the README's markers, the page of results, the run."""
+def draw(run: Run, folder: Path = ROOT / "docs") -> None:
+    """Write the run, the page of results, and every chart that the run has figures for."""
     import matplotlib
 
     run.save(folder / "speed.json")
@@ -67,11 +69,6 @@ def draw(run: Run, folder: Path = ROOT / "docs", readme: Path = ROOT / "README.m
                 continue
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None}, facecolor="white")
             print(f"{name}.svg")
-    rows = readme_table(run)
-    if rows:
-        text = readme.read_text()
-        shown = "\n\n".join((about(run), rows, beaten(run), PICTURE))
-        readme.write_text(TABLE.sub(lambda _: f"\n{shown}\n\n", text))
 
 
 def label(name: str) -> str:
@@ -83,7 +80,7 @@ def title(cell: str) -> str:
 
 
 def goal_records(run: Run) -> Iterator[Record]:
-    """Those of the goals on one thread, at ten million elements or the most that were measured."""
+    """Return the records of the goal cells on one thread, at ten million elements or the largest size measured."""
     found = run.values("size")
     size = SIZE if SIZE in found else max(found)
     for dtype in DTYPES:
@@ -93,7 +90,7 @@ def goal_records(run: Run) -> Iterator[Record]:
                 yield record
 
 
-# ---------------------------------------------------------------- the README's table
+# ---------------------------------------------------------------- the page of results: the cells of the goals
 
 
 def about(run: Run) -> str:
@@ -103,36 +100,37 @@ def about(run: Run) -> str:
     caches = ", ".join(
         f"{name.split()[0]} {size}" for name, size in machine["caches"].items() if name.endswith("Unified")
     )
-    where = (
-        f"{machine['cpu']}, {caches}, {machine['date'][:10]}, one thread, {records[0].size:,} elements, ns per element"
-    )
+    size = f"{records[0].size:,} elements"
+    where = f"{machine['cpu']}, {caches}, {machine['date'][:10]}: one thread, {size}, ns per element"
     shown = [
         timing
         for record in records
         for name, timing in record.timings.items()
-        if name in (*record.ours(), record.peers()[0], FLOOR, FORMULA)
+        if name in (*record.ours(), record.peers()[0], BANDWIDTH, FORMULA)
     ]
     spreads = [timing["spread"] for timing in shown]
-    spread = f"Spreads of these timings: {median(spreads):.0%} in the median, at most {max(spreads):.0%};"
-    spread += f" {sum(timing['disturbed'] > 0 for timing in shown)} of {len(shown)} were disturbed by a neighbour."
-    build = f"cecore's commit {machine['build']['commit']}, Python {machine['python']}"
-    return "\n".join(textwrap.wrap(f"{where}. {spread} {versions}, {build}.", 120))
+    disturbed = sum(timing["disturbed"] > 0 for timing in shown)
+    spread = f"The median spread of these timings is {median(spreads):.0%}, the largest {max(spreads):.0%}."
+    spread += f" A noisy neighbour disturbed {disturbed} of the {len(shown)} timings."
+    build = f"commit {machine['build']['commit']} of cecore, Python {machine['python']}"
+    return "\n".join(textwrap.wrap(f"{where}. {spread} Versions: {versions}, {build}.", 120))
 
 
 def beaten(run: Run) -> str:
-    """How often a peer is faster, in all that was measured."""
-    words = f"In {nowhere(run).figure} of the whole run, of all sizes and numbers of threads, a peer is faster by more"
-    return "\n".join(textwrap.wrap(f"{words} than 5%: [which, and all ratios](docs/results.md).", 120))
+    """Say in how many of all measured cells a peer is faster."""
+    words = f"In {nowhere(run).figure} of the whole run, with all sizes and numbers of threads, a peer is faster by"
+    words += " more than 5%" + (": [the list](#where-a-peer-is-faster)." if losses(run) else ".")
+    return "\n".join(textwrap.wrap(words, 120))
 
 
-def readme_table(run: Run) -> str:
+def goal_table(run: Run) -> str:
     rows = []
     for record in goal_records(run):
         best, ours = record.peers()[0], record.ours()[-1]
         peer = f"{record.nanoseconds(best):.2f} {best}"
         levels = [_figure(record.nanoseconds(name)) for name in (AVX2, AVX512)]
         smaller = run.find(record.cell, record.dtype, IN_CACHE)
-        ratios = _faster(record), _figure(record.to_floor(ours)), _faster(smaller)
+        ratios = _faster(record), _figure(record.to_bandwidth(ours)), _faster(smaller)
         rows.append((title(record.cell), record.dtype, *levels, peer, *ratios))
     header = (
         "cell",
@@ -141,25 +139,42 @@ def readme_table(run: Run) -> str:
         "cecore, AVX-512",
         "fastest peer",
         "x faster",
-        "x floor",
+        "x bandwidth",
         "x faster, 1e5",
     )
     return table(header, rows, left=2) if rows else ""
 
 
 def _faster(record: Record | None) -> str:
-    """How many times faster cecore's highest level is than the fastest peer."""
+    """Return how many times faster cecore's highest level is than the fastest peer."""
     return _figure(record.speedup(record.ours()[-1]) if record and record.ours() else None)
 
 
-# ---------------------------------------------------------------- the page of results
+# ---------------------------------------------------------------- the page of results: every cell
 
 
 def results_page(run: Run) -> str:
-    """What a run says of every cell: ratios alone, as the times are in the JSON."""
-    title_ = "# Results of the whole run\n\nWritten by `python -m bench --draw`; [how it is measured](speed.md)."
-    parts = [title_, _plain(heading(run)), _ratios(run), _gains(run), lost(run), "Goals", _plain(goals(run))]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    """Return the page: times for the cells of the goals, and for every cell the ratios; its times are in the JSON."""
+    parts = [
+        "# Results of the whole run",
+        "`python -m bench --draw` has written this page. [How we measure](speed.md) explains the terms.",
+        _plain(heading(run)),
+        *_goal_cells(run),
+        *_headed("Ratios", _ratios(run)),
+        *_headed("Speed-up from threads", _gains(run)),
+        *_headed("Where a peer is faster", lost(run)),
+        *_headed("Goals", _plain(goals(run))),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _headed(title: str, text: str) -> list[str]:
+    return [f"## {title}", text] if text else []
+
+
+def _goal_cells(run: Run) -> list[str]:
+    rows = goal_table(run)
+    return ["## The cells that have goals", about(run), LEGEND, rows, beaten(run), PICTURE] if rows else []
 
 
 def _plain(text: str) -> str:
@@ -176,7 +191,8 @@ def _ratios(run: Run) -> str:
     for cell, dtype in dict.fromkeys((record.cell, record.dtype) for record in run.cells):
         found = [run.find(cell, dtype, size, count, layout) for count, layout, size in kinds]
         rows.append((cell, dtype, *map(_faster, found)))
-    return "How many times faster than the fastest peer, at the highest level\n\n" + table(header, rows, left=2)
+    words = "How many times faster cecore is at its highest level than the fastest peer, by the number of elements:"
+    return f"{words}\n\n{table(header, rows, left=2)}"
 
 
 def _gains(run: Run) -> str:
@@ -189,8 +205,8 @@ def _gains(run: Run) -> str:
         gains = [_figure(scaling(one, several, name)) for name in names]
         rows.append((several.cell, several.dtype, str(several.threads), gains[0], f"{gains[1]} {names[1]}", gains[2]))
     header = ("cell", "dtype", "threads", "cecore", "fastest peer", RIVAL)
-    first = f"What threads bring at {SIZE:,} elements: one thread's time over theirs"
-    return f"{first}\n\n" + table(header, rows, left=2) if rows else ""
+    words = f"The time with one thread divided by the time with several threads, {SIZE:,} elements:"
+    return f"{words}\n\n{table(header, rows, left=2)}" if rows else ""
 
 
 def _figure(value: float | None) -> str:
@@ -201,7 +217,7 @@ def _figure(value: float | None) -> str:
 
 
 def speed(run: Run) -> Any:
-    """A row for each cell of the goals: a dot for each contestant."""
+    """Draw a row for each cell that has goals, with a dot for each contestant."""
     import matplotlib.pyplot as plt
 
     halves = [[r for r in goal_records(run) if r.dtype == dtype] for dtype in DTYPES]
@@ -225,7 +241,7 @@ def speed(run: Run) -> Any:
 def _rows(axes: Any, records: Sequence[Record]) -> None:
     places = range(len(records))
     series: dict[str, Callable[[Record], float | None]] = {
-        FLOOR: lambda r: r.nanoseconds(FLOOR),
+        BANDWIDTH: lambda r: r.nanoseconds(BANDWIDTH),
         AVX512: lambda r: r.nanoseconds(AVX512),
         AVX2: lambda r: r.nanoseconds(AVX2),
         "fastest peer": lambda r: r.nanoseconds(r.peers()[0]),
@@ -240,7 +256,7 @@ def _rows(axes: Any, records: Sequence[Record]) -> None:
     for name, time in series.items():
         points = [(time(record), place) for place, record in zip(places, records, strict=True)]
         points = [point for point in points if point[0] is not None]
-        style = {"markersize": 11, "markeredgewidth": 2} if name == FLOOR else {"markersize": 6}
+        style = {"markersize": 11, "markeredgewidth": 2} if name == BANDWIDTH else {"markersize": 6}
         if points:
             axes.plot(*zip(*points, strict=True), MARKS[name], color=COLORS[name], label=label(name), **style)
     _log(axes.xaxis)
@@ -263,14 +279,14 @@ def _log(axis: Any) -> None:
 
 
 def sizes(run: Run) -> Any:
-    """ns per element over the size, for the cells that have several."""
+    """Draw the time per element over the size, for the cells that were measured at several sizes."""
     chosen = [(cell, _series(run, cell, lambda record: record.elements)) for cell in SIZED]
     chosen = [(cell, series) for cell, series in chosen if any(len(points) > 1 for points in series.values())]
     return _panels(chosen, "elements") if chosen else None
 
 
 def classes(run: Run) -> Any:
-    """Cross-entropy with logits over the number of classes, in both dtypes."""
+    """Draw the cross-entropy of logits over the number of classes, in both dtypes."""
     found = run.values("size")
     size = SIZE if SIZE in found else max(found, default=SIZE)
     panels = []
@@ -317,7 +333,7 @@ def _panels(chosen: Sequence[tuple[str, Series]], along: str) -> Any:
     for axes, (name, series) in zip(grid.flat, chosen, strict=False):
         for contestant, points in series.items():
             ours = contestant.startswith(OURS)
-            style = {"linewidth": 2.2 if ours else 1.2, "linestyle": ":" if contestant == FLOOR else "-"}
+            style = {"linewidth": 2.2 if ours else 1.2, "linestyle": ":" if contestant == BANDWIDTH else "-"}
             [line] = axes.plot(*zip(*points, strict=True), "o", color=COLORS[contestant], markersize=3, **style)
             handles[label(contestant)] = line
         _log(axes.yaxis)

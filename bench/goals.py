@@ -1,4 +1,4 @@
-"""What cecore is to reach: rows of `GOALS`, and a verdict on each."""
+"""The goals of cecore: the rows of `GOALS`, and a verdict on each."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from .cells import DTYPES, SIZE
 from .results import FORMULA, LEVELS, OURS, Record, Run
 
 FEW, MANY, MOST = (2, 3, 10, 32), (100, 1000), (50_257,)
-Limits = float | tuple[float, float]  # of AVX2 and of AVX-512, where two stand
+Limits = float | tuple[float, float]  # two numbers are the limits for AVX2 and for AVX-512
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Of one cell on one thread: how many times faster than the fastest peer, how near to the floor."""
+    """A goal for one cell on one thread.
+
+    `faster`: how many times faster than the fastest peer, at least. `bandwidth`: the time over that of the bandwidth
+    baseline, at most.
+    """
 
     cell: str
     dtype: str
     faster: Limits
-    floor: Limits | None = None
-    rivals: tuple[str, ...] = ()  # in place of all peers
+    bandwidth: Limits | None = None
+    rivals: tuple[str, ...] = ()  # compare with these peers instead of all
 
 
 def _goals() -> Iterator[Goal]:
@@ -47,9 +51,9 @@ def _goals() -> Iterator[Goal]:
 
 
 GOALS = list(_goals())
-SMALL = {"bce forward, hard": 1.0, "bce function, hard": 2.0}  # microseconds for 16 elements
+SMALL = {"bce forward, hard": 1.0, "bce function, hard": 2.0}  # microseconds for 16 elements, at most
 THOUSAND, THOUSAND_RIVALS = 5.0, (FORMULA, "PyTorch", "JAX")
-BY_MEMORY = {  # where threads share the memory
+BY_MEMORY = {  # cells without a goal for two threads, because the threads share the bandwidth of the memory
     ("bce forward, hard", "float64"),
     ("bce backward, hard, out=", "float64"),
     ("bce backward, hard, out=", "float32"),
@@ -57,7 +61,7 @@ BY_MEMORY = {  # where threads share the memory
 }
 THREADS_GAIN, RIVAL = 1.8, "PyTorch"
 IMPORT_MS = 10.0
-RIVAL_NOISE = 1.05  # a ratio of scaling or speed is told apart from 1 beyond that
+RIVAL_NOISE = 1.05  # smaller ratios between two contestants count as noise
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,12 @@ def _judge(goal: Goal, run: Run) -> Iterator[Verdict]:
         else:
             limit = _limit(goal.faster, level)
             yield Verdict(faster >= limit, title, f"{faster:.2f}x {record.best(goal.rivals)}; wanted {limit:g}x")
-        near = record.to_floor(name) if record else None
-        if goal.floor and near is not None:
-            limit = _limit(goal.floor, level)
-            yield Verdict(near <= limit, title, f"{near:.2f}x the memory floor; wanted {limit:g}x")
-        elif goal.floor:
-            yield Verdict(None, f"{title}, memory floor")
+        near = record.to_bandwidth(name) if record else None
+        if goal.bandwidth and near is not None:
+            limit = _limit(goal.bandwidth, level)
+            yield Verdict(near <= limit, title, f"{near:.2f}x the bandwidth baseline; wanted {limit:g}x")
+        elif goal.bandwidth:
+            yield Verdict(None, f"{title}, bandwidth baseline")
 
 
 def _small(run: Run) -> Iterator[Verdict]:
@@ -130,13 +134,13 @@ def _threads(run: Run) -> Iterator[Verdict]:
             yield Verdict(gain >= THREADS_GAIN, title, f"{gain:.2f}x one thread; wanted {THREADS_GAIN:g}x")
         theirs = scaling(one, several, RIVAL)
         if theirs is None:
-            yield Verdict(None, f"{title}, beside {RIVAL}")
+            yield Verdict(None, f"{title}, compared with {RIVAL}")
         else:
             yield Verdict(gain * RIVAL_NOISE >= theirs, title, f"{gain:.2f}x one thread; {RIVAL} {theirs:.2f}x")
 
 
 def scaling(one: Record, several: Record, name: str) -> float | None:
-    """One thread's time over that of several."""
+    """Return the time with one thread divided by the time with several threads."""
     before, after = one.time(name), several.time(name)
     return None if before is None or after is None else before / after
 
@@ -144,11 +148,11 @@ def scaling(one: Record, several: Record, name: str) -> float | None:
 def _import(run: Run) -> Verdict:
     added = run.imports.get("added_ms")
     figure = "" if added is None else f"{added:.1f} ms; wanted under {IMPORT_MS:g} ms"
-    return Verdict(None if added is None else added < IMPORT_MS, "import, beyond NumPy's", figure)
+    return Verdict(None if added is None else added < IMPORT_MS, "import time in addition to NumPy", figure)
 
 
 def losses(run: Run) -> list[tuple[Record, str, str, float]]:
-    """Cells in which a peer is faster than cecore's best level: the record, both names and the ratio."""
+    """Return the cells in which a peer is faster than cecore's best level: the record, both names and the ratio."""
     found = []
     for record in run.cells:
         for ours, peer in zip(record.ours()[-1:], record.peers()[:1], strict=False):
@@ -163,5 +167,5 @@ def nowhere(run: Run) -> Verdict:
     compared = sum(bool(record.ours() and record.peers()) for record in run.cells)
     figure = f"{len(lost)} of {compared} cells" if compared else ""
     return Verdict(
-        not lost if compared else None, f"cells in which a peer is faster by over {RIVAL_NOISE - 1:.0%}", figure
+        not lost if compared else None, f"cells in which a peer is faster by more than {RIVAL_NOISE - 1:.0%}", figure
     )

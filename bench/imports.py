@@ -1,4 +1,4 @@
-"""What importing cecore adds after NumPy: in fresh processes, of compiled Python files."""
+"""The import time of cecore in addition to NumPy, in fresh processes with compiled Python files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ print(middle - start, perf_counter() - middle)
 
 
 def seconds(cache: str) -> tuple[float, float]:
-    """Of importing NumPy, and of importing cecore then."""
+    """Return the seconds to import NumPy, and to import cecore after it."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = {**kept, "PYTHONPYCACHEPREFIX": cache}
     said = subprocess.run([sys.executable, "-c", SCRIPT], check=True, env=environment, capture_output=True, text=True)
@@ -29,7 +29,7 @@ def seconds(cache: str) -> tuple[float, float]:
 
 
 def measure() -> dict[str, float]:
-    """Medians in milliseconds."""
+    """Return the medians in milliseconds."""
     with tempfile.TemporaryDirectory() as cache:
         seconds(cache)  # compiles the files
         numpy, cecore = zip(*(seconds(cache) for _ in range(PROCESSES)), strict=True)

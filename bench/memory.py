@@ -1,8 +1,10 @@
-"""The growth of peak memory during one call beyond its result, each in a fresh process: every loss, method and layout.
+"""How much memory a call needs at its peak in addition to its inputs and its results.
 
-Linux only: it resets the high-water mark, so that making the inputs does not hide what the call allocates. Where the
-results themselves do not show as growth, the measurement is blind. Beside them there are arrays larger than the memory
-that holds them, and a file of 4 GB, which only anonymous memory is counted for: its pages are the system's to keep.
+``python -m bench --memory`` measures it for every loss, method and layout, each in a fresh process. It works on Linux
+only: the kernel's mark of the peak is reset before the call, so that making the inputs does not hide what the call
+allocates. If the peak does not even grow by the results, the measurement is blind and says so. Two more kinds of input
+are arrays that are larger than the memory behind them, and a file of 4 GB. For the file only anonymous memory counts,
+because the system can drop the pages of a file at any time.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from registry import LOSSES
 import cecore
 
 from .cells import SIZE
+from .checks import parts
 from .progress import progress
 from .report import table
 
-LIMIT = 1024  # KiB for each thread
+LIMIT = 1024  # KiB per thread
 MAPPED_LIMIT = 100 * 1024  # KiB
 MAPPED_SIZE = 1 << 30  # numbers of 4 bytes
 CLASSES = (10, 1000)
@@ -58,10 +61,10 @@ def jobs() -> Iterator[Job]:
 
 
 def report(pattern: str) -> bool:
-    """Print the growth of all that have the pattern in their name; whether all are within the limit."""
+    """Print the memory of all calls with the pattern in their name, and return whether all are within the limit."""
     chosen = [job for job in jobs() if pattern in ", ".join(map(str, job))]
     if not chosen:
-        raise SystemExit(f"nothing has {pattern!r} in its name")
+        raise SystemExit(f"no call has {pattern!r} in its name")
     rows, fine = [], True
     limit = LIMIT * cecore.get_num_threads()
     with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
@@ -70,19 +73,19 @@ def report(pattern: str) -> bool:
             mapped = job[-1] == "mapped file"
             grown, result = pool.apply(anonymous_growth if mapped else growth, job)
             within = grown - result <= (MAPPED_LIMIT if mapped else limit)
-            verdict = "FAIL" if not within else "BLIND" if grown < 0.9 * result else "PASS"
+            verdict = "FAIL" if not within else "BLIND" if blind(grown, result) else "PASS"
             fine = fine and verdict == "PASS"
             rows.append((*map(str, job), str(result), str(grown - result), verdict))
     progress("")
-    print(f"Growth of peak memory in a call beyond its result, {SIZE:,} elements; limit {limit} KiB")
-    print(f"(of mapped files {MAPPED_LIMIT} KiB), {cecore.get_num_threads()} threads\n")
-    header = ("of", "method", "dtype", "targets", "classes", "layout", "result KiB", "beyond KiB", "verdict")
+    print(f"Peak memory of a call in addition to its inputs and results: {SIZE:,} elements, limit {limit} KiB")
+    print(f"({MAPPED_LIMIT} KiB for the mapped file), {cecore.get_num_threads()} threads\n")
+    header = ("function", "method", "dtype", "targets", "classes", "layout", "result KiB", "extra KiB", "verdict")
     print(table(header, rows, left=4))
     return fine
 
 
 def bind(job: Job, size: int) -> Callable[[], Any]:
-    """The call, on arrays that have been written to."""
+    """Return the call, on arrays that have been written to."""
     name, method, dtype, targets, classes, layout = job
     rng = np.random.default_rng(0)
     if name in ACTIVATIONS:
@@ -110,7 +113,7 @@ def bind(job: Job, size: int) -> Callable[[], Any]:
 
 
 def bind_huge(job: Job, size: int) -> Callable[[], Any]:
-    """A call on more numbers than there is memory for: a stride of 0, or rows that are windows over one array."""
+    """Return a call on more numbers than fit into memory: the stride is 0, or rows are windows over one array."""
     name, method, dtype, _, _, layout = job
     loss = next(loss for loss in LOSSES if loss.name == name)
     shape = (size // 32_000, 32_000)
@@ -124,24 +127,42 @@ def bind_huge(job: Job, size: int) -> Callable[[], Any]:
 
 
 def growth(*job: Any) -> tuple[int, int]:
-    """KiB by which a call raises the peak, its arrays and a smaller call having been made; and of its results."""
+    """Return the KiB by which a call raises the peak and the KiB of its results, after a smaller call to warm up."""
     huge = job[-1] in HUGE
     make = bind_huge if huge else bind
-    warm_up = 300_000 if cecore.get_num_threads() > 1 else 10_000  # where there are helpers, it starts them
+    warm_up = 300_000 if cecore.get_num_threads() > 1 else 10_000  # with several threads, the warm-up starts them
     bind((*job[:4], 10, "plain") if huge else job, max(warm_up, job[4]))()
     call = make(job, 70_000 * 32_000 if huge else SIZE // 8 if job[-1] == EVERYWHERE else SIZE)
-    with suppress(OSError, AttributeError):  # what the warm-up has freed must not serve the call unseen
+    grown, result = peak_growth(call)
+    return grown, 0 if job[-1] == EVERYWHERE else result  # there the arrays for the results exist before the call
+
+
+def peak_growth(call: Callable[[], Any]) -> tuple[int, int]:
+    """Return the KiB by which a call raises the peak of this process, and the KiB of its results."""
+    with suppress(OSError, AttributeError):  # memory that earlier calls have freed would hide what this call takes
         ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
     before = status("VmHWM")
     result = call()
-    arrays = [part for part in (result if isinstance(result, tuple) else (result,)) if isinstance(part, np.ndarray)]
-    arrays = [] if job[-1] == EVERYWHERE else arrays  # they were there
-    return status("VmHWM") - before, sum(array.nbytes for array in arrays) // 1024
+    return status("VmHWM") - before, sum(part.nbytes for part in parts(result) if part.ndim) // 1024
+
+
+def blind(grown: int, result: int) -> bool:
+    """Return whether the peak grew by less than the results of the call."""
+    return grown < 0.9 * result
+
+
+def extra_kib(call: Callable[[], Any]) -> int | None:
+    """Return the KiB that a call with new arrays needs in addition to its results; None if that cannot be measured."""
+    try:
+        grown, result = peak_growth(call)
+    except OSError:  # not Linux
+        return None
+    return None if blind(grown, result) else grown - result
 
 
 def anonymous_growth(*job: Any) -> tuple[int, int]:
-    """The same of a file of 4 GB, in anonymous memory, read some hundred times a second."""
+    """Return the same for a file of 4 GB: the growth of anonymous memory, sampled some hundred times a second."""
     loss = next(loss for loss in LOSSES if loss.name == job[0])
     made = getattr(loss.kind(), job[1])
     made(loss.predictions(np.random.default_rng(0), 1_000_000, job[2]), np.zeros(1_000_000, np.int8))
@@ -169,5 +190,5 @@ def anonymous_growth(*job: Any) -> tuple[int, int]:
 
 
 def status(name: str) -> int:
-    """A figure of this process, in KiB."""
+    """Return a figure of this process in KiB."""
     return int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0])

@@ -1,4 +1,4 @@
-"""The progress on stderr: a bar if tqdm is installed, else one line."""
+"""The progress on stderr: a bar if tqdm is installed, otherwise one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def progress(text: str) -> None:
 
 
 class Line:
-    """What of tqdm's bar is needed, without tqdm."""
+    """A replacement for the bar of tqdm."""
 
     def __init__(self, total: int) -> None:
         self.done, self.total = 0, total

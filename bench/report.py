@@ -1,4 +1,4 @@
-"""What the bench prints: tables that can be pasted into Markdown, and verdicts on the goals."""
+"""What the bench prints: tables that can be pasted into Markdown, and a verdict on each goal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from .goals import losses, scaling, verdicts
 from .results import Record, Run
 
-BUSY = 0.7  # the load average of a minute from which others may have disturbed
-SMALL = 10_000  # elements: below, a time is given per call
+BUSY = 0.7  # from this load average on, other programs may have disturbed the run
+SMALL = 10_000  # elements: up to here, times are given per call
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    """A Markdown table, aligned as plain text too: the first columns to the left, the others to the right."""
+    """Return a Markdown table, aligned as plain text too: `left` columns to the left, the others to the right."""
     lines = [header, *rows]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     rule = ["-" * width if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
@@ -26,8 +26,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> st
 
 
 def report(run: Run) -> str:
-    """All tables of a run, and the verdicts."""
-    return "\n\n".join(filter(None, (heading(run), *timings(run), threads(run), words(run), lost(run), goals(run))))
+    """Return all tables of a run, and the verdicts."""
+    titled = [
+        ("Speed-up from threads, ns/element", threads(run)),
+        ("Contestants that did not take part", words(run)),
+        ("Where a peer is faster", lost(run)),
+        ("Goals", goals(run)),
+    ]
+    parts = [heading(run), *timings(run), *(f"{title}\n\n{text}" for title, text in titled if text)]
+    return "\n\n".join(parts)
 
 
 def heading(run: Run) -> str:
@@ -35,16 +42,18 @@ def heading(run: Run) -> str:
     lines = [f"{about['date']}, {about['cpu']}, {about['system']}, Python {about['python']}"]
     lines.append(", ".join(f"{name} {found}" for name, found in about["versions"].items()))
     if about["load"] is not None:
-        lines.append(f"load average before: {about['load']:.2f}" + (" (the machine was busy)" if busy(run) else ""))
+        remark = " (the machine was busy)" if busy(run) else ""
+        lines.append(f"load average before the run: {about['load']:.2f}{remark}")
     for process in run.processes:
-        where = f"pinned to CPUs {process['affinity']}" if process["affinity"] else "not pinned: no sched_setaffinity"
-        shared = "; some of them share a core" if shares_core(process) else ""
+        where = f"pinned to CPUs {process['affinity']}" if process["affinity"] else "not pinned (no sched_setaffinity)"
+        shared = "; some of these CPUs share a core" if shares_core(process) else ""
         lines.append(f"{_count(process['threads'])}: {where}{shared}")
     every = [timing for record in run.cells for timing in record.timings.values()]
     disturbed = sum(timing["disturbed"] > 0 for timing in every)
-    lines.append(f"{disturbed} of {len(every)} timings had a neighbour on their CPU all the time that they could wait")
+    lines.append(f"timings disturbed by a noisy neighbour: {disturbed} of {len(every)}")
     if run.imports:
-        lines.append(f"import: NumPy {run.imports['numpy_ms']:.0f} ms, cecore {run.imports['added_ms']:.1f} ms more")
+        added = f"cecore {run.imports['added_ms']:.1f} ms more"
+        lines.append(f"import time: NumPy {run.imports['numpy_ms']:.0f} ms, {added}")
     return "\n".join(lines)
 
 
@@ -53,18 +62,18 @@ def _count(threads: int) -> str:
 
 
 def shares_core(process: dict[str, Any]) -> bool:
-    """Whether two CPUs of a process are threads of one core."""
+    """Return whether two CPUs of a process are hardware threads of the same core."""
     cores = [core for core in process["siblings"] if core]
     return len(set(cores)) < len(cores)
 
 
 def busy(run: Run) -> bool:
-    """Whether something was running in the minute before."""
+    """Return whether other programs were running in the minute before the run."""
     return (run.machine["load"] or 0) > BUSY
 
 
 def timings(run: Run) -> Iterator[str]:
-    """A table for each number of threads, layout and size."""
+    """Return a table for each number of threads, layout and size."""
     for count in run.values("threads"):
         for layout in run.values("layout"):
             for size in sorted(run.values("size")):
@@ -75,7 +84,7 @@ def timings(run: Run) -> Iterator[str]:
 
 def _timings(records: Sequence[Record], size: int) -> str:
     unit = "us/call" if size <= SMALL else "ns/element"
-    header = ("cell", "dtype", "contestant", unit, "spread", "rounds", "/ fastest peer", "/ floor")
+    header = ("cell", "dtype", "contestant", unit, "spread", "rounds", "/ fastest peer", "/ bandwidth")
     return table(header, (row for record in records for row in _rows(record, size)), left=3)
 
 
@@ -85,8 +94,8 @@ def _rows(record: Record, size: int) -> Iterator[tuple[str, ...]]:
         time = timing["median"] * 1e6 if size <= SMALL else record.nanoseconds(name)
         to_best = record.ratio(name, best[0]) if best else None
         rounds = f"{timing['rounds']}" + (f", {timing['disturbed']} disturbed" if timing["disturbed"] else "")
-        numbers = f"{time:.3f}", f"{timing['spread']:.0%}", rounds
-        yield record.cell, record.dtype, name, *numbers, _ratio(to_best), _ratio(record.to_floor(name))
+        numbers = f"{time:.3f}" if time >= 0.1 else f"{time:.2g}", f"{timing['spread']:.0%}", rounds
+        yield record.cell, record.dtype, name, *numbers, _ratio(to_best), _ratio(record.to_bandwidth(name))
 
 
 def _ratio(value: float | None) -> str:
@@ -94,7 +103,7 @@ def _ratio(value: float | None) -> str:
 
 
 def threads(run: Run) -> str:
-    """One thread against each other number."""
+    """Compare the times with one thread and with several."""
     rows = []
     for several in run.cells:
         one = run.find(several.cell, several.dtype, several.size, 1, several.layout)
@@ -106,12 +115,12 @@ def threads(run: Run) -> str:
                 figures = f"{one.nanoseconds(name):.3f}", f"{several.nanoseconds(name):.3f}", f"{gain:.2f}"
                 first = several.cell, several.dtype, name, several.layout
                 rows.append((*first, f"{several.size:,}", str(several.threads), *figures))
-    header = ("cell", "dtype", "contestant", "layout", "elements", "threads", "1 thread", "with threads", "x faster")
-    return "What threads bring, ns/element\n\n" + table(header, rows, left=4) if rows else ""
+    header = ("cell", "dtype", "contestant", "layout", "elements", "threads", "1 thread", "several", "x faster")
+    return table(header, rows, left=4) if rows else ""
 
 
 def words(run: Run) -> str:
-    """Who did not take part where, and why: the cells of each reason."""
+    """List the contestants that did not take part, the reasons, and the cells."""
     absent = {name: word for process in run.processes for name, word in process["absent"].items()}
     lines = [f"{name}: {word}" for name, word in absent.items()]
     cells: dict[tuple[str, str], dict[str, None]] = {}
@@ -120,7 +129,7 @@ def words(run: Run) -> str:
             cells.setdefault((name, word.partition(": off by")[0]), {})[record.cell] = None
     rows = [(name, word, _listed(list(which))) for (name, word), which in sorted(cells.items())]
     shown = table(("contestant", "reason", "cells"), rows, left=3) if rows else ""
-    return "\n\n".join(filter(None, ("Who did not take part", "\n".join(lines), shown))) if lines or rows else ""
+    return "\n\n".join(filter(None, ("\n".join(lines), shown)))
 
 
 def _listed(names: list[str], most: int = 3) -> str:
@@ -128,13 +137,13 @@ def _listed(names: list[str], most: int = 3) -> str:
 
 
 def lost(run: Run) -> str:
-    """The cells in which a peer is faster than cecore."""
+    """List the cells in which a peer is faster than cecore."""
     rows = [
         (r.cell, r.dtype, r.layout, ours, peer, f"{r.size:,}", str(r.threads), f"{ratio:.2f}")
         for r, ours, peer, ratio in losses(run)
     ]
-    header = ("cell", "dtype", "layout", "cecore", "faster", "elements", "threads", "ratio")
-    return "Where a peer is faster\n\n" + table(header, rows, left=5) if rows else ""
+    header = ("cell", "dtype", "layout", "cecore", "faster peer", "elements", "threads", "ratio")
+    return table(header, rows, left=5) if rows else ""
 
 
 def goals(run: Run) -> str:

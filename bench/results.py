@@ -1,4 +1,4 @@
-"""A run as JSON: what the machine was, and a record of each cell."""
+"""A run as JSON: a description of the machine, and a record for each cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 
 from . import ROOT
 
-OURS, FLOOR, FORMULA = "cecore/", "memory floor", "NumPy formula"
+OURS, BANDWIDTH, FORMULA = "cecore/", "bandwidth baseline", "NumPy formula"
+FORMER_NAMES = {"memory floor": BANDWIDTH}  # contestants in older files
 LEVELS = {"baseline": "baseline", "x86_v3": "AVX2", "x86_v4": "AVX-512"}
 DISTRIBUTIONS = ("cecore", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "scipy", "numexpr", "numba")
 KEY = ("cell", "dtype", "size", "threads", "layout")
@@ -22,7 +23,7 @@ KEY = ("cell", "dtype", "size", "threads", "layout")
 
 @dataclass(frozen=True)
 class Record:
-    """One cell as it was measured: seconds per call by contestant."""
+    """The measurement of one cell: for each contestant the seconds per call, or the reason why it has no timing."""
 
     cell: str
     dtype: str
@@ -41,44 +42,44 @@ class Record:
         return self.timings[name]["median"] if name in self.timings else None
 
     def nanoseconds(self, name: str) -> float | None:
-        """Per element."""
+        """Return the time per element."""
         time = self.time(name)
         return None if time is None else time / self.elements * 1e9
 
     def ours(self) -> list[str]:
-        """Cecore's levels, the lowest first."""
+        """Return the names of cecore's levels, the lowest level first."""
         names = [name for name in self.timings if name.startswith(OURS)]
         return sorted(names, key=lambda name: list(LEVELS).index(name.removeprefix(OURS)))
 
     def peers(self) -> list[str]:
-        """The fastest first."""
-        names = [name for name in self.timings if not name.startswith(OURS) and name != FLOOR]
+        """Return the names of the peers, the fastest peer first."""
+        names = [name for name in self.timings if not name.startswith(OURS) and name != BANDWIDTH]
         return sorted(names, key=lambda name: self.timings[name]["median"])
 
     def ratio(self, of: str, to: str) -> float | None:
-        """One contestant's time over another's; None where one of them did not take part."""
+        """Return the time of contestant `of` divided by the time of `to`; None if either did not take part."""
         return self.timings[of]["median"] / self.timings[to]["median"] if {of, to} <= self.timings.keys() else None
 
     def ratio_to(self, former: Record, name: str) -> float:
-        """A contestant's time over the one of another record."""
+        """Return the time of a contestant divided by its time in another record."""
         return self.timings[name]["median"] / former.timings[name]["median"]
 
     def speedup(self, name: str, rivals: tuple[str, ...] = ()) -> float | None:
-        """How many times faster than the fastest peer, or than the fastest of some."""
+        """Return how many times faster a contestant is than the fastest peer, or than the fastest of `rivals`."""
         best = self.best(rivals)
         return self.ratio(best, name) if best else None
 
     def best(self, rivals: tuple[str, ...] = ()) -> str | None:
-        """The fastest peer, or the fastest of some."""
+        """Return the fastest peer, or the fastest of `rivals`."""
         return next((peer for peer in self.peers() if not rivals or peer in rivals), None)
 
-    def to_floor(self, name: str) -> float | None:
-        return self.ratio(name, FLOOR)
+    def to_bandwidth(self, name: str) -> float | None:
+        return self.ratio(name, BANDWIDTH)
 
 
 @dataclass
 class Run:
-    """All that one command measured."""
+    """Everything that one command measured."""
 
     machine: dict[str, Any]
     processes: list[dict[str, Any]] = field(default_factory=list)
@@ -86,16 +87,19 @@ class Run:
     cells: list[Record] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
-        """Whole or not at all: an interrupted run keeps what it has."""
+        """Write the whole file or leave the old one: an interrupted run keeps the cells that it stored before."""
         part = path.with_name(path.name + ".part")
         parts = [f'"{name}": {json.dumps(value)}' for name, value in vars(self).items() if name != "cells"]
-        cells = ",\n".join(json.dumps(vars(record)) for record in self.cells)  # a line for each
+        cells = ",\n".join(json.dumps(vars(record)) for record in self.cells)  # one line for each cell
         part.write_text("{" + ",\n".join([*parts, f'"cells": [\n{cells}\n]']) + "}\n")
         os.replace(part, path)
 
     @classmethod
     def load(cls, path: Path) -> Run:
         stored = json.loads(path.read_text())
+        for record in stored["cells"]:
+            for part in ("timings", "skipped"):
+                record[part] = {FORMER_NAMES.get(name, name): found for name, found in record[part].items()}
         return cls(**{**stored, "cells": [Record(**record) for record in stored["cells"]]})
 
     def find(self, cell: str, dtype: str, size: int, threads: int = 1, layout: str = "contiguous") -> Record | None:
@@ -103,18 +107,18 @@ class Run:
         return next((record for record in self.cells if record.key == key), None)
 
     def values(self, name: str) -> list[Any]:
-        """Of a part of the key, in the order of the run."""
+        """Return the different values of one part of the key, in the order of the run."""
         return list(dict.fromkeys(getattr(record, name) for record in self.cells))
 
 
 def machine() -> dict[str, Any]:
-    """The date, the CPU, the system, what is installed, and which cecore it is."""
+    """Return the date, the CPU, the system, the installed versions and the build of cecore."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": cpu(),
         "caches": caches(),
         "system": f"{platform.system()} {platform.release()}",
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # of the minute before
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # average of the last minute
         "python": platform.python_version(),
         "versions": {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None},
         "build": build(),
@@ -134,13 +138,13 @@ def cpu() -> str:
 
 
 def caches() -> dict[str, str]:
-    """Their sizes, where the system tells."""
+    """Return the sizes of the caches, if the system reports them."""
     found = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
     return {f"L{_line(one / 'level')} {_line(one / 'type')}": _line(one / "size") for one in found}
 
 
 def siblings(cpu: int) -> str:
-    """The CPUs that share a core with one, itself among them, where the system tells."""
+    """Return the CPUs that share a core with `cpu`, including itself, if the system reports them."""
     return _line(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
 
 
@@ -152,7 +156,7 @@ def _line(path: Path) -> str:
 
 
 def build() -> dict[str, Any]:
-    """The commit, with a "+" if files differ from it, where there is one; how the kernels of each level were built."""
+    """Return the commit (with a "+" if files differ from it; empty without git) and how each level was compiled."""
     from cecore import _dispatch
 
     about = {name: {"compiler": k.compiler, "flags": k.flags} for name, k in _dispatch.usable.items()}
@@ -166,7 +170,7 @@ def build() -> dict[str, Any]:
 
 def _version(name: str) -> str | None:
     if name == "cecore":
-        import cecore  # it may be on the path without being installed
+        import cecore  # cecore can be on the path without being installed
 
         return cecore.__version__
     try:

@@ -1,4 +1,4 @@
-"""The cells of one process: each checked, then timed."""
+"""The cells of one process: each is checked, then timed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 from .cells import CELLS, Cell, Problem
 from .checks import ELEMENTS, agree, attempted, check, expected, parts
 from .contestants import Contestant
+from .memory import extra_kib
 from .peers import Skip
-from .timing import Call, Effort, Gauge, interleaved
+from .timing import Call, Effort, Probe, interleaved
 
-FUNCTION_SIZE = 1000  # a function makes an object each time: at most so many elements
+FUNCTION_SIZE = 1000  # elements at most: a function makes a loss object in each call, and only small calls show that
 
 
 @dataclass(frozen=True)
 class Task:
-    """One cell on one kind of data."""
+    """One cell on data of one dtype, size and layout."""
 
     cell: str
     dtype: str
@@ -29,29 +30,39 @@ class Task:
 
 
 def tasks(plan: dict[str, Any]) -> list[Task]:
-    """Those that a plan asks for."""
+    """Return the tasks that a plan asks for."""
     chosen = [Task(*task) for task in product(plan["cells"], plan["dtypes"], plan["sizes"], plan["layouts"])]
     return [task for task in [*chosen, *(Task(*task) for task in plan["more"])] if fits(task)]
 
 
 def fits(task: Task) -> bool:
-    """Whether there is a whole row of classes, and, of a function, whether its overhead shows."""
+    """Return whether the data has a whole row of classes and, for a function, whether its overhead is visible."""
     cell = CELLS[task.cell]
     return task.size >= cell.classes and (cell.method != "function" or task.size <= FUNCTION_SIZE)
 
 
-def measured(task: Task, field: Sequence[Contestant], threads: int, effort: Effort, gauge: Gauge) -> dict[str, Any]:
-    """A record of one cell: the timings, and a word on each contestant that has none."""
+def measured(
+    task: Task, field: Sequence[Contestant], threads: int, effort: Effort, probe: Probe, memory: bool = False
+) -> dict[str, Any]:
+    """Return the record of one cell: the timings, and for each contestant without a timing the reason.
+
+    With `memory`, each timing also has the extra memory of a call, if the system reports it.
+    """
     cell = CELLS[task.cell]
     problem = cell.problem(task.size, task.dtype, task.layout)
     calls, skipped = admitted(cell, problem, task, field, threads)
     select = {one.name: one.select for one in field}
-    timings = interleaved(calls, select, effort, threads > 1, gauge)
+    timings = {name: asdict(timing) for name, timing in interleaved(calls, select, effort, threads > 1, probe).items()}
+    for name, timing in timings.items() if memory else ():
+        select[name]()
+        kib = extra_kib(calls[name])
+        if kib is not None:
+            timing["extra_kib"] = kib
     return {
         **asdict(task),
         "elements": problem.x.size,
         "threads": threads,
-        "timings": {one.name: asdict(timings[one.name]) for one in field if one.name in timings},
+        "timings": {one.name: timings[one.name] for one in field if one.name in timings},
         "skipped": skipped,
     }
 
@@ -59,7 +70,7 @@ def measured(task: Task, field: Sequence[Contestant], threads: int, effort: Effo
 def admitted(
     cell: Cell, problem: Problem, task: Task, field: Sequence[Contestant], threads: int
 ) -> tuple[dict[str, Call], dict[str, str]]:
-    """The calls of the contestants that are right, and a word on each other."""
+    """Return the calls of the contestants whose results are right, and for each other contestant the reason."""
     calls, skipped, differing, ours = {}, {}, [], None
     wanted = expected(cell, cell.head(problem, ELEMENTS, task.layout))
     fresh = restorer(cell, problem)
@@ -84,13 +95,13 @@ def admitted(
             skipped[one.name] = str(word)
     fresh()
     agreeing = [one.name for one in field if one.name in calls and one.tolerance is not None and not one.relative]
-    if len(differing) > len(agreeing):  # who was right on the first elements is so on all
+    if len(differing) > len(agreeing):  # peers that were right on the first elements are right on the whole array
         raise SystemExit(f"{task}: cecore differs from {', '.join(differing)} on the whole array")
     return calls, skipped
 
 
 def restorer(cell: Cell, problem: Problem) -> Callable[[], None]:
-    """Brings back the logits that a call in place has overwritten."""
+    """Return a function that restores the logits that an in-place call has overwritten."""
     if cell.results != "in place":
         return lambda: None
     saved = problem.x.copy()

@@ -1,4 +1,4 @@
-"""Interleaved timing: every round runs the contestants in another order, and what a neighbour disturbs is repeated."""
+"""Interleaved timing: each round times the contestants in a new order, and repeats what a noisy neighbour disturbs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import numpy as np
 from .pinning import available
 
 Call = Callable[[], Any]
-TIMED = 300e-6  # seconds, at least, in one timing: small calls are repeated
-SLOW = 0.1  # seconds: to see how long a call takes, once is enough
-WARMED = 0.01  # seconds: shorter calls find caches as the call before has left them, so one of the own comes first
+TIMED = 300e-6  # seconds of one timing, at least: small calls are repeated
+SLOW = 0.1  # seconds: one trial is enough to estimate the time of a longer call
+WARMED = 0.01  # seconds: shorter calls depend on the content of the caches, so the contestant makes one call before
 FEWEST = 5  # timings of a contestant, however slow
-PAUSE = 0.015  # seconds: GNU OpenMP's idle threads look for work for some 10 ms, on the next contestant's CPUs
-GAUGED = 100  # calls of the gauge: some 0.2 ms
-CALIBRATED = 1.0  # seconds
-QUIET = 1.5  # times the gauge's least: beyond, something else computes there; the clock makes up to 1.3
+PAUSE = 0.015  # seconds: idle threads of GNU OpenMP spin for about 10 ms, on the CPUs of the next contestant
+PROBED = 100  # calls of the probe, about 0.2 ms
+CALIBRATED = 1.0  # seconds to calibrate the probe
+QUIET = 1.5  # a probe that takes so many times its least time has company; a change of the clock makes up to 1.3
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a cell may take."""
+    """How long the timing of a cell can take."""
 
     rounds: int  # at most
-    seconds: float  # for each contestant, more or less
-    patience: float  # times the whole, for what is disturbed
+    seconds: float  # for each contestant, approximately
+    patience: float  # disturbed timings are repeated until so many times the planned time have passed
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Timing:
     median: float
     spread: float  # the interquartile range over the median
     rounds: int
-    disturbed: int  # of the rounds: none if all contestants had enough quiet ones
+    disturbed: int  # rounds that were disturbed; 0 if all contestants had enough quiet rounds
 
     @classmethod
     def of(cls, timings: Sequence[tuple[float, bool]], only_quiet: bool) -> Timing:
-        """Of seconds, and whether nothing disturbed them: of those alone, or of all."""
+        """Summarise pairs of seconds and whether nothing disturbed them: only the quiet timings, or all."""
         quiet = [seconds for seconds, fine in timings if fine]
         taken = quiet if only_quiet else [seconds for seconds, _ in timings]
         low, median, high = np.percentile(taken, (25, 50, 75))
         return cls(float(f"{median:.5g}"), round(float((high - low) / median), 4), len(taken), len(taken) - len(quiet))
 
 
-class Gauge:
-    """Exponentials in the first-level cache: something else on the CPU, be it another virtual machine, slows them."""
+class Probe:
+    """A probe for noisy neighbours: anything else on the core, even in another virtual machine, slows exponentials."""
 
     def __init__(self) -> None:
         self.x = np.linspace(-1, 1, 2000)
@@ -66,21 +66,21 @@ class Gauge:
             self.quiet()
 
     def quiet(self) -> bool:
-        """Whether each CPU that this process may use is as fast as it has ever been."""
+        """Return whether each CPU of this process is about as fast as it has ever been."""
         if len(self.cpus) < 2:
             return self._as_fast_as_ever()
         try:
             found = []
             for cpu in self.cpus:
-                os.sched_setaffinity(0, [cpu])  # this thread alone goes there
+                os.sched_setaffinity(0, [cpu])  # moves only this thread
                 found.append(self._as_fast_as_ever())
         finally:
             os.sched_setaffinity(0, self.cpus)
         return all(found)
 
     def _as_fast_as_ever(self) -> bool:
-        self._call()  # brings the numbers into the cache
-        seconds = run(self._call, GAUGED)
+        self._call()  # loads the numbers into the cache
+        seconds = run(self._call, PROBED)
         self.least = min(self.least, seconds)
         return seconds <= QUIET * self.least
 
@@ -89,7 +89,7 @@ class Gauge:
 
 
 def run(call: Call, repeats: int) -> float:
-    """Seconds per call."""
+    """Return the seconds per call."""
     start = perf_counter()
     for _ in range(repeats):
         call()
@@ -97,7 +97,7 @@ def run(call: Call, repeats: int) -> float:
 
 
 def let_others_rest(call: Call) -> None:
-    """Wait until the threads of the contestant before are asleep, and wake those of this one."""
+    """Wait until the threads of the previous contestant sleep, and wake the threads of this contestant."""
     end = perf_counter() + PAUSE
     while perf_counter() < end:
         pass
@@ -105,9 +105,9 @@ def let_others_rest(call: Call) -> None:
 
 
 def interleaved(
-    calls: dict[str, Call], select: dict[str, Call], effort: Effort, several_threads: bool, gauge: Gauge
+    calls: dict[str, Call], select: dict[str, Call], effort: Effort, several_threads: bool, probe: Probe
 ) -> dict[str, Timing]:
-    """The timings of calls that have been warmed up."""
+    """Return the timings of calls that have been warmed up."""
     repeats, rounds, once = {}, {}, {}
     planned = 0.0
     for name, call in calls.items():
@@ -116,7 +116,7 @@ def interleaved(
             let_others_rest(call)
         first = run(call, 1)
         once[name] = first if first > SLOW else min(first, run(call, 1))
-    warmed = bool(once) and min(once.values()) < WARMED  # all or none
+    warmed = bool(once) and min(once.values()) < WARMED  # for all contestants or for none
     for name, seconds in once.items():
         repeats[name] = max(1, round(TIMED / seconds))
         round_ = seconds * repeats[name] + (PAUSE + seconds if several_threads else seconds * warmed)
@@ -125,9 +125,12 @@ def interleaved(
     deadline = perf_counter() + effort.patience * planned
 
     def timed(name: str) -> tuple[float, bool]:
-        """Seconds, and whether the CPUs were quiet before and after: until they were, or the time for that is over."""
+        """Return the seconds per call, and whether the CPUs were quiet before and after it.
+
+        A disturbed timing is repeated, until the time for that is over.
+        """
         while True:
-            quiet = gauge.quiet()
+            quiet = probe.quiet()
             patient = perf_counter() < deadline
             if not quiet and patient:
                 continue
@@ -137,7 +140,7 @@ def interleaved(
             elif warmed:
                 calls[name]()
             seconds = run(calls[name], repeats[name])
-            quiet = quiet and gauge.quiet()
+            quiet = quiet and probe.quiet()
             if quiet or not patient:
                 return seconds, quiet
 
@@ -147,11 +150,11 @@ def interleaved(
     gc.disable()
     try:
         for number in range(most):
-            # one with fewer rounds takes part in some that lie evenly
+            # a contestant with fewer rounds takes part in evenly spaced rounds
             taking = [name for name in calls if number * rounds[name] % most < rounds[name]]
             for name in order.sample(taking, len(taking)):
                 times[name].append(timed(name))
     finally:
         gc.enable()
-    only_quiet = all(sum(quiet for _, quiet in timings) >= FEWEST for timings in times.values())  # all or none
+    only_quiet = all(sum(quiet for _, quiet in timings) >= FEWEST for timings in times.values())  # for all or none
     return {name: Timing.of(timings, only_quiet) for name, timings in times.items()}

@@ -17,10 +17,10 @@ sys.path.insert(0, str(ROOT))
 CELLS = pytest.importorskip("bench.cells", reason="the tests run without the bench").CELLS
 
 from bench import __main__ as command  # noqa: E402
-from bench import compare, draw, floor, goals, report, results, run, timing  # noqa: E402
+from bench import bandwidth, compare, draw, goals, memory, readme, report, results, run, timing  # noqa: E402
 from bench.contestants import PEERS, Contestant, contestants  # noqa: E402
 from bench.peers import Skip  # noqa: E402
-from bench.results import FLOOR  # noqa: E402
+from bench.results import BANDWIDTH  # noqa: E402
 
 pytestmark = [pytest.mark.thread_unsafe, pytest.mark.filterwarnings("ignore")]  # the peers' warnings
 COMPILED = ("JAX", "numba")  # torch.compile takes too long for a test
@@ -93,20 +93,21 @@ def test_a_strided_problem_is_strided_and_holds_the_same_numbers():
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", CELLS)
-def test_the_memory_floor_runs(name, threads, monkeypatch):
-    monkeypatch.setattr(floor, "LEAST", 0)
-    monkeypatch.setattr(floor, "LEAST_SHARED", 0)
+def test_the_bandwidth_baseline_runs(name, threads, monkeypatch):
+    monkeypatch.setattr(bandwidth, "LEAST", 0)
+    monkeypatch.setattr(bandwidth, "LEAST_SHARED", 0)
     cell = CELLS[name]
     problem = cell.problem(max(40, cell.classes), "float64")
-    if not cell.floor:
+    if not cell.streams:
         with pytest.raises(Skip):
-            floor.bind(cell, problem, threads)
+            bandwidth.bind(cell, problem, threads)
         return
-    assert floor.bind(cell, problem, threads)() is None
+    assert bandwidth.bind(cell, problem, threads)() is None
 
 
 def test_what_names_cells_names_those_that_there_are():
-    for names in ({goal.cell for goal in goals.GOALS}, goals.SMALL, command.QUICK, draw.SIZED):
+    shown = [row.cell for row in readme.ROWS]
+    for names in ({goal.cell for goal in goals.GOALS}, goals.SMALL, command.QUICK, draw.SIZED, shown):
         assert set(names) <= CELLS.keys()
     assert {name for name, _ in goals.BY_MEMORY} <= CELLS.keys()
 
@@ -114,13 +115,13 @@ def test_what_names_cells_names_those_that_there_are():
 # ---------------------------------------------------------------- stored runs
 
 
-def record(cell="bce forward, hard", ours=1e-3, peers=10e-3, floor_time=0.8e-3, **changed):
+def record(cell="bce forward, hard", ours=1e-3, peers=10e-3, baseline_time=0.8e-3, **changed):
     times = {
         "cecore/x86_v3": ours,
         "cecore/x86_v4": ours,
         "NumPy formula": peers,
         "PyTorch": 2 * peers,
-        FLOOR: floor_time,
+        BANDWIDTH: baseline_time,
     }
     timings = {name: {"median": time, "spread": 0.01, "rounds": 9, "disturbed": 0} for name, time in times.items()}
     made = results.Record(cell, "float64", 10_000_000, 1, "contiguous", 10_000_000, timings, {"JAX": "not installed"})
@@ -146,7 +147,7 @@ def test_a_run_is_the_same_after_json(tmp_path):
 
 @pytest.mark.parametrize("slower", [1, 2])
 def test_an_equal_run_has_no_regression_even_on_a_slower_machine(slower):
-    old, new = stored(record()), stored(record(ours=slower * 1e-3, peers=slower * 10e-3, floor_time=slower * 0.8e-3))
+    old, new = stored(record()), stored(record(ours=slower * 1e-3, peers=slower * 10e-3, baseline_time=slower * 0.8e-3))
     assert compared(new, old) == ("2 timings compared, 0 regressions", True)
 
 
@@ -182,7 +183,7 @@ def test_nothing_to_compare_is_no_success():
 def test_a_level_that_has_gone_is_named():
     text, fine = compare.compared(stored(record()), stored(record()), ["x86_v3"])
     assert not fine
-    assert "AVX-512 was measured then, and is not usable now" in text
+    assert "AVX-512 was measured in the old run, but is not usable now" in text
 
 
 def test_a_slower_version_of_a_peer_hides_no_regression():
@@ -198,7 +199,7 @@ def test_a_slower_version_of_a_peer_hides_no_regression():
 def test_another_cpu_is_named():
     old = stored(record())
     old.machine["cpu"] = "a slide rule"
-    assert "another CPU: a slide rule" in compared(stored(record()), old)[0]
+    assert "the old run was made on another CPU: a slide rule" in compared(stored(record()), old)[0]
 
 
 @pytest.mark.parametrize(("ours", "faster"), [(0.9e-3, True), (2e-3, False)])
@@ -212,7 +213,7 @@ def test_verdicts(ours, faster):
 def test_a_faster_peer_is_named():
     text = report.report(stored(record(peers=0.5e-3)))
     assert "Where a peer is faster" in text
-    assert "MISS  cells in which a peer is faster by over 5%: 1 of 1 cells" in text
+    assert "MISS  cells in which a peer is faster by more than 5%: 1 of 1 cells" in text
     assert "not installed" in text
 
 
@@ -236,8 +237,8 @@ def test_a_goal_against_three_needs_all_three():
 def test_threads_without_the_rival_are_not_measured():
     one, two = record(), record(threads=2)
     del two.timings["PyTorch"]
-    found = [str(v) for v in goals.verdicts(stored(one, two)) if v.what.endswith("beside PyTorch")]
-    assert found == ["----  bce forward, hard, float64, contiguous, two threads, beside PyTorch: (not measured)"]
+    found = [str(v) for v in goals.verdicts(stored(one, two)) if v.what.endswith("compared with PyTorch")]
+    assert found == ["----  bce forward, hard, float64, contiguous, two threads, compared with PyTorch: (not measured)"]
 
 
 def test_cpus_of_one_core_are_named():
@@ -253,10 +254,88 @@ def test_the_table():
     )
 
 
-def test_the_readme_has_a_place_for_the_table():
+def readme_record(row, **skipped):
+    times = {"cecore/x86_v4": 1e-3, "NumPy formula": 14e-3, "scikit-learn": 120e-3, "PyTorch": 0.9e-3}
+    timings = {
+        name: {"median": time, "spread": 0.01, "rounds": 9, "disturbed": 0, "extra_kib": 16_000}
+        for name, time in times.items()
+        if name not in skipped
+    }
+    return results.Record(row.cell, row.dtype, row.size, 1, "contiguous", row.size, timings, skipped)
+
+
+def readme_run(**skipped):
+    return stored(*(readme_record(row, **skipped) for row in readme.ROWS))
+
+
+def test_the_readme_shows_the_stored_run_between_its_markers():
     text = (ROOT / "README.md").read_text()
-    assert draw.TABLE.search(text)
-    assert "cecore, AVX-512" in draw.readme_table(stored(record()))
+    assert readme.SECTION.search(text)
+    if readme.STORED.exists():  # not in an sdist
+        assert readme.SECTION.search(text).group() == readme.section(results.Run.load(readme.STORED))
+
+
+def test_the_table_of_the_readme(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("\n".join(("before", *readme.MARKERS, "after")))
+    readme.write(readme_run(), page)
+    before, marker, *shown, end, after = page.read_text().splitlines()
+    assert (before, marker, end, after) == ("before", *readme.MARKERS, "after")
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in shown if line.startswith("|")]
+    assert rows[0] == [readme.HEADING, "cecore", "NumPy formula", "`log_loss`", "PyTorch"]
+    assert [row[0] for row in rows[2:]] == [row.title for row in readme.ROWS]
+    assert rows[2][1:] == ["1.00 ms, 16 MB", "14x slower, 16 MB", "120x slower, 16 MB", "1.1x faster, 16 MB"]
+    assert rows[-1][3] == "-"  # log_loss takes no logits
+    assert f"cecore {cecore.__version__} (AVX-512)" in readme.caption(readme_run()).replace("\n", " ")
+    readme.write(readme_run(), page)
+    assert page.read_text().count(rows[2][0]) == 1  # it replaces the old table
+
+
+def test_a_readme_without_markers_or_with_a_peer_missing_is_refused(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("no markers")
+    with pytest.raises(SystemExit, match="no lines"):
+        readme.write(readme_run(), page)
+    with pytest.raises(SystemExit, match=r"PyTorch was not measured \(wrong value"):
+        readme.short_table(readme_run(PyTorch="wrong value: off by 1.0e+00"))
+    with pytest.raises(SystemExit, match="the run has no measurement of 'bce forward, hard'"):
+        readme.short_table(stored())
+
+
+def test_extra_memory_is_measured_or_unknown(monkeypatch):
+    x = np.ones(1_000_000)
+    if memory.extra_kib(lambda: x + 1) is None:
+        pytest.skip("this system does not report the peak of memory")
+    assert abs(memory.extra_kib(lambda: x + 1)) < 1000
+    assert abs(memory.extra_kib(lambda: np.sum(x + 1)) - x.nbytes // 1024) < 1000
+    monkeypatch.setattr(memory, "peak_growth", lambda call: (0, 1000))
+    assert memory.extra_kib(lambda: x + 1) is None
+
+
+def test_the_page_of_results_has_the_table_of_the_goals_first():
+    page = draw.results_page(stored(record(), processes=[]))
+    assert "cecore, AVX-512" in draw.goal_table(stored(record()))
+    places = [page.index(text) for text in (draw.goal_table(stored(record())), draw.PICTURE, "## Ratios", "## Goals")]
+    assert places == sorted(places)
+    assert "In 0 of 1 cells" in page
+    assert "Where a peer is faster" not in page
+
+
+def test_a_faster_peer_is_listed_on_the_page_of_results():
+    page = draw.results_page(stored(record(peers=0.5e-3)))
+    assert "In 1 of 1 cells" in page
+    assert "(#where-a-peer-is-faster)" in page
+    assert "## Where a peer is faster" in page
+
+
+def test_files_with_the_former_name_of_the_bandwidth_baseline_load(tmp_path):
+    path = tmp_path / "run.json"
+    skipped = {BANDWIDTH: "too small"}
+    stored(record(), record("bce forward, int8", skipped=skipped)).save(path)
+    path.write_text(path.read_text().replace(BANDWIDTH, "memory floor"))
+    first, second = results.Run.load(path).cells
+    assert first.to_bandwidth("cecore/x86_v4") == 1e-3 / 0.8e-3
+    assert second.skipped == skipped
 
 
 def test_charts_are_the_same_each_time(tmp_path):
@@ -265,13 +344,12 @@ def test_charts_are_the_same_each_time(tmp_path):
     made = stored(record(), record(size=1000, elements=1000), *classes)
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        (folder / "README.md").write_text("\n".join(("before", *draw.MARKERS, "after")))
-        draw.draw(made, folder, folder / "README.md")
+        draw.draw(made, folder)
     names = {file.name for file in (tmp_path / "a").iterdir()}
-    assert names == {"README.md", "results.md", "speed.svg", "sizes.svg", "classes.svg", "speed.json"}
+    assert names == {"results.md", "speed.svg", "sizes.svg", "classes.svg", "speed.json"}
     assert results.Run.load(tmp_path / "a" / "speed.json") == made
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
-    assert "| bce forward, hard" in (tmp_path / "a" / "README.md").read_text()
+    assert "| bce forward, hard" in (tmp_path / "a" / "results.md").read_text()
 
 
 def test_processes_take_turns():
@@ -327,7 +405,7 @@ def test_disturbed_timings_count_only_where_there_are_few_quiet_ones():
 
 
 class Unquiet:
-    """A gauge that tells of a neighbour a few times."""
+    """A probe that reports a noisy neighbour a few times."""
 
     def __init__(self, words):
         self.words = words
@@ -340,7 +418,7 @@ def test_a_disturbed_timing_is_repeated():
     calls = {"a": lambda: None}
     effort = timing.Effort(rounds=4, seconds=1.0, patience=1000.0)
     select = {"a": lambda: None}
-    gauge = Unquiet([False, False, True, False])  # waits for two; the one after is discarded
-    assert timing.interleaved(calls, select, effort, False, gauge)["a"].rounds == 4
+    probe = Unquiet([False, False, True, False])  # waits for two; the one after is discarded
+    assert timing.interleaved(calls, select, effort, False, probe)["a"].rounds == 4
     hasty = timing.interleaved(calls, select, replace(effort, patience=0.0), False, Unquiet([False] * 100))
     assert hasty["a"].rounds == hasty["a"].disturbed == 4

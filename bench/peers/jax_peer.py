@@ -1,7 +1,7 @@
 """JAX: one jitted function for each call, `jax.value_and_grad` for gradients, on its own copies of the arrays.
 
-Of the ways to write a formula, each is the one that XLA made the fastest code of on a CPU. XLA stores the terms of a
-sum: of large arrays it takes them piece by piece, so that these stay in cache, where that is faster.
+Each formula is written in the way that XLA compiles to the fastest code on a CPU. XLA stores the terms of a sum in an
+array. Large arrays are therefore summed in pieces that stay in the cache, in the cells where that is faster.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ jax.config.update("jax_enable_x64", True)
 
 def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
     if not all(array.flags.c_contiguous for array in problem.inputs):
-        raise Skip("its arrays have no strides")
+        raise Skip("JAX arrays have no strides")
     x = jnp.array(problem.x)
     rest = tuple(jnp.array(array) for array in problem.inputs[1:])
     if cell.results == "in place":
@@ -35,7 +35,7 @@ def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
 
 
 def _reusing(function: Callable[..., Any], arguments: tuple[Any, ...], count: int) -> Callable[[], Any]:
-    """Spare arrays are donated: XLA writes the results there, and they are the next call's."""
+    """Return a call that donates spare arrays: XLA writes the results there, and the next call donates those."""
     call = jax.jit(lambda spares, *arguments: function(*arguments), donate_argnums=0, keep_unused=True)
     spares = tuple(jnp.zeros_like(arguments[0]) for _ in range(count))
 
@@ -49,7 +49,7 @@ def _reusing(function: Callable[..., Any], arguments: tuple[Any, ...], count: in
 
 
 def _in_place(call: Callable[..., Any], x: Any, rest: tuple[Any, ...]) -> Callable[[], Any]:
-    """The logits are donated: XLA may write the gradient where they were."""
+    """Return a call that donates the logits, so that XLA can write the gradient to their memory."""
 
     def step() -> tuple[Any, Any]:
         nonlocal x
@@ -81,7 +81,7 @@ def _losses(cell: Cell) -> Callable[..., Any]:
 
 
 def _in_pieces(cell: Cell, size: int, threads: int) -> bool:
-    """Whether that is faster, as it was found to be; with several threads each piece is shared."""
+    """Return whether sums in pieces were found to be faster. With several threads, the threads share each piece."""
     if cell.activation or not cell.loss.binary or cell.reduction == "none" or size < 20 * PIECE or size % PIECE:
         return False
     return (cell.job, cell.method) == ("bce", "forward") or (cell.method == "forward_backward" and threads == 1)
@@ -138,7 +138,7 @@ def soft_losses_log1p(p: Any, y: Any) -> Any:
 
 
 def derivatives_by_probs(p: Any, y: Any) -> tuple[Any, Any]:
-    gradient = 1 / (1 - y - jnp.clip(p, EPS, 1 - EPS))  # of hard labels
+    gradient = 1 / (1 - y - jnp.clip(p, EPS, 1 - EPS))  # for hard labels
     return gradient, gradient * gradient
 
 

@@ -1,6 +1,6 @@
-"""numba: one compiled loop for each call; with several threads, `parallel=True` and `prange`.
+"""numba: one compiled loop for each call, with `parallel=True` and `prange` if there are several threads.
 
-Its fast-math flags are those that leave NaN and infinity alone: sums may be regrouped.
+The fast-math flags are the ones that preserve NaN and infinity; they let the compiler reorder sums.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def hard_value(q, t):
 
 
 @inline
-def hard_slope(q, t):
+def hard_derivative(q, t):
     return 1 / (1 - t - q)
 
 
 @inline
-def hard_bend(q, t):
+def hard_curvature(q, t):
     d = 1 - t - q
     return 1 / (d * d)
 
@@ -63,7 +63,7 @@ def soft_value(q, t):
 
 
 @inline
-def soft_slope(q, t):
+def soft_derivative(q, t):
     return (q - t) / (q * (1 - q))
 
 
@@ -73,13 +73,13 @@ def logits_value(z, t):
 
 
 @inline
-def logits_slope(z, t):
+def logits_derivative(z, t):
     e = exp(-abs(z))  # the same as in the value: computed once
     return (1 if z >= 0 else e) / (1 + e) - t
 
 
 @inline
-def logits_bend(z, t):
+def logits_curvature(z, t):
     e = exp(-abs(z))
     return e / ((1 + e) * (1 + e))
 
@@ -89,17 +89,17 @@ def _same(z, eps):
     return z
 
 
-SCALARS = {  # of a loss on hard targets or not
-    ("bce", True): (_clipped, hard_value, hard_slope, hard_bend),
-    ("bce", False): (_clipped, soft_value, soft_slope, hard_bend),
-    ("bce_logits", True): (_same, logits_value, logits_slope, logits_bend),
-    ("bce_logits", False): (_same, logits_value, logits_slope, logits_bend),
+SCALARS = {  # by the loss, and by whether targets are hard
+    ("bce", True): (_clipped, hard_value, hard_derivative, hard_curvature),
+    ("bce", False): (_clipped, soft_value, soft_derivative, hard_curvature),
+    ("bce_logits", True): (_same, logits_value, logits_derivative, logits_curvature),
+    ("bce_logits", False): (_same, logits_value, logits_derivative, logits_curvature),
 }
 
 
 @cache
 def _loops(job: str, hard: bool, parallel: bool) -> dict[str, Callable[..., Any]]:
-    clip, value, slope, bend = SCALARS[job, hard]
+    clip, value, derivative, curvature = SCALARS[job, hard]
 
     def forward(x, t, w, eps):
         total = 0.0
@@ -115,14 +115,14 @@ def _loops(job: str, hard: bool, parallel: bool) -> dict[str, Callable[..., Any]
 
     def backward(x, t, w, eps, scale, out):
         for i in prange(x.size):
-            g = slope(clip(x[i], eps), t[i]) * scale
+            g = derivative(clip(x[i], eps), t[i]) * scale
             out[i] = g if w is None else w[i] * g
 
     def forward_backward(x, t, w, eps, scale, out):
         total = 0.0
         for i in prange(x.size):
             q = clip(x[i], eps)
-            loss, g = value(q, t[i]), slope(q, t[i]) * scale
+            loss, g = value(q, t[i]), derivative(q, t[i]) * scale
             total += loss if w is None else w[i] * loss
             out[i] = g if w is None else w[i] * g
         return total
@@ -130,8 +130,8 @@ def _loops(job: str, hard: bool, parallel: bool) -> dict[str, Callable[..., Any]
     def gradient_hessian(x, t, eps, g, h):
         for i in prange(x.size):
             q = clip(x[i], eps)
-            g[i] = slope(q, t[i])
-            h[i] = bend(q, t[i])
+            g[i] = derivative(q, t[i])
+            h[i] = curvature(q, t[i])
 
     loops = (forward, none, backward, forward_backward, gradient_hessian)
     return {loop.__name__: _compiled(loop, parallel) for loop in loops}
@@ -173,7 +173,7 @@ def _binary(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
 
 
 def _place(problem: Problem) -> Callable[[], np.ndarray]:
-    """Where a result goes, without a look at the problem in each call: into the array for it, or into a new one."""
+    """Return a function that gives the array for a result, so that calls do not have to inspect the problem."""
     if not problem.outputs:
         return problem.out
     out = problem.outputs[0]

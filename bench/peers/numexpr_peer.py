@@ -1,7 +1,7 @@
-"""numexpr: expressions in blocks that fit the cache, on its own threads; it writes to reused arrays.
+"""numexpr: expressions over blocks that fit the cache, on its own threads, with results in reused arrays.
 
-Constants are variables of the arrays' dtype, so that float32 stays float32. A sum over an expression runs in one
-thread: where there are more, the terms go to an array that is reused.
+Constants are variables with the dtype of the arrays, so that float32 stays float32. numexpr computes the sum of an
+expression in one thread. If there are more threads, the terms go to a reused array, and NumPy adds them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ VALUES = {
     ("bce_logits", True): SOFTPLUS,
     ("bce_logits", False): SOFTPLUS,
 }
-SLOPES = {
+DERIVATIVES = {
     ("bce", True): f"1 / (1 - t - {Q})",
     ("bce", False): f"({Q} - t) / ({Q} * (1 - {Q}))",
     ("bce_logits", True): f"{SIGMOID} - t",
     ("bce_logits", False): f"{SIGMOID} - t",
 }
-BENDS = {("bce", True): "g * g", ("bce_logits", True): "(g + t) * (1 - t - g)"}
+CURVATURES = {("bce", True): "g * g", ("bce_logits", True): "(g + t) * (1 - t - g)"}
 
 
 def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
@@ -63,7 +63,7 @@ def _binary(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
 
     def total() -> Any:
         if threads == 1:
-            return _evaluate(f"sum(1.0 * ({weighted_value}))", names)  # in double: the sum has no other care
+            return _evaluate(f"sum(1.0 * ({weighted_value}))", names)  # in double, for accuracy
         return _evaluate(weighted_value, names, buffer).sum()
 
     def mean() -> Any:
@@ -71,13 +71,13 @@ def _binary(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
 
     def gradient() -> np.ndarray:
         divisor = problem.x.dtype.type(problem.weights.sum()) if weighted else names["n"]
-        slope = f"w * ({SLOPES[key]})" if weighted else SLOPES[key]
-        return _evaluate(f"({slope}) / divisor", {**names, "divisor": divisor}, problem.out())
+        derivative = f"w * ({DERIVATIVES[key]})" if weighted else DERIVATIVES[key]
+        return _evaluate(f"({derivative}) / divisor", {**names, "divisor": divisor}, problem.out())
 
     def derivatives() -> tuple[np.ndarray, np.ndarray]:
         g, h = problem.outputs or (problem.out(), problem.out())
-        _evaluate(SLOPES[key], names, g)
-        return g, _evaluate(BENDS[key], {**names, "g": g}, h)
+        _evaluate(DERIVATIVES[key], names, g)
+        return g, _evaluate(CURVATURES[key], {**names, "g": g}, h)
 
     if cell.reduction == "none":
         return lambda: _evaluate(weighted_value, names, problem.out())
@@ -91,7 +91,7 @@ def _sigmoid(problem: Problem) -> Callable[[], Any]:
 
 def _on_row_probabilities(cell: Cell, problem: Problem) -> Callable[[], Any]:
     if cell.labels:
-        raise Skip("it cannot take by labels")
+        raise Skip("no indexing by labels")
     names = _constants(problem)
 
     def value() -> Any:
@@ -104,7 +104,7 @@ def _on_row_probabilities(cell: Cell, problem: Problem) -> Callable[[], Any]:
 
 
 def _on_row_logits(cell: Cell, problem: Problem) -> Callable[[], Any]:
-    """Row by row what only NumPy has: the maximum, and what a label chooses."""
+    """NumPy does what numexpr cannot do: the maximum of a row, its sum, and the indexing by labels."""
     z, t, names = problem.x, problem.targets, _constants(problem)
     n = len(z) if cell.reduction == "mean" else 1
     at = (np.arange(len(z)), t) if cell.labels else None

@@ -1,4 +1,4 @@
-"""The NumPy formulas that people copy: clip, logarithms, mean, each step an array."""
+"""The NumPy formulas that people copy: clip, logarithms, mean; each step makes an array."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def logits_rows_both(problem: Problem) -> tuple[Any, np.ndarray]:
 
 
 def logits_labels_in_place(problem: Problem) -> tuple[Any, np.ndarray]:
-    """Of the sum, not the mean."""
+    """Return the sum, not the mean, and the gradient in the memory of the logits."""
     z = problem.x
     at = np.arange(len(z)), problem.targets
     z -= z.max(axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""SciPy: the functions of `scipy.special`. It has no gradients; on logits they are its sigmoid and softmax."""
+"""SciPy: the functions of `scipy.special`. Gradients on logits are computed from its sigmoid or softmax."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
     if not cell.logits:
         return _on_probabilities(cell, x, t, w)
     if cell.results == "in place":
-        raise Skip("its softmax gives a new array")
+        raise Skip("softmax always makes a new array")
     return _on_binary_logits(cell, problem) if cell.loss.binary else _on_row_logits(cell, x, t)
 
 
 def _on_probabilities(cell: Cell, x: np.ndarray, t: np.ndarray, w: np.ndarray | None) -> Callable[[], Any]:
-    """Without clipping: that 0 log 0 is 0 is what `xlogy` is for."""
+    """Return a call that does not clip, because `xlogy` defines 0 log 0 as 0."""
     if cell.method not in ("forward", "function"):
         raise Skip("no gradients on probabilities")
     if cell.job == "ce":
         if cell.labels:
-            raise Skip("no function of labels")
+            raise Skip("no function with labels")
         return lambda: -xlogy(t, x).sum() / len(x)
 
     def losses() -> np.ndarray:

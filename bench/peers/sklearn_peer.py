@@ -1,4 +1,8 @@
-"""scikit-learn: `metrics.log_loss` on probabilities, on logits the compiled losses of its estimators, `_loss`."""
+"""scikit-learn: `metrics.log_loss` on probabilities, and on logits the compiled losses of its estimators, `_loss`.
+
+`log_loss` is called as users call it, with its default arguments; only if a class does not occur in the targets is it
+given the list of classes.
+"""
 
 from __future__ import annotations
 
@@ -23,18 +27,18 @@ def _on_probabilities(cell: Cell, problem: Problem) -> Callable[[], Any]:
     if cell.method not in ("forward", "function"):
         raise Skip("no gradients on probabilities")
     if cell.reduction == "none":
-        raise Skip("only means")
+        raise Skip("only the mean")
     p, y, w = problem.x, problem.targets, problem.weights
     if cell.job == "ce" and cell.labels:
-        classes = np.arange(cell.classes)
-        return lambda: log_loss(y, p, labels=classes)
+        given = {} if np.unique(y).size == cell.classes else {"labels": np.arange(cell.classes)}
+        return lambda: log_loss(y, p, **given)
     if cell.job == "bce" and not cell.hard:
         raise Skip("only hard labels")
     return lambda: log_loss(y, p, sample_weight=w)
 
 
 def _on_logits(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
-    """Its gradients are those of each loss: the mean's are divided afterwards, as its linear models do."""
+    """Its gradients are for the sum. For the mean they are divided afterwards, as its linear models do."""
     if not (cell.loss.binary or cell.labels):
         raise Skip("only labels")
     if not all(array.flags.c_contiguous for array in (*problem.inputs, *problem.outputs)):

@@ -1,4 +1,4 @@
-"""PyTorch again, with `torch.compile` over the loss: it takes some ten seconds for a cell beforehand."""
+"""PyTorch with `torch.compile` over the loss. Compiling takes about ten seconds for each cell, before the timing."""
 
 from __future__ import annotations
 

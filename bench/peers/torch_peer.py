@@ -1,4 +1,4 @@
-"""PyTorch, eager: `torch.nn.functional`, and autograd for gradients, on tensors that share the arrays' memory."""
+"""PyTorch, eager: `torch.nn.functional`, and autograd for gradients, on tensors that share memory with the arrays."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def bind(
     if cell.method == "gradient_hessian":
         return _derivatives(cell, x, problem)
     if cell.results == "in place":
-        raise Skip("autograd gives a new gradient")
+        raise Skip("autograd always makes a new gradient")
     loss = prepared(_loss(cell, problem))
     if cell.method in ("forward", "function"):
         return lambda: loss(x)
     leaf = x.detach().requires_grad_()
-    if cell.method == "backward":  # of a graph that was made before: its forward pass is not timed
+    if cell.method == "backward":  # the graph was made before, so the forward pass is not timed
         value = loss(leaf)
         return lambda: torch.autograd.grad(value, leaf, retain_graph=True)[0]
 
@@ -58,13 +58,13 @@ def _loss(cell: Cell, problem: Problem) -> Callable[[Any], Any]:
 
 
 def _binary_loss(cell: Cell, problem: Problem, t: Any) -> Callable[[Any], Any]:
-    """It limits the logarithm to -100 instead of clipping: only the subnormal probabilities need a clamp before."""
+    """PyTorch limits the logarithm to -100 instead of clipping, so only subnormal probabilities need a clamp before."""
     if problem.weights is not None:
         w = torch.from_numpy(problem.weights)
         if cell.reduction == "none":
             return lambda p: functional.binary_cross_entropy(p, t, w, reduction="none")
         return lambda p: functional.binary_cross_entropy(p, t, w, reduction="sum") / w.sum()
-    if cell.targets == "int8":  # it takes no integers
+    if cell.targets == "int8":  # PyTorch takes no integers here
         return lambda p: functional.binary_cross_entropy(p, t.to(p.dtype), reduction=cell.reduction)
     if cell.targets == "subnormals":
         return lambda p: functional.binary_cross_entropy(p.clamp(EPS, 1 - EPS), t, reduction=cell.reduction)
@@ -72,7 +72,7 @@ def _binary_loss(cell: Cell, problem: Problem, t: Any) -> Callable[[Any], Any]:
 
 
 def _derivatives(cell: Cell, x: Any, problem: Problem) -> Callable[[], Any]:
-    """In closed form: differentiating twice would be slower."""
+    """Return the derivatives in closed form, because differentiating twice would be slower."""
     y = torch.from_numpy(problem.targets)
     outputs = [torch.from_numpy(output) for output in problem.outputs] or (None, None)
     g, h = outputs
@@ -82,7 +82,7 @@ def _derivatives(cell: Cell, x: Any, problem: Problem) -> Callable[[], Any]:
         gradient = torch.sub(p, y, out=g)
         return gradient, torch.addcmul(p, p, p, value=-1, out=h)
 
-    def by_probs() -> tuple[Any, Any]:  # of hard labels: -1 / q or 1 / (1 - q), and its square
+    def by_probs() -> tuple[Any, Any]:  # for hard labels: -1 / q or 1 / (1 - q), and its square
         gradient = torch.clamp(x, EPS, 1 - EPS, out=g).add_(y).sub_(1).reciprocal_().neg_()
         return gradient, torch.square(gradient, out=h)
 

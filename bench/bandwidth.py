@@ -1,6 +1,6 @@
-"""The memory floor: plain NumPy passes that read and write the bytes of a cell, on as many threads as the contestants.
+"""The bandwidth baseline: plain NumPy passes that read and write the bytes of a cell, with the same number of threads.
 
-What a cell reads beside what the write pass reads goes through `np.dot` of two halves, the fastest plain read.
+The inputs that the writing pass does not read go through `np.dot` of two halves, the fastest plain read.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from .cells import OUTPUTS, Cell, Problem, laid
 from .peers import Skip
 
-LEAST = 100_000  # bytes: below, a pass is its call's overhead
-LEAST_SHARED = 10_000_000  # on several threads: below, it is Python's handing it over
+LEAST = 100_000  # bytes: the overhead of a call dominates the pass over a smaller array
+LEAST_SHARED = 10_000_000  # bytes with several threads: here the overhead is the thread pool of Python
 Pass = Callable[..., Any]
 
 
 def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
-    if not cell.floor:
-        raise Skip("no plain pass moves the same bytes")
+    if not cell.streams:
+        raise Skip("labels choose the bytes that are read")
     if problem.x.nbytes < (LEAST if threads == 1 else LEAST_SHARED):
         raise Skip("too small")
     writes = len(OUTPUTS[cell.method]) if cell.method != "forward" or cell.reduction == "none" else 0
@@ -43,14 +43,14 @@ def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
 
 
 def _operands(cell: Cell, problem: Problem) -> tuple[np.ndarray, ...]:
-    """What the write pass reads: the targets too if they are as the predictions."""
+    """Return what the writing pass reads: the predictions, and also the targets if shape and dtype are the same."""
     x, t = problem.x, problem.targets
     alike = t is not None and (t.shape, t.dtype) == (x.shape, x.dtype)
     return (x, t) if alike else (x,)
 
 
 def _halves(inputs: list[np.ndarray], dtype: np.dtype, layout: str) -> tuple[np.ndarray, np.ndarray]:
-    """Two vectors that together hold as many bytes."""
+    """Return two vectors that together have as many bytes as the inputs."""
     length = sum(array.nbytes for array in inputs) // (2 * dtype.itemsize)
     return laid(np.ones(length, dtype), layout), laid(np.ones(length, dtype), layout)
 
@@ -67,7 +67,7 @@ def _run(
 
 
 def _slices(array: np.ndarray, threads: int) -> list[np.ndarray]:
-    """Along the first axis, or the last of a single row."""
+    """Split an array along its first axis, or a single row along its last axis."""
     if array.ndim > 1 and len(array) == 1:
         array = array[0]
     return np.array_split(array, threads)
