@@ -42,8 +42,8 @@ ROWS = "src/cecore/kernels/rows.pxi"
 POOL = "src/cecore/kernels/pool.pxi"
 CUT = "value = 0 if b < cut else value\n        if weighted:"
 MUTATIONS = [
-    Mutation("none"),
-    Mutation("none, on the baseline", levels="baseline"),
+    Mutation("no defect"),
+    Mutation("no defect, on the baseline", levels="baseline"),
     Mutation("contraction", "setup.py", '"-ffp-contract=off"', '"-ffp-contract=fast"'),
     Mutation(
         "two lanes swapped",

@@ -154,11 +154,12 @@ class Region:
         return len({match[1] for match in stores if match and match[1] != "%rsp"})
 
     def elements(self, size: int) -> int:
-        """In one turn: what the pointers move by, unless they pass over more than is read or written.
+        """Return how many elements the region handles in one iteration.
 
-        What is read or written, if none moves: the compiler may set an index anew or shift a copy of it.
+        This is the distance that the pointers move, or the number of bytes read or written if that is smaller. If no
+        pointer moves, it is the number of bytes read or written: the compiler can recompute an index, or shift a copy.
         """
-        moved: dict[str, int] = {}  # registers, so far
+        moved: dict[str, int] = {}  # bytes that each register has moved so far
         touched: dict[tuple[str, str, int, int], set[int]] = {}
         for _, mnemonic, operands in self.lines:
             if mnemonic in ("add", "sub") and (match := re.match(r"\$(-?0x[0-9a-f]+),(%\w+)$", operands)):
