@@ -1,6 +1,6 @@
-"""Logistic regression on the breast-cancer data in plain NumPy, trained with cecore.BinaryCrossEntropyWithLogits.
+"""Train a logistic regression on the breast-cancer data with NumPy and cecore.BinaryCrossEntropyWithLogits.
 
-Run `python examples/breast_cancer.py`; it needs `pip install 'cecore[examples]'`.
+Run it with `python examples/breast_cancer.py`, after `pip install 'cecore[examples]'`.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ try:
 
     import cecore
 except ModuleNotFoundError as missing:
-    raise SystemExit(f"{missing.name} is missing: pip install 'cecore[examples]'") from None
+    raise SystemExit(f"{missing.name} is not installed. Run: pip install 'cecore[examples]'") from None
 
 LOSS = cecore.BinaryCrossEntropyWithLogits()
-PROBS_LOSS = cecore.BinaryCrossEntropy(eps=0)  # unclipped: the same function, as long as no p rounds to 0 or 1
+PROBS_LOSS = cecore.BinaryCrossEntropy(eps=0)  # no clipping: the same loss, unless p rounds to 0 or 1
 RATE = 0.1
 BATCH = 32
 
 
 class Model(NamedTuple):
-    """The weights and the bias; also the gradient by them."""
+    """The weights and the bias, or the gradient with respect to them."""
 
     weights: np.ndarray
     bias: float
 
 
 def predict(model: Model, x: np.ndarray) -> np.ndarray:
-    """The logit z = x w + b of each row: a tumour is benign with the probability p = sigmoid(z)."""
+    """Return the logit z = x w + b of each row. A tumour is benign with probability p = sigmoid(z)."""
     return x @ model.weights + model.bias
 
 
-def backward(x: np.ndarray, by_logits: np.ndarray) -> Model:
-    """The gradient dL/dw = x^T dL/dz, and dL/db = sum(dL/dz)."""
-    return Model(x.T @ by_logits, by_logits.sum())
+def backward(x: np.ndarray, logits_gradient: np.ndarray) -> Model:
+    """Return the gradients dL/dw = x^T dL/dz and dL/db = sum(dL/dz)."""
+    return Model(x.T @ logits_gradient, logits_gradient.sum())
 
 
 def loss_and_gradient(model: Model, x: np.ndarray, y: np.ndarray) -> tuple[float, Model]:
-    """The mean loss L, and its gradient from the dL/dz that the loss on logits gives."""
-    value, by_logits = LOSS.forward_backward(predict(model, x), y)
-    return value, backward(x, by_logits)
+    """Return the mean loss L and its gradient. The loss on logits gives dL/dz directly."""
+    value, logits_gradient = LOSS.forward_backward(predict(model, x), y)
+    return value, backward(x, logits_gradient)
 
 
-def loss_and_gradient_by_probs(model: Model, x: np.ndarray, y: np.ndarray) -> tuple[float, Model]:
-    """The same from the loss on probabilities: dL/dz = dL/dp dp/dz, and dp/dz = p (1 - p)."""
+def loss_and_gradient_from_probs(model: Model, x: np.ndarray, y: np.ndarray) -> tuple[float, Model]:
+    """Return the same from the loss on probabilities: dL/dz = dL/dp dp/dz, with dp/dz = p (1 - p)."""
     probs = cecore.sigmoid(predict(model, x))
-    value, by_probs = PROBS_LOSS.forward_backward(probs, y)
-    return value, backward(x, by_probs * probs * (1 - probs))
+    value, probs_gradient = PROBS_LOSS.forward_backward(probs, y)
+    return value, backward(x, probs_gradient * probs * (1 - probs))
 
 
 def descend(model: Model, gradient: Model) -> Model:
-    """One step of gradient descent."""
+    """Take one step of gradient descent."""
     return Model(model.weights - RATE * gradient.weights, model.bias - RATE * gradient.bias)
 
 
 def evaluate(model: Model, data: common.Split) -> common.Epoch:
-    """The losses, and how often z > 0, which is p > 1/2, is right on the held-out rows."""
+    """Return both losses and the held-out accuracy. The model predicts "benign" if z > 0, that is p > 1/2."""
     logits = predict(model, data.held_out_x)
     accuracy = float(np.mean((logits > 0) == data.held_out_y))
     train_loss = LOSS(predict(model, data.train_x), data.train_y)
@@ -68,7 +68,7 @@ def evaluate(model: Model, data: common.Split) -> common.Epoch:
 
 
 def train(model: Model, data: common.Split, epochs: int, rng: np.random.Generator) -> Iterator[common.Epoch]:
-    """Descend over shuffled mini-batches, and evaluate after each epoch."""
+    """Train on shuffled mini-batches, and evaluate the model after each epoch."""
     for _ in range(epochs):
         for rows in common.batches(len(data.train_y), BATCH, rng):
             _, gradient = loss_and_gradient(model, data.train_x[rows], data.train_y[rows])
@@ -77,7 +77,7 @@ def train(model: Model, data: common.Split, epochs: int, rng: np.random.Generato
 
 
 def load(rng: np.random.Generator) -> common.Split:
-    """The 569 tumours, 30 features each, standardised by the mean and deviation of the training rows."""
+    """Load 569 tumours with 30 features each, standardised with the mean and deviation of the training rows."""
     features, labels = load_breast_cancer(return_X_y=True)
     data = common.split_rows(features, labels, rng)
     mean, deviation = data.train_x.mean(axis=0), data.train_x.std(axis=0)
@@ -88,7 +88,7 @@ def load(rng: np.random.Generator) -> common.Split:
 
 
 def main() -> None:
-    """Check the gradient in two ways, train, report."""
+    """Check the gradient in two ways, train the model, and report."""
     options = common.arguments(__doc__, epochs=60, picture="breast_cancer.png")
     rng = np.random.default_rng(options.seed)
     data = load(rng)
@@ -99,7 +99,7 @@ def main() -> None:
 
     value, gradient = loss_and_gradient(model, data.train_x, data.train_y)
     common.check_gradient("weights", loss_of, model.weights, gradient.weights)
-    common.check_both_ways((value, gradient), loss_and_gradient_by_probs(model, data.train_x, data.train_y))
+    common.check_both_ways((value, gradient), loss_and_gradient_from_probs(model, data.train_x, data.train_y))
 
     start = time.perf_counter()
     history = common.follow(train(model, data, options.epochs, rng), options.epochs)

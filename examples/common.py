@@ -1,4 +1,4 @@
-"""What both examples share: the split, the checks, the progress bar, the summary and the picture."""
+"""The parts that both examples share: the data split, the checks, the progress bar, the summary and the plot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure  # without pyplot: needs no display, and draws a PNG with Agg
+from matplotlib.figure import Figure  # unlike pyplot, this needs no display
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from tqdm import tqdm
 
@@ -16,7 +16,7 @@ Array = np.ndarray
 
 
 class Split(NamedTuple):
-    """Rows to learn from, and rows held out."""
+    """The rows for training, and the rows held out to test the model."""
 
     train_x: Array
     train_y: Array
@@ -25,7 +25,7 @@ class Split(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """The state after one epoch: the mean losses in nats, the held-out accuracy as a fraction."""
+    """The result of one epoch: the mean losses in nats, and the held-out accuracy as a fraction."""
 
     train_loss: float
     held_out_loss: float
@@ -33,11 +33,11 @@ class Epoch(NamedTuple):
 
 
 def arguments(description: str | None, epochs: int, picture: str) -> argparse.Namespace:
-    """The command line, with the defaults of one example."""
+    """Parse the command line. The defaults differ between the examples."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--epochs", type=int, default=epochs, help="passes over the training rows (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and the training (%(default)s)")
-    parser.add_argument("--picture", type=Path, default=Path(picture), help="where the curve goes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data split and the training (%(default)s)")
+    parser.add_argument("--picture", type=Path, default=Path(picture), help="file for the training curve (%(default)s)")
     options = parser.parse_args()
     if options.epochs < 1 or options.seed < 0:
         parser.error("--epochs must be at least 1 and --seed at least 0")
@@ -45,7 +45,7 @@ def arguments(description: str | None, epochs: int, picture: str) -> argparse.Na
 
 
 def split_rows(features: Array, labels: Array, rng: np.random.Generator, held_out: float = 0.25) -> Split:
-    """Shuffle the rows and hold a fraction of them out."""
+    """Shuffle the rows and hold out a fraction of them."""
     order = rng.permutation(len(labels))
     cut = round(held_out * len(labels))
     test, train = order[:cut], order[cut:]
@@ -53,45 +53,45 @@ def split_rows(features: Array, labels: Array, rng: np.random.Generator, held_ou
 
 
 def batches(rows: int, size: int, rng: np.random.Generator) -> list[Array]:
-    """Shuffled row numbers in batches of `size` or a little less: a small last batch would make a noisy last step."""
+    """Return shuffled row numbers in batches of equal size, at most `size`. A small last batch would be noisy."""
     return np.array_split(rng.permutation(rows), -(-rows // size))
 
 
 def check_gradient(name: str, loss: Callable[[Array], float], weights: Array, gradient: Array) -> None:
-    """Compare the largest dL/dw with (L(w + h) - L(w - h)) / 2h; exit with code 1 if they differ."""
+    """Compare the largest dL/dw with (L(w + h) - L(w - h)) / 2h. Exit with code 1 if they differ."""
     index = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
     step = np.zeros_like(weights)
-    step[index] = 1e-5  # near the cube root of the machine epsilon: truncation and rounding are about equal
+    step[index] = 1e-5  # near the cube root of the machine epsilon, where truncation and rounding errors are similar
     backpropagated = float(gradient[index])
     measured = (loss(weights + step) - loss(weights - step)) / (2 * step[index])
     difference = abs(backpropagated - measured) / abs(measured)
     place = ", ".join(str(i) for i in index)
-    print(f"derivative of the train loss by {name}[{place}]")
+    print(f"derivative of the training loss with respect to {name}[{place}]")
     print(f"  by the chain rule       {backpropagated:+.12f}")
     print(f"  by central differences  {measured:+.12f}")
     print(f"  relative difference     {difference:.1e}")
     if not difference < 1e-6:
-        raise SystemExit("the gradient is wrong: the relative difference is not below 1e-6")
+        raise SystemExit("The gradient is wrong: the relative difference is not below 1e-6.")
 
 
 def check_both_ways(
     on_logits: tuple[float, Sequence[Array | float]], on_probs: tuple[float, Sequence[Array | float]]
 ) -> None:
-    """Compare the loss and all its derivatives from logits and from probabilities; exit with code 1 if they differ."""
+    """Compare the loss and its gradient on logits with those on probabilities. Exit with code 1 if they differ."""
     losses = np.array([on_logits[0], on_probs[0]])
     gradients = np.array([np.concatenate([np.ravel(part) for part in way[1]]) for way in (on_logits, on_probs)])
-    of_loss, of_gradient = (np.abs(a - b).max() / np.abs(a).max() for a, b in (losses, gradients))
-    print("train loss and gradient before training, both ways")
+    loss_difference, gradient_difference = (np.abs(a - b).max() / np.abs(a).max() for a, b in (losses, gradients))
+    print("training loss and its gradient before training, computed in two ways")
     print(f"  loss on logits          {losses[0]:.12f} nats")
     print(f"  loss on probabilities   {losses[1]:.12f} nats")
-    print(f"  relative difference     {of_loss:.1e}")
-    print(f"  between the gradients   {of_gradient:.1e} of the largest entry")
-    if not (of_loss < 1e-10 and of_gradient < 1e-10):
-        raise SystemExit("logits and probabilities disagree: a relative difference is not below 1e-10")
+    print(f"  relative difference     {loss_difference:.1e}")
+    print(f"  gradient difference     {gradient_difference:.1e} of the largest entry")
+    if not (loss_difference < 1e-10 and gradient_difference < 1e-10):
+        raise SystemExit("Logits and probabilities disagree: a relative difference is not below 1e-10.")
 
 
 def follow(epochs: Iterator[Epoch], total: int) -> list[Epoch]:
-    """Run the training under a progress bar."""
+    """Run the training and show a progress bar."""
     history = []
     with tqdm(total=total, unit="epoch", ncols=100, mininterval=0, miniters=1) as bar:
         for epoch in epochs:
@@ -102,20 +102,20 @@ def follow(epochs: Iterator[Epoch], total: int) -> list[Epoch]:
 
 
 def print_summary(last: Epoch, seconds: float) -> None:
-    """A table of where the training ended."""
-    print(f"train loss         {last.train_loss:8.4f} nats")
+    """Print the losses, the accuracy and the time at the end of the training."""
+    print(f"training loss      {last.train_loss:8.4f} nats")
     print(f"held-out loss      {last.held_out_loss:8.4f} nats")
     print(f"held-out accuracy  {100 * last.accuracy:8.2f} %")
     print(f"training time      {seconds:8.2f} s")
 
 
 def draw(history: list[Epoch], title: str, path: Path) -> None:
-    """Save the losses and the accuracy against the epochs, and print the path."""
+    """Plot the losses and the accuracy over the epochs, save the plot, and print its path."""
     epochs = np.arange(1, len(history) + 1)
     train_loss, held_out_loss, accuracy = np.array(history).T
     figure = Figure(figsize=(7, 6), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True)
-    upper.plot(epochs, train_loss, "C0", label="train loss")
+    upper.plot(epochs, train_loss, "C0", label="training loss")
     upper.plot(epochs, held_out_loss, "C1--", label="held-out loss")
     lower.plot(epochs, 100 * accuracy, "C2", label="held-out accuracy")
     upper.set(title=title, ylabel="cross-entropy (nats)", yscale="log")
@@ -129,4 +129,4 @@ def draw(history: list[Epoch], title: str, path: Path) -> None:
     upper.legend(loc="upper right")
     lower.legend(loc="lower right")
     figure.savefig(path, dpi=150)
-    print(f"picture: {path.resolve()}")
+    print(f"training curve: {path.resolve()}")

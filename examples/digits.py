@@ -1,6 +1,6 @@
-"""A two-layer network on handwritten digits in plain NumPy, trained with cecore.CrossEntropyWithLogits.
+"""Train a two-layer network on handwritten digits with NumPy and cecore.CrossEntropyWithLogits.
 
-Run `python examples/digits.py`; it needs `pip install 'cecore[examples]'`.
+Run it with `python examples/digits.py`, after `pip install 'cecore[examples]'`.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ try:
 
     import cecore
 except ModuleNotFoundError as missing:
-    raise SystemExit(f"{missing.name} is missing: pip install 'cecore[examples]'") from None
+    raise SystemExit(f"{missing.name} is not installed. Run: pip install 'cecore[examples]'") from None
 
 LOSS = cecore.CrossEntropyWithLogits()
-PROBS_LOSS = cecore.CrossEntropy(eps=0)  # unclipped: the same function, as long as no p rounds to 0 or 1
+PROBS_LOSS = cecore.CrossEntropy(eps=0)  # no clipping: the same loss, unless p rounds to 0 or 1
 RATE = 0.2
 BATCH = 16
 HIDDEN = 64
 
 
 class Network(NamedTuple):
-    """The weights of both layers; also the gradient by them."""
+    """The weights of both layers, or the gradient with respect to them."""
 
     hidden_weights: np.ndarray
     hidden_bias: np.ndarray
@@ -35,7 +35,7 @@ class Network(NamedTuple):
 
 
 def initial(inputs: int, classes: int, rng: np.random.Generator) -> Network:
-    """Weights of variance 1 / fan-in, which keep the variance of the signal, and biases of 0."""
+    """Return random weights with variance 1 / inputs, which keeps the variance of the signal, and zero biases."""
     return Network(
         rng.normal(0, inputs**-0.5, (inputs, HIDDEN)),
         np.zeros(HIDDEN),
@@ -45,39 +45,41 @@ def initial(inputs: int, classes: int, rng: np.random.Generator) -> Network:
 
 
 def predict(network: Network, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The hidden layer h = tanh(x V + a), and the logits z = h W + b: the probabilities are p = softmax(z)."""
+    """Return the hidden layer h = tanh(x V + a) and the logits z = h W + b. The probabilities are softmax(z)."""
     hidden = np.tanh(x @ network.hidden_weights + network.hidden_bias)
     return hidden, hidden @ network.output_weights + network.output_bias
 
 
-def backward(network: Network, x: np.ndarray, hidden: np.ndarray, by_logits: np.ndarray) -> Network:
-    """The gradient from dL/dz by the chain rule: tanh' = 1 - tanh^2, and dL/dW = input^T dL/doutput."""
-    by_hidden = (by_logits @ network.output_weights.T) * (1 - hidden**2)
-    return Network(x.T @ by_hidden, by_hidden.sum(axis=0), hidden.T @ by_logits, by_logits.sum(axis=0))
+def backward(network: Network, x: np.ndarray, hidden: np.ndarray, logits_gradient: np.ndarray) -> Network:
+    """Return the gradient, by the chain rule from dL/dz. It uses tanh' = 1 - tanh^2 and dL/dW = input^T dL/doutput."""
+    hidden_gradient = (logits_gradient @ network.output_weights.T) * (1 - hidden**2)
+    return Network(
+        x.T @ hidden_gradient, hidden_gradient.sum(axis=0), hidden.T @ logits_gradient, logits_gradient.sum(axis=0)
+    )
 
 
 def loss_and_gradient(network: Network, x: np.ndarray, y: np.ndarray) -> tuple[float, Network]:
-    """The mean loss L, and its gradient from the dL/dz that the loss on logits gives."""
+    """Return the mean loss L and its gradient. The loss on logits gives dL/dz directly."""
     hidden, logits = predict(network, x)
-    value, by_logits = LOSS.forward_backward(logits, y)
-    return value, backward(network, x, hidden, by_logits)
+    value, logits_gradient = LOSS.forward_backward(logits, y)
+    return value, backward(network, x, hidden, logits_gradient)
 
 
-def loss_and_gradient_by_probs(network: Network, x: np.ndarray, y: np.ndarray) -> tuple[float, Network]:
-    """The same from the loss on probabilities: dL/dz = p * (g - sum(g * p)) in each row, with g = dL/dp."""
+def loss_and_gradient_from_probs(network: Network, x: np.ndarray, y: np.ndarray) -> tuple[float, Network]:
+    """Return the same from the loss on probabilities: in each row dL/dz = p * (g - sum(g * p)), with g = dL/dp."""
     hidden, logits = predict(network, x)
     probs = cecore.softmax(logits)
-    value, by_probs = PROBS_LOSS.forward_backward(probs, y)
-    return value, backward(network, x, hidden, cecore.softmax_backward(by_probs, probs))
+    value, probs_gradient = PROBS_LOSS.forward_backward(probs, y)
+    return value, backward(network, x, hidden, cecore.softmax_backward(probs_gradient, probs))
 
 
 def descend(network: Network, gradient: Network, rate: float) -> Network:
-    """One step of gradient descent."""
+    """Take one step of gradient descent."""
     return Network(*(weights - rate * slope for weights, slope in zip(network, gradient, strict=True)))
 
 
 def evaluate(network: Network, data: common.Split) -> common.Epoch:
-    """The losses, and how often the most probable class is right on the held-out rows."""
+    """Return both losses and the held-out accuracy: how often the most probable class is the label."""
     _, train_logits = predict(network, data.train_x)
     _, logits = predict(network, data.held_out_x)
     accuracy = float(np.mean(logits.argmax(axis=1) == data.held_out_y))
@@ -85,7 +87,7 @@ def evaluate(network: Network, data: common.Split) -> common.Epoch:
 
 
 def train(network: Network, data: common.Split, epochs: int, rng: np.random.Generator) -> Iterator[common.Epoch]:
-    """Descend over shuffled mini-batches at a rate that falls linearly to 0, and evaluate after each epoch."""
+    """Train on shuffled mini-batches, and evaluate after each epoch. The learning rate falls linearly to 0."""
     for epoch in range(epochs):
         rate = RATE * (1 - epoch / epochs)
         for rows in common.batches(len(data.train_y), BATCH, rng):
@@ -95,10 +97,10 @@ def train(network: Network, data: common.Split, epochs: int, rng: np.random.Gene
 
 
 def main() -> None:
-    """Check the gradient in two ways, train, report."""
+    """Check the gradient in two ways, train the network, and report."""
     options = common.arguments(__doc__, epochs=50, picture="digits.png")
     rng = np.random.default_rng(options.seed)
-    pixels, labels = load_digits(return_X_y=True)  # 1797 images of 8 x 8 pixels from 0 to 16
+    pixels, labels = load_digits(return_X_y=True)  # 1797 images of 8 x 8 pixels, with values from 0 to 16
     data = common.split_rows(pixels / 16, labels, rng)
     network = initial(pixels.shape[1], 10, rng)
 
@@ -108,7 +110,7 @@ def main() -> None:
 
     value, gradient = loss_and_gradient(network, data.train_x, data.train_y)
     common.check_gradient("hidden_weights", loss_of, network.hidden_weights, gradient.hidden_weights)
-    common.check_both_ways((value, gradient), loss_and_gradient_by_probs(network, data.train_x, data.train_y))
+    common.check_both_ways((value, gradient), loss_and_gradient_from_probs(network, data.train_x, data.train_y))
 
     start = time.perf_counter()
     history = common.follow(train(network, data, options.epochs, rng), options.epochs)

@@ -1,10 +1,11 @@
-"""Print the largest error of each scalar function, in ULP, beside the bound that its header states.
+"""Print the largest error of each scalar function, in ULP, next to the bound that its header states.
 
-    python tools/accuracy.py                 double: a directed search; float: a sample
-    python tools/accuracy.py --exhaustive    float: every number (minutes)
+    python tools/accuracy.py                 search float64, and test a sample of float32 (a minute)
+    python tools/accuracy.py --exhaustive    search float64, and test every float32 number (minutes)
 
-Double is searched in two steps: errors of many random arguments against 80-bit arithmetic, then hill-climbing by ever
-smaller steps from the worst of them; the winner is confirmed with mpmath. Needs an x86 machine (80-bit long double).
+The search for float64 has three steps. It computes the errors of many random arguments, compared with 80-bit
+arithmetic. It climbs from the worst of them, by ever smaller steps. mpmath then confirms the worst argument.
+The tool needs an x86 machine (80-bit long double). It exits with 1 if an error exceeds its bound.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def apply(function: str, x: np.ndarray) -> np.ndarray:
 
 
 def errors(function: str, x: np.ndarray, wide_type: type) -> np.ndarray:
-    """Error in ULP of each argument, against a wider type; 0 where a result is not a normal number."""
+    """Return the error for each argument in ULP, compared with a wider type; 0 if the result is not a normal number."""
     with np.errstate(all="ignore"):
         wide = WIDE[function](x.astype(wide_type))
         got = apply(function, x)
@@ -80,8 +81,8 @@ def every_float(function: str, stride: int) -> tuple[float, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--exhaustive", action="store_true", help="every float")
-    parser.add_argument("--rounds", type=int, default=10, help="searches per function and range")
+    parser.add_argument("--exhaustive", action="store_true", help="test every float32 number")
+    parser.add_argument("--rounds", type=int, default=10, help="searches for each function and range")
     options = parser.parse_args()
     failed = False
     for level, kernels in _dispatch.usable.items():

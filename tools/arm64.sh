@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Builds cecore for 64-bit Arm and tests it there, by qemu-user-static: the bits must be those of x86-64 with fused
-# multiply-add. Debian bookworm with gcc-aarch64-linux-gnu; `python` is a 3.11 with NumPy and Cython, as there. Takes
-# Debian's arm64 packages and NumPy's wheel from the network, by apt and pip.
+# Build cecore for 64-bit Arm and test it with qemu-user-static. The results must be bit for bit the same as on x86-64
+# with fused multiply-add.
 #
-#     tools/arm64.sh [folder]        a folder is kept, and what is in it is not fetched again
+#     tools/arm64.sh             download into a temporary folder
+#     tools/arm64.sh FOLDER      keep the downloads in FOLDER, and do not download them again
+#
+# The script needs Debian bookworm, gcc-aarch64-linux-gnu and qemu-user-static. `python` must be 3.11 (the version
+# of bookworm) with NumPy and Cython. apt downloads Debian's arm64 packages, and pip downloads NumPy's wheel.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +20,7 @@ fi
 root=$work/root site=$work/site lib=$work/lib
 
 if [ ! -e "$work/fetched" ]; then
-    # Lists of its own: the machine's apt stays as it is, without a foreign architecture.
+    # Use separate apt lists, so that the machine's own apt needs no foreign architecture.
     mkdir -p "$work"/apt/{state/lists,cache/archives}/partial "$work/debs" "$root"
     touch "$work/apt/status"
     cat > "$work/apt/conf" <<END
@@ -43,7 +46,7 @@ END
 fi
 
 rm -rf "$lib" "$work/build"
-# In CC, to come before the include folders of the Python and NumPy that run the build.
+# These folders are part of CC, so that they come before those of the Python and NumPy that run the build.
 include="-I$root/usr/include/python3.11 -I$root/usr/include -I$site/numpy/_core/include"
 _PYTHON_HOST_PLATFORM=linux-aarch64 SETUPTOOLS_EXT_SUFFIX=.cpython-311-aarch64-linux-gnu.so \
     CC="aarch64-linux-gnu-gcc $include" LDSHARED="aarch64-linux-gnu-gcc -shared" \
@@ -55,6 +58,6 @@ arm() {
 }
 arm -c 'import cecore; cecore.show_config(); assert cecore._dispatch.kernels.has_fma'
 arm tests/test_golden.py
-# The deselected test starts an Arm Python without qemu.
+# The deselected test would start an Arm Python without qemu.
 arm -m pytest -q -p no:cacheprovider tests/test_golden.py tests/test_math.py \
     --deselect tests/test_math.py::test_the_constants_are_derived

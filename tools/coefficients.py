@@ -1,13 +1,11 @@
-"""Derive the polynomial coefficients of ``src/cecore/kernels/scalar_math.h``.
-
-Each polynomial is the minimax fit of its target under a weight that makes the
-error relative to the function's own value.  The exchange algorithm of Remez
-finds it; the coefficients are then rounded one at a time, lowest degree first,
-and the rest fitted again after each rounding, so that the later ones absorb the
-rounding of the earlier.
+"""Derive the polynomial coefficients in src/cecore/kernels/scalar_math.h.
 
     python tools/coefficients.py            print the coefficients and their errors
-    python tools/coefficients.py --check    compare them with scalar_math.h
+    python tools/coefficients.py --check    compare them with scalar_math.h (ten seconds)
+
+Each polynomial is the minimax fit of its target. A weight makes the error relative to the value of the function. The
+Remez exchange algorithm finds the fit. Then the coefficients are rounded one at a time, lowest degree first. After each
+rounding the remaining coefficients are fitted again, so that they absorb the rounding error.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ def to_single(value) -> float:
 
 
 def log_atanh(z):
-    """(log((1+s)/(1-s)) - 2s) / s^3 with z = s^2: 2/3 + 2z/5 + 2z^2/7 + ..."""
+    """Return (log((1+s)/(1-s)) - 2s) / s^3 with z = s^2, which is 2/3 + 2z/5 + 2z^2/7 + ..."""
     if abs(z) < mpf("1e-9"):
         return mpf(2) / 3 + 2 * z / 5 + 2 * z * z / 7
     s = mp.sqrt(z)
@@ -40,14 +38,14 @@ def log_atanh(z):
 
 
 def log_taylor(f):
-    """(log(1+f) - f + f^2/2) / f^3."""
+    """Return (log(1+f) - f + f^2/2) / f^3."""
     if abs(f) < mpf("1e-9"):
         return mpf(1) / 3 - f / 4 + f * f / 5
     return (mp.log1p(f) - f + f * f / 2) / f**3
 
 
 def exp_taylor(r):
-    """(exp(r) - 1 - r) / r^2."""
+    """Return (exp(r) - 1 - r) / r^2."""
     if abs(r) < mpf("1e-9"):
         return mpf(1) / 2 + r / 6 + r * r / 24
     return (mp.expm1(r) - r) / (r * r)
@@ -72,7 +70,7 @@ FITS = [
 
 
 def alternation(error, count):
-    """Indices of ``count`` peaks of alternating sign, the least of them as large as can be."""
+    """Return the indices of ``count`` peaks with alternating signs. The smallest peak is as large as possible."""
     peaks: list[int] = []
     for i, value in enumerate(error):
         if peaks and (value > 0) == (error[peaks[-1]] > 0):
@@ -85,19 +83,19 @@ def alternation(error, count):
         if len(peaks) == count + 1:
             least = 0 if abs(error[peaks[0]]) < abs(error[peaks[-1]]) else len(peaks) - 1
         if 0 < least < len(peaks) - 1:
-            beside = min(peaks[least - 1], peaks[least + 1], key=lambda i: abs(error[i]))
-            peaks = [i for i in peaks if i not in (peaks[least], beside)]
+            neighbour = min(peaks[least - 1], peaks[least + 1], key=lambda i: abs(error[i]))
+            peaks = [i for i in peaks if i not in (peaks[least], neighbour)]
         else:
             peaks.pop(least)
     return peaks
 
 
 def remez(target, weight, powers, grid):
-    """Minimax coefficients of ``powers`` for ``target``, and the largest weighted error."""
+    """Return the minimax coefficients of ``powers`` for ``target``, and the largest weighted error."""
     count = len(powers)
     desired = [target(x) for x in grid]
     weights = [weight(x) for x in grid]
-    last = len(grid) - 1  # the grid has the spacing of Chebyshev extrema already
+    last = len(grid) - 1  # the grid already has the spacing of Chebyshev extrema
     picks = [1 + j * (last - 1) // count for j in range(count + 1)]
     for _ in range(60):
         system = mp.matrix(count + 1, count + 1)
@@ -140,14 +138,14 @@ def fit(target, weight, interval, degree, rounded):
 
 
 def split_ln2(bits: int, rounded):
-    """ln 2 as a head of ``bits`` bits, so that its product with an exponent is exact, and a tail."""
+    """Split ln 2 into a head and a tail. The head has ``bits`` bits, so its product with an exponent is exact."""
     scale = mpf(2) ** bits
     head = mp.nint(mp.log(2) * scale) / scale
     return rounded(head), rounded(mp.log(2) - head)
 
 
 def literals():
-    """(name, C literal, remark) of every constant that scalar_math.h takes from here."""
+    """Yield (name, C literal, remark) for every constant that scalar_math.h takes from here."""
     for suffix, bits, rounded, end in (("", 41, to_double, ""), ("F", 15, to_single, "f")):
         head, tail = split_ln2(bits, rounded)
         yield f"LN2{suffix}_HEAD", head.hex() + end, f"{bits} bits"
@@ -166,7 +164,7 @@ def literals():
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="fail if scalar_math.h holds other values")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if scalar_math.h holds other values")
     check = parser.parse_args().check
     lines = [line.split() for line in HEADER.read_text().splitlines() if line.startswith("#define CECORE_")]
     defined = {words[1]: words[2] for words in lines if len(words) >= 3}
@@ -174,12 +172,12 @@ def main() -> int:
     for name, literal, remark in literals():
         if check:
             if defined.get("CECORE_" + name) != literal:
-                print(f"CECORE_{name}: scalar_math.h has {defined.get('CECORE_' + name)}, derived {literal}")
+                print(f"CECORE_{name}: scalar_math.h has {defined.get('CECORE_' + name)}, but {literal} is derived")
                 wrong += 1
         else:
             print(f"#define CECORE_{name} {literal}" + (f"  /* {remark} */" if remark else ""))
     if check:
-        print(f"{wrong} constants differ" if wrong else "every constant in scalar_math.h is derived")
+        print(f"{wrong} constants differ" if wrong else "every constant in scalar_math.h equals its derived value")
     return 1 if wrong else 0
 
 

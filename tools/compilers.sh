@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds cecore by each compiler, into a folder of its own, and compares the bits with the golden ones. `python` has
-# the build's and the tests' requirements. Needs no network.
+# Build cecore with each compiler, in separate folders, and check that the results are bit for bit the golden ones.
 #
-#     tools/compilers.sh [compiler ...]        gcc and clang
+#     tools/compilers.sh                   use gcc and clang
+#     tools/compilers.sh COMPILER ...      use these compilers
+#
+# `python` must have the requirements of the build and of the tests. The script needs no network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)

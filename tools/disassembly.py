@@ -1,10 +1,11 @@
-"""Read the machine code of the kernels, and fail unless their loops are vector code of their level's full width.
+"""Check in the machine code that the hot loops of the kernels are vector code of full width.
 
-    python tools/disassembly.py
+    python tools/disassembly.py        (a minute)
 
-Each level is compiled with the flags of setup.py into a temporary folder. A loop counts if it is innermost and does
-floating-point arithmetic. In a full-width loop every such instruction works on whole registers of the level. KERNELS
-counts the others that are allowed, and says why. Needs objdump.
+The tool compiles each instruction-set level into a temporary folder, with the flags of setup.py. It reads every
+innermost loop with floating-point arithmetic. A loop has full width if all its arithmetic instructions work on whole
+registers of the level. KERNELS says how many other loops are allowed, and why. The tool needs objdump. It exits with 1
+if a kernel has too few loops of full width, or too many others.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 REGISTER = {"baseline": "xmm", "x86_v3": "ymm", "x86_v4": "zmm"}
 ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|213|231))([ps])([sd])$")
-# The hot loops of each kernel: how many of full width there must be at least, and how many others there may be.
+# For each kernel: how many loops of full width it must have at least, and how many others are allowed.
 KERNELS = {
     **dict.fromkeys(("lane_sum", "inspect_terms", "all_in_range"), (1, 0)),
     **dict.fromkeys(("soft_gradient", "hard_hessian", "hessian_block"), (1, 0)),
@@ -31,9 +32,9 @@ KERNELS = {
     "inspect": (4, 0),
     "quick_hard_derivatives": (5, 0),
     **dict.fromkeys(("rows_extremes", "rows_shifted", "rows_totals", "row_shifted", "quick_hard_value"), (1, 0)),
-    # and the end of a length that fills no whole registers
-    "take_logarithms": (1, 1),  # joining the lanes of a block
-    "hard_sum": (1, 2),  # the factors that do not fill the lanes of a tail
+    # The others handle the end of an array, which does not fill a register
+    "take_logarithms": (1, 1),  # the other joins the lanes of a block
+    "hard_sum": (1, 2),  # the others multiply the last elements, which do not fill all lanes
     "logit_sum": (4, 1),
     **dict.fromkeys(("row_exponentials", "row_extremes", "rows_rest"), (1, 1)),
     **dict.fromkeys(("rows_scale", "row_scale"), (1, 1)),
@@ -41,7 +42,7 @@ KERNELS = {
     "classes_of": (2, 1),
     "focal_classes": (1, 2),
     **dict.fromkeys(("rows_log_totals", "rows_over_total"), (1, 2)),
-    # Float beside double: the lanes of one are half a register of the other
+    # Loops over float32 and float64: the lanes of float32 fill only half a register
     "rows_losses": (1, 5),
     "lane_bend": (1, 2),
     "pair_terms": (3, 2),
@@ -54,8 +55,8 @@ class Loop(NamedTuple):
     function: str
     start: int
     packed: int  # instructions on whole registers
-    narrow: int  # on parts of them
-    scalar: int
+    narrow: int  # instructions on parts of registers
+    scalar: int  # instructions on single numbers
 
     @property
     def full(self) -> bool:
@@ -63,14 +64,14 @@ class Loop(NamedTuple):
 
 
 def objects(folder: Path) -> dict[str, Path]:
-    """Compile every level; the object file of each."""
+    """Compile every level, and return the object file of each."""
     command = [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-temp", folder, "--build-lib", folder]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return {level: path for level in REGISTER for path in folder.rglob(f"{level}.o")}
 
 
 def functions(path: Path):
-    """(name, [(address, mnemonic, operands)]) of each function."""
+    """Yield (name, [(address, mnemonic, operands)]) for each function."""
     text = subprocess.run(
         ["objdump", "-d", "--no-show-raw-insn", path], capture_output=True, text=True, check=True
     ).stdout
@@ -105,7 +106,7 @@ def loops(name: str, lines: list[tuple[int, str, str]], register: str) -> list[L
 
 
 def short(name: str) -> str:
-    """The kernel's name and type: element_block<double>."""
+    """Return the name of the kernel and its type, such as element_block<double>."""
     kind = {"0": "<float>", "1": "<double>"}.get((re.findall(r"__pyx_fuse_(\d)", name) or [""])[0], "")
     return re.sub(r"^.*?_\d?(?:baseline|x86_v\d)_|\.\w+(\.\d+)?$", "", name) + kind
 
@@ -125,7 +126,7 @@ def main() -> int:
                 needed, allowed = KERNELS.get(function, KERNELS.get(function.partition("<")[0], (0, len(here))))
                 fine = full >= needed and len(here) - full <= allowed
                 failed |= not fine
-                print(f"  {function:28} of full width {full}, others {len(here) - full}{'' if fine else '  FAIL'}")
+                print(f"  {function:28} full width {full}, others {len(here) - full}{'' if fine else '  FAIL'}")
             names = {name.partition("<")[0] for name in KERNELS}
             missing = names - {loop.function.partition("<")[0] for loop in found} - {"lane_sum"}
             failed |= bool(missing)

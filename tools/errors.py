@@ -1,18 +1,29 @@
-"""Print the largest errors of the losses, in ULP, beside the promised bounds, as a Markdown table.
+"""Print the largest errors of the losses, next to the bounds that the docstrings promise, as a Markdown table.
 
-    python tools/errors.py                    the highest usable level (2-3 minutes)
-    python tools/errors.py --levels all       every usable level
-    python tools/errors.py --rounds 100       a longer search
+    python tools/errors.py                    search on the highest usable level (2-3 minutes)
+    python tools/errors.py --levels all       search on every usable level
+    python tools/errors.py --rounds 100       search for longer
 
-A directed search in three steps: errors of many random inputs against a wider type (80 bits for double, double for
-float); hill-climbing by ever smaller steps from the worst of them, one entry at a time; and the winners again, alone,
-against tests/reference.py, which gives the printed number. Unweighted, upstream 1. An error counts in ULPs of the
-exact result; where a row says so, of the larger of p_k * sum(tau) and tau_k, or of the sum of the absolute values of
-the result's terms. Left out are results where that number is below the smallest normal one (4096 times that where
-subnormal exponentials add up to a normal result, or are multiplied to one: rows of logits, and targets that are not
-hard), results within a factor 2 of overflow, and targets whose product with a weight could be subnormal. "options"
-and "focal" take labels in every second round; of several gammas the one nearest to its bound is printed. Needs an x86
-machine (80-bit long double).
+docs/accuracy.md holds the table of one run and explains how to read it. The search has three steps:
+
+1. Compute the errors of many random inputs, compared with a wider type: 80 bits for float64, float64 for float32.
+2. Climb from the worst inputs: change one number at a time, by ever smaller steps, and keep the worst result.
+3. Compute the worst inputs again, alone, with tests/reference.py. This gives the printed error.
+
+All calls have no sample weights and upstream 1. Errors count in ULP of the exact result. If the row says "of the
+larger", they count in ULP of the larger of p_k * sum(tau) and tau_k. If it says "of the terms", they count in ULP of
+the sum of the absolute values of the result's terms.
+
+The search skips three kinds of results:
+
+- The number whose ULP counts is below a limit. The limit is the smallest normal number. It is 4096 times as large for
+  rows of logits and for targets that are not hard, where subnormal exponentials can be added or multiplied up to a
+  normal result.
+- The result, or that number, is within a factor of 2 of overflow.
+- The product of a target and a weight could be subnormal.
+
+"options" and "focal" use class labels in every second round. Several values of focal_gamma are searched, and the one
+whose error is nearest to its bound is printed. The tool needs an x86 machine (80-bit long double).
 """
 
 from __future__ import annotations
@@ -33,12 +44,12 @@ import reference
 from ulp import ulp_of
 
 VALUE, GRADIENT, HESSIAN = METHODS = ("value", "gradient", "Hessian")
-RELATIVE, LARGER, TERMS = "", "of the larger", "of the terms"  # what an error's ULP is that of
+RELATIVE, LARGER, TERMS = "", "of the larger", "of the terms"  # the number whose ULP counts an error
 CLASSES = (3, 2, 10, 32, 33, 100)
 GAMMAS = (0.5, 1.0, 2.0, 3.7)
 LN2 = np.log(2)
-NUMBERS = 3 << 15  # of a round's screening
-LINEAGES, CHILDREN, STEPS, CONFIRMED = 32, 64, 14, 4  # of a climb
+NUMBERS = 3 << 15  # numbers that one round screens
+LINEAGES, CHILDREN, STEPS, CONFIRMED = 32, 64, 14, 4  # inputs, variants, step sizes and confirmations of a climb
 
 LOSSES = {
     (True, False): cecore.BinaryCrossEntropy,
@@ -49,7 +60,7 @@ LOSSES = {
 
 
 def promised(binary: bool, logits: bool, kind: str, gamma: float) -> list[tuple[float, str]]:
-    """For value, gradient and Hessian: the bound, and of what."""
+    """Return the promised bounds of value, gradient and Hessian, each with the number whose ULP it counts."""
     if kind == "focal":
         return [(8 + 2 * gamma, TERMS)] * 3
     if not logits:
@@ -67,7 +78,7 @@ def promised(binary: bool, logits: bool, kind: str, gamma: float) -> list[tuple[
 
 
 def mixed(rng: np.random.Generator, *arrays: np.ndarray) -> np.ndarray:
-    """Each row from one of the arrays."""
+    """Take each row from one of the arrays, chosen at random."""
     return np.stack(arrays)[rng.integers(0, len(arrays), len(arrays[0])), np.arange(len(arrays[0]))]
 
 
@@ -76,7 +87,7 @@ def near(rng: np.random.Generator, x: Any, shape: tuple[int, ...]) -> np.ndarray
 
 
 def some_logits(rng: np.random.Generator, shape: tuple[int, ...], largest: float) -> np.ndarray:
-    """Numbers, most of them where a result is near 0 or a power of two."""
+    """Draw logits, most of them where a result is near 0 or near a power of two."""
     sign = rng.choice([-1, 1], shape)
     return mixed(
         rng,
@@ -93,7 +104,7 @@ def some_logits(rng: np.random.Generator, shape: tuple[int, ...], largest: float
 def some_logit_rows(rng: np.random.Generator, shape: tuple[int, int], largest: float) -> np.ndarray:
     n, column = shape[0], (shape[0], 1)
     lower = rng.uniform(-40, 0, column) + rng.uniform(-1, 0, shape) * 10.0 ** rng.uniform(-3, 1, column)
-    edge = near(rng, -LN2 * rng.integers(0, 60, column), shape)  # below one top entry
+    edge = near(rng, -LN2 * rng.integers(0, 60, column), shape)  # for rows whose largest logit is 0
     lower[np.arange(n), rng.integers(0, shape[1], n)] = edge[np.arange(n), rng.integers(0, shape[1], n)] = 0
     rows = mixed(
         rng,
@@ -126,7 +137,7 @@ def some_probabilities(rng: np.random.Generator, shape: tuple[int, ...], eps: fl
 
 
 def some_targets(rng: np.random.Generator, centre: np.ndarray, dtype: Any) -> np.ndarray:
-    """Soft targets, some of them near a centre, where the gradient is 0."""
+    """Draw soft targets. Some are close to `centre`, where the gradient is 0."""
     shape = centre.shape
     plain = rng.random(shape) if shape[1] == 1 else rng.dirichlet(np.ones(shape[1]), shape[0])
     sparse = plain * (rng.random(shape) < 0.5)
@@ -137,7 +148,7 @@ def some_targets(rng: np.random.Generator, centre: np.ndarray, dtype: Any) -> np
 
 
 def others(a: np.ndarray) -> np.ndarray:
-    """For each column the sum of the others, without a difference."""
+    """Return for each column the sum of the other columns, without a subtraction."""
     left, right = np.zeros_like(a), np.zeros_like(a)
     np.cumsum(a[:, :-1], axis=1, out=left[:, 1:])
     np.cumsum(a[:, :0:-1], axis=1, out=right[:, -2::-1])
@@ -145,7 +156,7 @@ def others(a: np.ndarray) -> np.ndarray:
 
 
 def wide_softmax(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """p, 1 - p and log p, as `reference.softmax`."""
+    """Return p, 1 - p and log p, as `reference.softmax` does."""
     top = z.argmax(1)[:, None]
     largest = np.take_along_axis(z, top, 1)
     d = z - largest
@@ -158,7 +169,7 @@ def wide_softmax(z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def wide_on_probabilities(x: np.ndarray, tau: np.ndarray, eps: Any, plain: bool) -> list[np.ndarray]:
-    """Value, first and second derivative, and the sizes of these two."""
+    """Return the value, both derivatives, and the sizes of the terms of both derivatives."""
     binary = x.shape != tau.shape
     q, rest = (np.hstack([1 - x, x]), np.hstack([x, 1 - x])) if binary else (x, 1 - x)
     low, high = q < eps, rest < eps
@@ -175,7 +186,7 @@ def wide_on_probabilities(x: np.ndarray, tau: np.ndarray, eps: Any, plain: bool)
 
 
 def wide_on_logits(x: np.ndarray, tau: np.ndarray, gamma: Any) -> list[np.ndarray]:
-    """The same, and the larger of p_k * sum(tau) and tau_k."""
+    """Return the same as `wide_on_probabilities`, and the larger of p_k * sum(tau) and tau_k."""
     binary = x.shape != tau.shape
     p, r, log_p = wide_softmax(np.hstack([np.zeros_like(x), x]) if binary else x)
     total = tau.sum(1, keepdims=True)
@@ -201,7 +212,7 @@ def wide_on_logits(x: np.ndarray, tau: np.ndarray, gamma: Any) -> list[np.ndarra
 
 
 class Case:
-    """What is searched: inputs are rows of numbers `x` and targets `t`, results one row of each method."""
+    """One function to search, with rows of predictions `x` and targets `t` as its inputs."""
 
     name: str
     kind: str
@@ -211,7 +222,7 @@ class Case:
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = np.dtype(dtype)
-        self.type = np.longdouble if self.dtype == np.float64 else np.float64  # the wider one
+        self.type = np.longdouble if self.dtype == np.float64 else np.float64  # wider than dtype
         self.largest = 745 if self.dtype == np.float64 else 104
         plain = self.binary or not self.logits
         self.most = float(np.finfo(dtype).max) / 2
@@ -221,18 +232,18 @@ class Case:
         raise NotImplementedError
 
     def draw(self, rng: np.random.Generator, turn: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs to screen; sets the options of this turn."""
+        """Return inputs to screen, and set the options of this turn."""
         raise NotImplementedError
 
     def got(self, x: np.ndarray, t: np.ndarray) -> dict[str, np.ndarray]:
         raise NotImplementedError
 
     def wide(self, x: np.ndarray, t: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The results, and the numbers of whose ULP their errors count, in the wider type."""
+        """Return, in the wider type, the results and the numbers whose ULP counts their errors."""
         raise NotImplementedError
 
     def exact(self, x: np.ndarray, t: np.ndarray) -> dict[str, tuple[list[mpf], list[mpf]]]:
-        """The same of one row, exactly."""
+        """Return the same for one row, exactly."""
         raise NotImplementedError
 
     def unit(self, sizes: np.ndarray) -> np.ndarray:
@@ -307,7 +318,7 @@ class LossCase(Case):
         return {VALUE: loss.forward(x, t).reshape(len(x), 1), GRADIENT: gradient, HESSIAN: hessian}
 
     def measured(self, value: Any, first: Any, second: Any, *sizes: Any) -> dict[str, tuple[Any, Any]]:
-        """The results with that of whose ULP their errors count, from the sizes of the derivatives and the larger."""
+        """Pair each result with the number whose ULP counts its error. The last of `sizes` is the larger."""
         results, found = dict(zip(METHODS, (value, first, second), strict=True)), {}
         for method, (_, of) in self.bounds().items():
             terms = dict(zip(METHODS, (value, *sizes[:2]), strict=True))[method]
@@ -354,7 +365,7 @@ class ActivationCase(Case):
         self.binary, self.turns = function is cecore.sigmoid, 1
         super().__init__(dtype)
         self.function, self.bound, self.name = function, bound, function.__name__
-        self.column = 2 if function is cecore.log_softmax else 0  # of the softmax functions' results
+        self.column = 2 if function is cecore.log_softmax else 0  # in the result of the softmax functions
 
     def bounds(self) -> dict[str, tuple[float, str]]:
         return {VALUE: (self.bound, RELATIVE)}
@@ -379,7 +390,7 @@ class ActivationCase(Case):
 
 
 class MeanCase(Case):
-    """Means of hard labels: constant rows, two numbers by turns, random ones of a narrow and of a wide range."""
+    """Means over hard labels. Rows are constant, hold two numbers, or are random in a narrow or a wide range."""
 
     kind = "hard"
 
@@ -451,7 +462,7 @@ def cases() -> list[Case]:
 def changed(
     rng: np.random.Generator, case: Case, x: np.ndarray, t: np.ndarray, step: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each row with one entry of x or of t multiplied by a number near 1; a constant row stays constant."""
+    """Multiply one entry of x or t in each row by a number near 1. A constant row stays constant."""
     rows, x, t = np.arange(len(x)), x.copy(), t.copy()
     factor = 1 + step * rng.uniform(-1, 1, len(x))
     of_x = rng.random(len(x)) < (0.5 if t.dtype.kind == "f" else 1)
@@ -468,7 +479,7 @@ def changed(
 def climbed(
     rng: np.random.Generator, case: Case, method: str, x: np.ndarray, t: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The worst child of each row, again and again, and their errors."""
+    """Replace each row by the worst of its variants, once for each step size. Return the rows and their errors."""
     children = min(CHILDREN, max(8, NUMBERS // 2 // x.size))
     for step in np.geomspace(0.3, np.finfo(case.dtype).eps, STEPS):
         many_x, many_t = changed(rng, case, np.repeat(x, children, 0), np.repeat(t, children, 0), step)
@@ -490,7 +501,10 @@ def shown(options: dict[str, Any], x: np.ndarray, t: np.ndarray, limit: int) -> 
 
 
 def search(case: Case, seed: int, rounds: int) -> dict[str, tuple[float, float, str, str, str]]:
-    """For each method the confirmed error that is nearest to its bound: error, bound, of what, where, where in full."""
+    """Return for each method the confirmed error that is nearest to its bound.
+
+    Each entry holds the error, the bound, the number whose ULP counts, and the input, shortened and in full.
+    """
     rng, worst = np.random.default_rng(seed), {}
     for turn in range(rounds * case.turns):
         x, t = case.draw(rng, turn)
@@ -510,16 +524,16 @@ def search(case: Case, seed: int, rounds: int) -> dict[str, tuple[float, float, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=6, help="searches of each kind; rows of 6 sizes take turns")
-    parser.add_argument("--levels", default=list(_dispatch.usable)[-1], help="'all', or names with commas between")
-    parser.add_argument("--only", default="", help="losses whose names have this in them")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=6, help="searches of each kind; 6 numbers of classes take turns")
+    parser.add_argument("--levels", default=list(_dispatch.usable)[-1], help="'all', or names with commas")
+    parser.add_argument("--only", default="", help="search only losses whose names contain this text")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
     options = parser.parse_args()
     failed = []
     for level in _dispatch.usable if options.levels == "all" else options.levels.split(","):
         _dispatch.kernels = _dispatch.usable[level]
-        print(f"Level {level}:\n")
-        print("| loss | method | dtype | targets | largest error found (ULP) | bound | at |")
+        print(f"Level {level}\n")
+        print("| loss | method | dtype | targets | largest error found (ULP) | bound | input |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for case in cases():
             if options.only.lower() not in case.name.lower():

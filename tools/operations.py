@@ -1,27 +1,31 @@
-"""Print what bounds the kernels on one thread, as a Markdown table: operations and bytes of an element, and times.
+"""Print what limits the kernels on one thread: operations and bytes of each element, bounds, and measured times.
 
-    python tools/operations.py                                  both levels, both dtypes (a minute or two)
-    python tools/operations.py --levels x86_v4 --loops          and each loop that was counted
+    python tools/operations.py                                  both levels, both dtypes (two minutes)
+    python tools/operations.py --levels x86_v4 --loops          also print each loop that was counted
 
-Each level is compiled as by tools/disassembly.py. CALLS names the functions that a call runs; in each, the leanest
-vector loop that fits is the hot one (the others are for weights or subnormal numbers). Change CALLS with the kernels: a
-loop that is missing is an error, one that is new is not noticed. Columns:
+The tool prints a Markdown table. It compiles each instruction-set level as tools/disassembly.py does. CALLS names the
+functions that a call runs. In each function the leanest vector loop that matches is the hot loop; the others handle
+weights or subnormal numbers. CALLS must be changed together with the kernels: a missing loop is an error, but a new
+loop goes unnoticed. The tool needs objdump. The columns are:
 
-bytes           of memory per element, read + written; a label counts 8 / classes; a written line is not also read
-mul, add, ...   vector instructions per element, whatever their width: multiplications and fused ones; additions,
-                comparisons, minima and maxima; divisions; all others, blends by a masked load among them. Plain
-                loads, stores, copies of registers and broadcasts from memory are not counted
-arithmetic      a lower bound on Zen 4, from MULTIPLIERS, ADDERS and DIVIDER: as if nothing waited for a result, a load
-                or a store. The loops of a call run one after another, and their bounds are added
-memory          NumPy's time for as many bytes, in the same run, at 10,000,000 elements: np.dot of two arrays where a
-                call only reads, np.add(out=) where it writes a third of its bytes, np.negative(out=) where half
-in cache, 1e7   measured, the least of many calls, results written to reused arrays: 20,000 elements, the call's
-                overhead included; 10,000,000, in CPU time of the thread
+bytes           bytes of memory for each element, read + written. A label counts as 8 / classes. Memory that is written
+                is not counted as read.
+mul, add, ...   vector instructions for each element, whatever their width. mul: multiplications and fused ones. add:
+                additions, comparisons, minima and maxima. div: divisions. other: all others, such as blends with a
+                masked load. Plain loads, stores, register copies and broadcasts from memory are not counted.
+arithmetic      a lower bound on the time on Zen 4, from MULTIPLIERS, ADDERS and DIVIDER. It assumes that no instruction
+                waits for a result, a load or a store. The loops of a call run one after the other, so their bounds are
+                added.
+memory          a lower bound on the time: what NumPy takes for as many bytes, in the same run, at 10,000,000 elements.
+                np.dot of two arrays stands for calls that only read, np.add(out=) for calls that write a third of
+                their bytes, np.negative(out=) for calls that write half.
+in cache, 1e7   the shortest measured time of many calls that write to reused arrays. In cache: 20,000 elements,
+                including the overhead of the call. 1e7: 10,000,000 elements, in CPU time of the thread.
 
-Left out of the counts: what is not vector code (the exact sum's one addition a block, and picking the labels' classes
-where they are more than 8), what the drivers do once a row, and ends of rows that fill no register. The clock is that
-of a chain of dependent multiplications, 3 cycles each on Zen 3 to 5; --ghz sets it (/proc/cpuinfo may show a nominal
-one). Needs objdump.
+Three things are not counted: code that is not vector code (the one addition to the exact sum for each block, and
+reading the logits of the labels if there are more than 8 classes), the work of the drivers for each row, and the ends
+of rows that do not fill a register. The clock is measured with a chain of dependent multiplications, which take 3
+cycles each on Zen 3 to 5. --ghz sets the clock instead (/proc/cpuinfo can show a nominal clock).
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # np.dot's
+os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # for np.dot
 
 import numpy as np
 from disassembly import ARITHMETIC, functions, objects, short
@@ -48,9 +52,9 @@ from cecore import _dispatch
 LEVELS = {"x86_v3": "AVX2", "x86_v4": "AVX-512"}
 DTYPES = ("float64", "float32")
 CACHED, LARGE = 20_000, 10_000_000
-ROWS, GROUP = 64, 16  # WIDTH, and the elements that share a logarithm: FACTORS, BLOCK / SUM_LANES
-FEW, PICKED = 48, 8  # classes
-SECONDS = {CACHED: 0.2, LARGE: 1.0}  # of each measurement
+ROWS, GROUP = 64, 16  # rows side by side (WIDTH); elements that share a logarithm (FACTORS, BLOCK / SUM_LANES)
+FEW, PICKED = 48, 8  # limits of the number of classes, as in kernels.pxi
+SECONDS = {CACHED: 0.2, LARGE: 1.0}  # how long each measurement takes
 
 KINDS = ("mul", "add", "div", "other")
 KIND = {
@@ -58,40 +62,41 @@ KIND = {
     "add": re.compile(r"v(add|sub|min|max|cmp\w*)p[sd]$"),
     "div": re.compile(r"vdivp[sd]$"),
 }
-# The 256-bit pipes of Zen 4 that an instruction may go to: 0 and 1 multiply, 2 and 3 add; else any of the four. A
-# 512-bit instruction takes one for two cycles. Found by timing each instruction beside additions and multiplications.
+# Zen 4 has four 256-bit pipes. The instructions of MULTIPLIERS go to pipes 0 and 1, those of ADDERS to pipes 2 and 3,
+# and all others to any of the four. A 512-bit instruction occupies a pipe for two cycles. This was found by timing each
+# instruction together with additions and multiplications.
 MULTIPLIERS = re.compile(r"v(mul|fn?m(add|sub)\d+|div)p[sd]$|v(blendv|pcmp)|vcmp\w*:k")
 ADDERS = re.compile(r"v(add|sub|min|max)p[sd]$|v(cvt|ps[lr]l)|vcmp\w*:y")
-DIVIDER = {("ymm", "d"): 5, ("zmm", "d"): 9, ("ymm", "s"): 3, ("zmm", "s"): 6}  # cycles of a division
-MULTIPLICATION = 3  # cycles until the next one that depends on it
+DIVIDER = {("ymm", "d"): 5, ("zmm", "d"): 9, ("ymm", "s"): 3, ("zmm", "s"): 6}  # cycles that a division takes
+MULTIPLICATION = 3  # cycles until a dependent multiplication can start
 
 Instruction = tuple[int, str, str]
 
 
 @dataclass(frozen=True)
 class Loops:
-    """A hot loop of a function: the leanest one with some instructions and without others."""
+    """The hot loop of a function: the leanest loop that has some instructions and lacks others."""
 
-    function: str  # typed by the call, unless it says so
+    function: str  # its type follows from the call, unless the name includes it
     needs: str
     lacks: str = ""
-    per: float = 1  # how often it handles an element, for each element of the call
-    unrolled: int = 0  # elements, where the compiler may leave no loop
-    optional: bool = False  # a loop of its own only where registers are few
-    writes: int = 0  # arrays, if that tells loops apart
-    elements: int = 0  # in one turn, where no pointer tells
-    dtype: str = ""  # the only one that needs it
+    per: float = 1  # elements of the loop for each element of the call
+    unrolled: int = 0  # elements, if the compiler may unroll the loop completely
+    optional: bool = False  # a separate loop only if there are few registers
+    writes: int = 0  # number of arrays it writes, if this tells loops apart
+    elements: int = 0  # elements in one iteration, if no pointer shows the number
+    dtype: str = ""  # the only dtype that needs the loop
 
 
 @dataclass(frozen=True)
 class Operations:
-    """Per element."""
+    """Vector instructions for each element, and their lower bound in cycles."""
 
     mul: float = 0
     add: float = 0
     div: float = 0
     other: float = 0
-    cycles: float = 0  # the bound
+    cycles: float = 0
 
     def __add__(self, more: Operations) -> Operations:
         return Operations(*(getattr(self, name) + getattr(more, name) for name in (*KINDS, "cycles")))
@@ -105,7 +110,7 @@ class Operations:
 
 @dataclass(frozen=True)
 class Call:
-    """What is measured, the loops it runs and the numbers it moves per element."""
+    """A call to measure, the loops it runs, and the numbers it reads and writes for each element."""
 
     name: str
     bind: Callable[[int, str], Callable[[], object]]
@@ -120,7 +125,7 @@ class Call:
 
 @dataclass
 class Region:
-    """A loop, or straight code."""
+    """A loop, or a piece of straight code."""
 
     lines: list[Instruction]
     loop: bool
@@ -135,7 +140,7 @@ class Region:
     def counted(self) -> Iterator[Instruction]:
         for line in self.lines:
             _, mnemonic, operands = line
-            # what turns floats four by four works on half a register
+            # the instructions that transpose float32 four by four use half a register
             if re.match(r"k(x?n?or|and|not|shift)|v(unpck|movlh|movhl)", mnemonic):
                 yield line
             elif mnemonic.startswith("v") and ("ymm" in operands or "zmm" in operands):
@@ -144,16 +149,17 @@ class Region:
                     yield line
 
     def writes(self) -> int:
-        """How many arrays."""
+        """Return how many arrays the region writes."""
         stores = (re.search(r"\((%\w+(?:,%\w+)?)[^()]*\)$", o) for _, m, o in self.lines if m.startswith("vmov"))
         return len({match[1] for match in stores if match and match[1] != "%rsp"})
 
     def elements(self, size: int) -> int:
-        """In one turn: what the pointers move by, unless they pass over more than is read or written.
+        """Return how many elements the region handles in one iteration.
 
-        What is read or written, if none moves: the compiler may set an index anew or shift a copy of it.
+        This is the distance that the pointers move, or the number of bytes read or written if that is smaller. If no
+        pointer moves, it is the number of bytes read or written: the compiler can recompute an index, or shift a copy.
         """
-        moved: dict[str, int] = {}  # registers, so far
+        moved: dict[str, int] = {}  # bytes that each register has moved so far
         touched: dict[tuple[str, str, int, int], set[int]] = {}
         for _, mnemonic, operands in self.lines:
             if mnemonic in ("add", "sub") and (match := re.match(r"\$(-?0x[0-9a-f]+),(%\w+)$", operands)):
@@ -194,7 +200,7 @@ class Region:
 
 
 def regions(lines: list[Instruction]) -> list[Region]:
-    """The innermost loops, and the pieces of code between jumps and where they lead that are in none."""
+    """Return the innermost loops, and the straight pieces of code between jumps and their targets."""
     first = lines[0][0]
     returns = [address for address, mnemonic, _ in lines if mnemonic == "ret"]
     targets = {}
@@ -202,7 +208,8 @@ def regions(lines: list[Instruction]) -> list[Region]:
         if mnemonic.startswith("j") and (target := re.match(r"([0-9a-f]+)\b", operands)):
             targets[address] = int(target[1], 16)
     spans = {(target, address) for address, target in targets.items() if first <= target <= address}
-    spans = {s for s in spans if not any(s[0] <= address <= s[1] for address in returns)}  # a jump back to the end
+    # a jump back to the end of the function is not a loop
+    spans = {s for s in spans if not any(s[0] <= address <= s[1] for address in returns)}
     inner = [s for s in spans if not any(o != s and s[0] <= o[0] and o[1] <= s[1] for o in spans)]
     found = [Region([line for line in lines if start <= line[0] <= end], True) for start, end in sorted(inner)]
     piece: list[Instruction] = []
@@ -225,7 +232,7 @@ def fits(region: Region, loops: Loops) -> bool:
 
 
 def count(code: dict[str, list[Region]], loops: Loops, dtype: str) -> tuple[Operations, str]:
-    """What a loop does per element of the call, and a line that says so."""
+    """Return the operations of a loop for each element of the call, and a line of text about them."""
     real = "double" if dtype == "float64" else "float"
     name = next(n for n in (loops.function, f"{loops.function}<{real}>") if n in code)
     size = 4 if name.endswith("<float>") else 8
@@ -245,12 +252,12 @@ def count(code: dict[str, list[Region]], loops: Loops, dtype: str) -> tuple[Oper
 
 # ---------------------------------------------------------------- the calls
 
-WIDENED = Loops("convert_from<double>", "cvtps2pd", per=2, dtype="float32")  # the predictions and the targets
+WIDENED = Loops("convert_from<double>", "cvtps2pd", per=2, dtype="float32")  # for the predictions and the targets
 PRODUCTS = (WIDENED, Loops("hard_sum", "mul"), Loops("take_logarithms", "fn?m", per=1 / GROUP))
 QUOTIENTS = (Loops("quick_hard_derivatives", "div", "mul", writes=1),)
 DERIVATIVES = (Loops("quick_hard_derivatives", "div", "mul", writes=2),)
 CHECKS = (Loops("inspect", "cmp"),)
-ARGUMENTS = partial(Loops, needs="ps[lr]l", lacks="fn?m", optional=True)  # of logarithms
+ARGUMENTS = partial(Loops, needs="ps[lr]l", lacks="fn?m", optional=True)  # the arguments of logarithms
 SOFT_VALUES = (
     *(ARGUMENTS("block_logarithms", per=2), Loops("block_logarithms", "fn?m", per=2)),
     *(Loops("soft_value", "sub", "mul"), Loops("soft_value", "mul"), Loops("lane_sum", "add")),
@@ -261,14 +268,14 @@ WEIGHTED = (
     *(Loops("block_logarithms<double>", "fn?m"), Loops("weighted_hard_sum", "mul"), Loops("lane_sum<double>", "add")),
 )
 LOGIT_EXPONENTIALS = (*CHECKS, Loops("all_in_range", "max"), Loops("block_exponentials", "fn?m"))
-LOGARITHMS = Loops("logit_sum", "psr", per=1 / GROUP, unrolled=8)  # of AVX-512 the loop's end lies behind other loops
+LOGARITHMS = Loops("logit_sum", "psr", per=1 / GROUP, unrolled=8)  # on AVX-512 its end lies behind other loops
 LOGIT_SUM = (*LOGIT_EXPONENTIALS, Loops("logit_sum", "fn?m", "div"), LOGARITHMS)
 LOGIT_BOTH = (*LOGIT_EXPONENTIALS, Loops("logit_sum", "div", "psr"), LOGARITHMS)
 LOGIT_DERIVATIVES = (*LOGIT_EXPONENTIALS, Loops("logit_derivatives", "div"))
 
 
 def pairs() -> tuple[Loops, ...]:
-    """Of two classes: one exponential for each row."""
+    """Return the loops for two classes, which take one exponential for each row."""
     half = partial(Loops, per=1 / 2)
     moved = partial(Loops, needs="(perm|shuf|unpck)", lacks="(mul|cmp)", unrolled=2 * ROWS)
     return (
@@ -279,9 +286,9 @@ def pairs() -> tuple[Loops, ...]:
 
 
 def sums_of_rows(classes: int) -> tuple[Loops, ...]:
-    """The exponentials and their sums."""
+    """Return the loops that compute the exponentials and their sums."""
     once = partial(Loops, per=1 / classes, unrolled=ROWS)
-    widened = once("rows_largest", "cvt", "mul", optional=True)  # float
+    widened = once("rows_largest", "cvt", "mul", optional=True)  # only in float32
     per_row = (once("rows_largest", "fn?m"), widened, once("rows_rest", "sub"))
     if classes > FEW:
         return (Loops("row_extremes", "min"), Loops("row_shifted", "fn?m"), Loops("row_total", "add"), *per_row)
@@ -292,7 +299,7 @@ def sums_of_rows(classes: int) -> tuple[Loops, ...]:
 
 
 def turning(function: str, classes: int) -> Loops:
-    """Four classes at a time; the last four overlap those before them."""
+    """Return the loop that transposes four classes at a time. The last four overlap the ones before them."""
     return Loops(function, "(unpck|movlh)", per=-(-classes // 4) * 4 / classes, elements=16)
 
 
@@ -376,7 +383,7 @@ CALLS = (
 
 
 def best(call: Callable[[], object], seconds: float) -> float:
-    """The least time of a call; of a long one the thread's own, without what others take of its CPU."""
+    """Return the shortest time of a call. Long calls count CPU time of the thread, which excludes other processes."""
     start = time.perf_counter()
     call()
     now = time.thread_time if time.perf_counter() - start > 0.001 else time.perf_counter
@@ -389,14 +396,14 @@ def best(call: Callable[[], object], seconds: float) -> float:
 
 
 def clock() -> float:
-    """GHz: NumPy multiplies a vector up one by one, each product waiting for the one before; lengths' difference."""
+    """Return the clock in GHz, from two lengths of np.multiply.reduce, where each product waits for the last."""
     ones = np.ones(40_000)
     times = [best(partial(np.multiply.reduce, ones[:n]), 0.2) for n in (10_000, 40_000)]
     return MULTIPLICATION * 30_000 / (times[1] - times[0]) / 1e9
 
 
 def memory() -> dict[float, float]:
-    """ns per byte, by the share that is written."""
+    """Return ns per byte for each share of written bytes."""
     a, b, c = (np.ones(LARGE) for _ in range(3))
     passes = {0.0: (lambda: np.dot(a, b), 16), 1 / 3: (lambda: np.add(a, b, out=c), 24)}
     passes[1 / 2] = (lambda: np.negative(a, out=c), 16)
@@ -425,7 +432,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--levels", nargs="+", choices=LEVELS, default=[x for x in LEVELS if x in _dispatch.usable])
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
-    parser.add_argument("--ghz", type=float, help="the clock; measured if not given")
+    parser.add_argument("--ghz", type=float, help="clock in GHz (default: measured)")
     parser.add_argument("--loops", action="store_true", help="print the loops that were counted")
     options = parser.parse_args()
     cecore.set_num_threads(1)
@@ -435,7 +442,7 @@ def main() -> int:
     ghz = options.ghz or clock()
     floor = memory()
     shares = ", ".join(f"{1 / ns:.1f} GB/s with {share:.0%} written" for share, ns in floor.items())
-    print(f"{ghz:.2f} GHz; memory by NumPy: {shares}\n")
+    print(f"Clock: {ghz:.2f} GHz. NumPy moves {shares}.\n")
     names = [f"{kind}" for kind in KINDS]
     columns = ["call", "dtype", "level", "bytes", *names, "arithmetic, ns", "memory, ns", "in cache, ns", "1e7, ns"]
     print("|", " | ".join(columns), "|\n|", " | ".join(["---"] * 3 + ["---:"] * (len(columns) - 3)), "|")

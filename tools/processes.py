@@ -1,11 +1,13 @@
-"""Forks, threads and exits at the worst moments: rounds of random processes for some time, 100 seconds unless told.
+"""Test forks, threads and exits at the worst moments, in random rounds.
 
-    python tools/processes.py [SECONDS]
+    python tools/processes.py                 for 100 seconds
+    python tools/processes.py SECONDS         for another time
+    python tools/processes.py --round SEED    repeat one round
 
-In each round a process of its own starts threads that compute with helpers of their own, forks while they do, lets the
-children compute, fork again and end in different ways, raises errors in helpers, and exits with all of it alive. Every
-result is compared with that of one thread, bit for bit. A process that is wrong, crashes, or takes too long to end
-fails the run, with the seed that makes it again: python tools/processes.py --round SEED.
+Each round is a new process. It starts threads that compute with worker threads, and forks while they compute. The
+children compute, fork again, and end in different ways. Some calls raise errors in worker threads. In the end the
+process exits while all of this still runs. Every result must be bit for bit the result of one thread. If a process
+returns a wrong result, crashes or does not end in time, the run fails and prints the seed of the round.
 """
 
 from __future__ import annotations
@@ -24,12 +26,12 @@ import numpy as np
 import cecore
 from cecore import _dispatch
 
-LIMIT = 30  # seconds for a round, on a busy machine
-CALLS = 6  # of each thread
+LIMIT = 30  # seconds that a round may take on a busy machine
+CALLS = 6  # calls of each thread
 
 
 def cases() -> list[tuple]:
-    """(function, its arguments, the result's bytes)"""
+    """Return (function, arguments, bytes of the result) for each case."""
     rng = np.random.default_rng(0)
     found = []
     for size in (1_000, 70_000, 300_000):
@@ -54,13 +56,13 @@ class Wrong(Exception):
 
 
 def compute(known: list[tuple], seed: int, calls: int = CALLS) -> None:
-    """Some calls with some numbers of threads; one in four raises."""
+    """Make random calls with random numbers of threads. After one in four, make a call that must raise."""
     rng = random.Random(seed)
     for _ in range(calls):
         cecore.set_num_threads(rng.choice([1, 2, 3, 16]))
         function, arguments, want = rng.choice(known)
         if frozen(function(*arguments)) != want:
-            raise Wrong(f"{function} with {cecore.get_num_threads()} threads")
+            raise Wrong(f"{function} returned another result with {cecore.get_num_threads()} threads")
         if rng.random() < 0.25:
             p = np.full(300_000, 0.5)
             p[rng.randrange(p.size)] = 2
@@ -68,11 +70,11 @@ def compute(known: list[tuple], seed: int, calls: int = CALLS) -> None:
                 cecore.binary_cross_entropy(p, np.ones(p.size))
             except ValueError:
                 continue
-            raise Wrong("no error")
+            raise Wrong("a call with an invalid probability raised no error")
 
 
 def fork(known: list[tuple], rng: random.Random, depth: int = 0) -> int:
-    """A child that computes, and may fork in turn and start threads; its process number."""
+    """Fork a child that computes, and that may fork and start threads. Return its process number."""
     seed = rng.randrange(1 << 30)
     child = os.fork()
     if child:
@@ -86,12 +88,12 @@ def fork(known: list[tuple], rng: random.Random, depth: int = 0) -> int:
         if rng.random() < 0.5:
             with ThreadPoolExecutor(3) as pool:
                 list(pool.map(lambda i: compute(known, seed + i, 2), range(3)))
-    except Exception:  # but not the exit of a child's child
+    except Exception:  # this must not catch the exit of a grandchild
         traceback.print_exc()
         code = 1
     if rng.random() < 0.5:
         os._exit(code)
-    sys.exit(code)  # with a pool alive, through the whole of finalization
+    sys.exit(code)  # finalize Python while a pool still runs
 
 
 def wait(child: int) -> None:
@@ -131,7 +133,7 @@ def one_round(seed: int) -> None:
         _dispatch.kernels.set_threading(*former)
         cecore.set_num_threads("auto")
         compute(known, seed, 2)
-    print(len(children), flush=True)  # and out, whatever still runs
+    print(len(children), flush=True)  # then exit, whatever still runs
 
 
 def main() -> int:
@@ -152,7 +154,7 @@ def main() -> int:
         slowest = max(slowest, time.monotonic() - before)
         forks += int(done.stdout)
         rounds += 1
-    print(f"{rounds} rounds, {forks} forks of processes with threads that compute; the slowest took {slowest:.1f} s")
+    print(f"{rounds} rounds with {forks} forks passed; the slowest round took {slowest:.1f} s")
     return 0
 
 

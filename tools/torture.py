@@ -1,13 +1,13 @@
-"""Which library gets which case of tests/torture.json right, and the exact results of these cases.
+"""Print which library gets which case of tests/torture.json right, and compute the exact results of the cases.
 
-    python tools/torture.py              print the table, of the libraries that are installed
-    python tools/torture.py --failures   print what each library returned where it fails
-    python tools/torture.py --docs       write the table into docs/torture.md
+    python tools/torture.py              print the tables for the libraries that are installed
+    python tools/torture.py --failures   also print what each library returned where it fails
+    python tools/torture.py --docs       write the tables into docs/torture.md
     python tools/torture.py --write      compute every "exact" again and rewrite tests/torture.json
 
 A library passes a case if every number is within a relative error of 1e-6 (float64), 1e-3 (float32) or 2e-2 (float16,
-bfloat16), infinite or NaN exactly where the exact result is, and if it raises where the input has to be refused. A
-number below the smallest normal one of its type may be flushed to zero.
+bfloat16), and infinite or NaN exactly where the exact result is. If the input is invalid, it passes if it raises an
+exception. Numbers below the smallest normal number of their dtype may be flushed to zero.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Absent(Exception):
 
 
 class OtherMeaning(Exception):
-    """The library documents another definition."""
+    """The library documents a different definition."""
 
 
 # ---------------------------------------------------------------- exact results
 
 
 def exact(case: Case) -> list[Any]:
-    """The parts of the result as nested lists of mpmath numbers."""
+    """Return the parts of the result as nested lists of mpmath numbers."""
     if case.method == "call":
         lines = case.x.reshape(-1, 1 if case.function == "sigmoid" else case.x.shape[-1])
         found = []
@@ -79,7 +79,7 @@ def renewed(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def save(table: list[dict[str, Any]]) -> None:
-    """One key a line and the lists inside on one line, so that a change shows as what it is."""
+    """Write one key per line, and each list on one line, so that a diff shows exactly what changed."""
     blocks = []
     for row in map(renewed, table):
         lines = [f"    {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in row.items()]
@@ -101,14 +101,14 @@ def same(meaning: bool) -> None:
 
 
 def only(case: Case, *options: str) -> None:
-    """The library has these options and no others; an option at its neutral value is not used."""
+    """Raise Absent if the case uses other options than these. An option at its neutral value counts as unused."""
     neutral = {"mean_over": "weights", "label_smoothing": 0.0, "gradient_outside": "clipped"}
     used = {name for name, value in case.options.items() if neutral.get(name) != value}
     need(used <= {"reduction", "eps", *options})
 
 
 def clips(case: Case) -> bool:
-    """Whether the clip decides: a probability that is read lies outside [eps, 1 - eps]."""
+    """Return whether clipping changes the result: a probability that is read lies outside [eps, 1 - eps]."""
     eps, x = case.options.get("eps", 1e-7), case.x.astype(np.float64)
     outside = (x < eps) | (1 - x < eps) if eps else (x == 0) | (x == 1)
     if case.labels:
@@ -165,7 +165,7 @@ def with_torch(case: Case) -> list[Any]:
     weight = None if case.sample_weight is None else tensor(case.sample_weight)
     if case.binary:
         t = torch.from_numpy(case.targets) if case.given_dtype else tensor(case.targets)
-        same(not weighted_mean)  # the mean divides by the count
+        same(not weighted_mean)  # PyTorch divides the mean by the count
         if case.logits:
             only(case, "pos_weight")
             pos = case.options.get("pos_weight")
@@ -173,13 +173,13 @@ def with_torch(case: Case) -> list[Any]:
             options = {} if pos is None else {"pos_weight": tensor(pos)}
         else:
             only(case)
-            # it clamps the logarithm to -100 instead
+            # PyTorch does not clip; it limits the logarithm to -100
             same(case.error is not None or not (clips(case) or log_below(case, -100)))
             apply, options = functional.binary_cross_entropy, {}
         loss = apply(x, t, weight=weight, reduction=reduction, **options)
     else:
         need(case.logits and weight is None)
-        need(not case.given_dtype or case.targets.dtype in (np.int64, np.uint8))  # documented
+        need(not case.given_dtype or case.targets.dtype in (np.int64, np.uint8))  # the documented label dtypes
         only(case, "class_weight", "ignore_index", "label_smoothing", "mean_over")
         w = case.options.get("class_weight")
         if w is not None and reduction == "mean":
@@ -204,7 +204,7 @@ def with_torch(case: Case) -> list[Any]:
 
 
 def differentiated(case: Case, losses: Any) -> list[Any]:
-    """What the method asks for, from a function of the logits or probabilities in JAX."""
+    """Return the results of the case's method, from a JAX function of the logits or probabilities."""
     jax = importlib.import_module("jax")
     jnp = importlib.import_module("jax.numpy")
     x = jnp.asarray(case.x)
@@ -226,7 +226,7 @@ def with_jax(case: Case) -> list[Any]:
     need(case.method == "call")
     jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)
-    same(case.function == "sigmoid" or not np.isposinf(case.x.astype(np.float64)).any())  # documented: NaN
+    same(case.function == "sigmoid" or not np.isposinf(case.x.astype(np.float64)).any())  # JAX documents NaN
     return [getattr(jax.nn, case.function)(case.x)]
 
 
@@ -262,7 +262,7 @@ def with_keras(case: Case) -> list[Any]:
     need(case.logits or eps)
     keras.config.set_epsilon(eps)
     if not case.logits and case.method != "forward" and clips(case):
-        raise OtherMeaning  # the derivative of the clipped loss
+        raise OtherMeaning  # Keras differentiates the clipped loss
     a, gamma = case.options.get("label_smoothing", 0.0), case.options.get("focal_gamma")
     losses = keras.losses
     if case.binary:
@@ -271,7 +271,7 @@ def with_keras(case: Case) -> list[Any]:
             return differentiated(case, lambda z: keras.ops.binary_crossentropy(t, z, from_logits=case.logits))
         options = {"from_logits": case.logits, "label_smoothing": a, **({} if gamma is None else {"gamma": gamma})}
         apply = losses.binary_crossentropy if gamma is None else losses.binary_focal_crossentropy
-        return differentiated(case, lambda z: apply(t[..., None], z[..., None], **options))  # a mean over the last axis
+        return differentiated(case, lambda z: apply(t[..., None], z[..., None], **options))  # mean over the last axis
     need(gamma is None)
     if case.labels and not a:
         apply = losses.sparse_categorical_crossentropy
@@ -289,11 +289,11 @@ def with_sklearn(case: Case) -> list[Any]:
 
 def sklearn_log_loss(case: Case) -> list[Any]:
     metrics = importlib.import_module("sklearn.metrics")
-    need(case.x.ndim == (1 if case.binary else 2))  # it takes a column for a vector
+    need(case.x.ndim == (1 if case.binary else 2))  # log_loss reads a column as a vector
     losses = case.x.size if case.binary else len(case.x)
     need(case.method == "forward" and (case.reduction != "none" or losses == 1 or case.error is not None))
     need(case.error is not None or case.labels or not soft(case))
-    if case.error is None and clips(case):  # documented: it clips to the epsilon of the type
+    if case.error is None and clips(case):  # documented: log_loss clips at the epsilon of the dtype
         same(case.options.get("eps", 1e-7) == np.finfo(case.dtype).eps)
     classes = [0, 1] if case.binary else range(case.x.shape[-1])
     t = case.targets if case.binary or case.labels else case.targets.argmax(-1)
@@ -308,7 +308,7 @@ def sklearn_logits(case: Case) -> list[Any]:
     need(case.x.ndim == (1 if case.binary else 2))
     need(case.binary or case.labels or not soft(case))
     need(case.method != "backward" or case.reduction == "none")
-    need(case.error is None)  # private functions: their callers check
+    need(case.error is None)  # private functions leave checks to their callers
     made = module.HalfBinomialLoss() if case.binary else module.HalfMultinomialLoss(n_classes=case.x.shape[-1])
     if case.binary:
         t = case.targets
@@ -340,7 +340,7 @@ def with_scipy(case: Case) -> list[Any]:
         need(case.labels)
         logs = special.log_softmax(case.x, -1)
         return [reduced(case, -np.take_along_axis(logs, case.targets[:, None], -1)[:, 0], np)]
-    need(not (case.options.get("eps", 1e-7) and clips(case)))  # it has no clip
+    need(not (case.options.get("eps", 1e-7) and clips(case)))  # SciPy does not clip
     t = one_hot(case)
     losses = -special.xlogy(t, case.x)
     losses = losses - special.xlog1py(1 - t, -case.x) if case.binary else losses.sum(-1)
@@ -348,7 +348,7 @@ def with_scipy(case: Case) -> list[Any]:
 
 
 def with_xgboost(case: Case) -> list[Any]:
-    """Its metrics and predictions, from a model without trees: the margins are the logits."""
+    """Use the metrics and predictions of a model without trees, whose margins are the logits."""
     xgboost = importlib.import_module("xgboost")
     need(case.dtype == "float32" and case.x.ndim == (1 if case.function == "sigmoid" or case.binary else 2))
     binary = case.binary or case.function == "sigmoid"
@@ -403,7 +403,7 @@ def right(case: Case, parts: list[Any]) -> bool:
 
 
 def outcome(case: Case, adapter: Any) -> tuple[str, str]:
-    """A word for the table, and what was returned or raised."""
+    """Return a word for the table, and the result or exception as text."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -411,12 +411,12 @@ def outcome(case: Case, adapter: Any) -> tuple[str, str]:
     except Absent:
         return "-", ""
     except OtherMeaning:
-        return "other meaning", ""
-    except Exception as error:  # a refusal counts, whatever its class
+        return "other definition", ""
+    except Exception as error:  # any exception counts as a rejection
         if case.error:
             return "passes", ""
         strange = not np.isfinite(case.x.astype(np.float64)).all()
-        return "other meaning" if strange else "fails", f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return "other definition" if strange else "fails", f"{type(error).__name__}: {str(error).splitlines()[0]}"
     if case.error:
         return "fails", f"accepted: {parts}"
     return ("passes" if right(case, parts) else "fails"), f"{[p.tolist() for p in parts]}"
@@ -437,7 +437,7 @@ def installed() -> tuple[dict[str, Any], dict[str, str], list[str]]:
 def table(failures: bool) -> str:
     adapters, versions, missing = installed()
     every = [case_of(row) for row in rows()]
-    head = ["case", *adapters, "reported"]
+    head = ["case", *adapters, "report"]
     lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
     counts = {name: Counter() for name in adapters}
     for case in every:
@@ -452,19 +452,20 @@ def table(failures: bool) -> str:
         repository, number = case.source.split("#")
         link = f"[{case.source}](https://github.com/{repository}/issues/{number})"
         lines.append("| " + " | ".join([f"`{case.name}`", *words, link]) + " |")
-    summary = ["| library | passes | fails | other meaning | - |", "| --- | ---: | ---: | ---: | ---: |"]
+    summary = ["| library | passes | fails | other definition | - |", "| --- | ---: | ---: | ---: | ---: |"]
     for name, count in counts.items():
-        numbers = [str(count[word]) for word in ("passes", "fails", "other meaning", "-")]
+        numbers = [str(count[word]) for word in ("passes", "fails", "other definition", "-")]
         summary.append("| " + " | ".join([f"{name} {versions[name]}", *numbers]) + " |")
     note = [f"Not installed: {', '.join(missing)}."] if missing else []
-    python = f"Python {sys.version.split()[0]}, NumPy {np.__version__}; {len(every)} cases."
+    python = f"{len(every)} cases, run with Python {sys.version.split()[0]} and NumPy {np.__version__}."
     return "\n\n".join([python, "\n".join(summary), "\n".join(lines), *note])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for option in ("write", "docs", "failures"):
-        parser.add_argument(f"--{option}", action="store_true")
+    parser.add_argument("--failures", action="store_true", help="also print what each library returned where it fails")
+    parser.add_argument("--docs", action="store_true", help="write the tables into docs/torture.md")
+    parser.add_argument("--write", action="store_true", help="compute the exact results again, into tests/torture.json")
     options = parser.parse_args()
     if options.write:
         save(rows())
