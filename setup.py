@@ -1,4 +1,4 @@
-"""Builds the kernels once for each instruction-set level; everything else is in pyproject.toml."""
+"""Build the kernels once for each instruction-set level. All other settings are in pyproject.toml."""
 
 import os
 import subprocess
@@ -6,8 +6,6 @@ import sys
 import sysconfig
 from glob import glob
 
-import numpy
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -35,21 +33,35 @@ TUNING = [
 # Loops over lanes of several registers keep them there.
 OWN = {"x86_v3": ["-fpeel-loops", "--param=max-completely-peeled-insns=75"]}
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
+CYTHONIZE = "import sys; from Cython.Build import cythonize; cythonize(sys.argv[1], build_dir=sys.argv[2])"
 
 
 class BuildLevels(build_ext):
-    """The flags of each level, in the words of the compiler at hand."""
+    """Translate each level to C and compile it with the flags of the level, spelled for the compiler in use.
+
+    Cython and NumPy are needed only here: the metadata and the source archive are made without them.
+    """
 
     def finalize_options(self):
         super().finalize_options()
-        self.parallel = self.parallel or os.cpu_count()
+        self.parallel = self.parallel or len(self.extensions)  # one thread for each level
+
+    def translate(self, source, folder):
+        """Run Cython on `source` in a new process, so that the levels do not wait for each other. Return the C file."""
+        subprocess.run([sys.executable, "-c", CYTHONIZE, source, folder], check=True)
+        return os.path.join(folder, os.path.splitext(source)[0] + ".c")
 
     def knows(self, flag):
         command = [*self.compiler.compiler_so, "-Werror", flag, "-E", "-x", "c", os.devnull]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def build_extension(self, ext):
+        import numpy
+
         level = ext.name.rpartition(".")[2]
+        # Each level has its own folder: Cython copies the headers there, and the other levels may be reading theirs.
+        ext.sources = [self.translate(source, f"build/cython/{level}") for source in ext.sources]
+        ext.include_dirs.append(numpy.get_include())
         if self.compiler.compiler_type == "msvc":
             flags = ["/O2", "/fp:precise", *MSVC[level]]
             inline = "__forceinline"
@@ -66,23 +78,18 @@ class BuildLevels(build_ext):
         super().build_extension(ext)
 
 
-extensions = [
-    Extension(
-        f"cecore.kernels.{level}",
-        [f"{KERNELS}{level}.pyx"],
-        include_dirs=[numpy.get_include(), KERNELS],
-        depends=[*glob(KERNELS + "*.pxi"), *glob(KERNELS + "*.h")],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-    )
-    for level in LEVELS
-]
-
-ext_modules = cythonize(extensions, build_dir="build/cython")
-for ext in ext_modules:  # cythonize drops the attribute
-    # A machine that cannot build a level does without it; a release must have them all.
-    ext.optional = ext.name != "cecore.kernels.baseline" and os.environ.get("CECORE_REQUIRE_SIMD") != "1"
-
 setup(
-    ext_modules=ext_modules,
     cmdclass={"build_ext": BuildLevels},
+    ext_modules=[
+        Extension(
+            f"cecore.kernels.{level}",
+            [f"{KERNELS}{level}.pyx"],
+            include_dirs=[KERNELS],
+            depends=[*glob(KERNELS + "*.pxi"), *glob(KERNELS + "*.h")],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            # If a machine cannot build a level, it does without that level. A release must have all of them.
+            optional=level != "baseline" and os.environ.get("CECORE_REQUIRE_SIMD") != "1",
+        )
+        for level in LEVELS
+    ],
 )

@@ -265,7 +265,9 @@ def readme_record(row, **skipped):
 
 
 def readme_run(**skipped):
-    return stored(*(readme_record(row, **skipped) for row in readme.ROWS))
+    run = stored(*(readme_record(row, **skipped) for row in readme.ROWS))
+    run.machine["versions"] = dict.fromkeys(readme.NAMES, "1.2.3") | {"cecore": cecore.__version__}
+    return run
 
 
 def test_the_readme_shows_the_stored_run_between_its_markers():

@@ -548,6 +548,8 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if weight.shape == shape:
         return weight
     fits = len(weight.shape) == len(shape) and all(n in (1, m) for n, m in zip(weight.shape, shape, strict=True))
+    if not weight.shape and not is_weight(float(weight)):
+        raise not_a_weight("sample_weight", weight, ())
     if fits or not weight.shape:
         return np.broadcast_to(weight, shape)
     problem = f"sample_weight has shape {weight.shape}, the losses have shape {shape}"
@@ -732,15 +734,15 @@ def _within(
     if outside.any():
         place = int(np.argmax(outside))
         at = index if values.ndim == 0 else (*index, place)
-        hint = outside_hint(spec, name, float(values.flat[place]))
+        hint = outside_hint(spec, name, float(values.flat[place]), 4 * near)
         raise ValueError(f"{_at(name, array, at, axis)} is {hint}")
     return values
 
 
-def outside_hint(spec: Spec, name: str, value: float) -> str:
+def outside_hint(spec: Spec, name: str, value: float, near: float) -> str:
     """What is wrong with a probability or a target outside [0, 1], and what to do."""
     beyond = max(-value, value - 1)
-    if beyond < 1e-3:
+    if beyond < max(1e-3, near):
         return (
             "just outside [0, 1], by more than rounding explains. If it comes from arithmetic of yours, "
             f"pass np.clip({name}, 0, 1)"
