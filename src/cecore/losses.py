@@ -996,19 +996,24 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
 
 
 @lru_cache(maxsize=64, typed=True)
-def _cached(kind: Any, *options: Any) -> Any:
-    return kind(**dict(zip(kind._names, options, strict=True)))
+def _cached(kind: Any, weights: Any, *options: Any) -> Any:
+    name = "class_weight" if kind._rows else "pos_weight"
+    others = [other for other in kind._names if other != name]
+    return kind(**{name: weights}, **dict(zip(others, options, strict=True)))
 
 
-_IMMUTABLE = {type(None), str, int, float}
+_IMMUTABLE = {type(None), int, float}
 
 
-def _loss(kind: Any, *options: Any) -> Any:
-    """The loss with these options, made once for immutable ones."""
+def _loss(kind: Any, weights: Any, *options: Any) -> Any:
+    """The loss with these options, made once unless its pos_weight or class_weight can change."""
+    if type(weights) in _IMMUTABLE:
+        try:
+            return _cached(kind, weights, *options)
+        except TypeError:  # an option of the wrong type, perhaps one that cannot be hashed: the next lines say which
+            pass
     try:
-        if _IMMUTABLE.issuperset(map(type, options)):
-            return _cached(kind, *options)
-        return _cached.__wrapped__(kind, *options)
+        return _cached.__wrapped__(kind, weights, *options)
     except (TypeError, ValueError) as error:
         raise error.with_traceback(None) from None
 
@@ -1110,7 +1115,7 @@ def binary_cross_entropy(
     """
     if unknown:
         _checks.unexpected("binary_cross_entropy", BinaryCrossEntropy._names, (), unknown)
-    loss = _loss(BinaryCrossEntropy, reduction, mean_over, label_smoothing, eps, gradient_outside, pos_weight)
+    loss = _loss(BinaryCrossEntropy, pos_weight, reduction, mean_over, label_smoothing, eps, gradient_outside)
     return loss.forward(probs, targets, sample_weight=sample_weight)
 
 
@@ -1203,7 +1208,7 @@ def binary_cross_entropy_with_logits(
     """
     if unknown:
         _checks.unexpected("binary_cross_entropy_with_logits", BinaryCrossEntropyWithLogits._names, (), unknown)
-    loss = _loss(BinaryCrossEntropyWithLogits, reduction, mean_over, label_smoothing, focal_gamma, pos_weight)
+    loss = _loss(BinaryCrossEntropyWithLogits, pos_weight, reduction, mean_over, label_smoothing, focal_gamma)
     return loss.forward(logits, targets, sample_weight=sample_weight)
 
 
@@ -1312,7 +1317,7 @@ def cross_entropy(
     if unknown:
         _checks.unexpected("cross_entropy", CrossEntropy._names, (), unknown)
     loss = _loss(
-        CrossEntropy, reduction, mean_over, label_smoothing, eps, gradient_outside, class_weight, ignore_index, axis
+        CrossEntropy, class_weight, reduction, mean_over, label_smoothing, eps, gradient_outside, ignore_index, axis
     )
     return loss.forward(probs, targets, sample_weight=sample_weight)
 
@@ -1414,6 +1419,6 @@ def cross_entropy_with_logits(
     if unknown:
         _checks.unexpected("cross_entropy_with_logits", CrossEntropyWithLogits._names, (), unknown)
     loss = _loss(
-        CrossEntropyWithLogits, reduction, mean_over, label_smoothing, focal_gamma, class_weight, ignore_index, axis
+        CrossEntropyWithLogits, class_weight, reduction, mean_over, label_smoothing, focal_gamma, ignore_index, axis
     )
     return loss.forward(logits, targets, sample_weight=sample_weight)

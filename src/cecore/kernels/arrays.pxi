@@ -44,7 +44,7 @@ cdef struct Array:
     int type  # NumPy's type number, or BFLOAT16
     int size  # of a number, in bytes
     bint narrow  # round to float on the way to a double
-    double tolerance  # 0, or how far outside [0, 1] a number may lie to be loaded as 0 or 1
+    double tolerance  # 0, or how far outside [0, 1] a number may lie to be loaded as 0 or 1; then there is a layout
     bint swapped  # of the other byte order
     const Layout *layout  # NULL: plain, which is C-contiguous, aligned and of native byte order
 
@@ -75,7 +75,7 @@ cdef void convert_half(
 
 cdef inline bint holds_computing_type(const Array *array, real unused) noexcept nogil:
     # Return whether the numbers can be read as they are, in any layout.
-    if array.tolerance > 0 or (array.layout != NULL and array.swapped):
+    if array.layout != NULL and (array.swapped or array.tolerance > 0):
         return False
     if real is double:
         return array.type == cnp.NPY_DOUBLE and not array.narrow

@@ -514,7 +514,7 @@ cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, rea
 
 cdef bint is_plain(const Job *job, real unused) noexcept nogil:
     # Probabilities that are read where they lie, with plain targets and without weights; no losses for each
-    if not of_computing_type(&job.x, unused) or job.targets.layout != NULL or job.targets.tolerance > 0:
+    if not of_computing_type(&job.x, unused) or job.targets.layout != NULL:
         return False
     return not job.options.logits and job.weights.data == NULL and job.value.data == NULL
 
@@ -790,7 +790,7 @@ cdef void run_typed(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssiz
 cdef bint wants_panel(const Job *job, const Array *array) noexcept nogil:
     # Whether its rows are to be read or written by whole blocks, through a plain panel
     cdef bint logits = job.options.logits or job.activation != NOT_ACTIVATION
-    if array.data == NULL or array.layout == NULL:
+    if array.data == NULL or array.layout == NULL or array.tolerance > 0:  # panels are copied as they are
         return False
     if lies_apart(array):  # few classes are read one after the other; of more, a cache line holds those of many rows
         return logits and FEW_BOTH < job.classes <= LONG_BLOCK // 8
@@ -872,6 +872,22 @@ include "pool.pxi"
 
 # ---------------------------------------------------------------- suspicious inputs
 
+cdef double NEAR_1 = 1e-3  # the distance from 1 at which the sum of a row is suspicious; ten times that for halves
+
+
+cdef inline bint first_may_be_hard(const Array *x) noexcept nogil:
+    # Return whether the first prediction is exactly 0 or 1, or of a rare type; nearly every call ends here.
+    cdef double wide = 0
+    cdef float narrow = 0
+    if x.type == cnp.NPY_DOUBLE and not x.swapped:
+        memcpy(&wide, x.data, sizeof(double))
+        return wide == 0 or wide == 1
+    if x.type == cnp.NPY_FLOAT and not x.swapped:
+        memcpy(&narrow, x.data, sizeof(float))
+        return narrow == 0 or narrow == 1
+    return True
+
+
 cdef bint looks_swapped(Job *job) noexcept nogil:
     # Return whether the first predictions are all exactly 0 or 1 while one of their targets lies between.
     cdef double x[BLOCK]
@@ -879,10 +895,6 @@ cdef bint looks_swapped(Job *job) noexcept nogil:
     cdef Py_ssize_t n = min(job.n, <Py_ssize_t>BLOCK)
     cdef Py_ssize_t i
     cdef bint any_between = False
-    if job.x.type == cnp.NPY_DOUBLE and not job.x.swapped:  # nearly every call ends here
-        memcpy(x, job.x.data, sizeof(double))
-        if x[0] != 0 and x[0] != 1:
-            return False
     load(&job.x, 0, 1, n, x)
     load(&job.targets, 0, 1, n, t)
     for i in range(n):
@@ -892,17 +904,34 @@ cdef bint looks_swapped(Job *job) noexcept nogil:
     return any_between
 
 
+cdef inline double short_sum(const real *x, Py_ssize_t n) noexcept nogil:
+    # Two sums, which do not wait for each other
+    cdef double even = 0
+    cdef double odd = 0
+    cdef Py_ssize_t i
+    for i in range(0, n - 1, 2):
+        even += x[i]
+        odd += x[i + 1]
+    return even + odd + (x[n - 1] if n % 2 else 0)
+
+
+cdef inline bint first_row_sums_to_1(const Job *job) noexcept nogil:
+    # Return True if a short first row counts and sums to 1; nearly every call ends here.
+    cdef double total = 0
+    if job.weights.data != NULL or job.options.ignores or job.classes > SUM_LANES:
+        return False
+    if of_computing_type(&job.x, <double>0):
+        total = short_sum(<const double *>job.x.data, job.classes)
+    elif of_computing_type(&job.x, <float>0):
+        total = short_sum(<const float *>job.x.data, job.classes)
+    return fabs(total - 1) <= NEAR_1
+
+
 cdef double row_sum(const Job *job, Py_ssize_t row) noexcept nogil:
     cdef double scratch[BLOCK]
-    cdef const double *x
     cdef double total = 0
-    cdef Py_ssize_t piece, i, n
+    cdef Py_ssize_t piece, n
     cdef Py_ssize_t start = row * job.classes
-    if job.classes <= SUM_LANES and of_computing_type(&job.x, <double>0):
-        x = <const double *>job.x.data + start
-        for i in range(job.classes):
-            total += x[i]
-        return total
     for piece in range(blocks(job.classes)):
         n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
         total += lane_sum(n, block_of(&job.x, start + piece * BLOCK, n, scratch, <double>0))
@@ -913,7 +942,7 @@ cdef bint is_unnormalized(Job *job) noexcept nogil:
     # Return whether the first row that counts and holds no NaN does not sum to 1.
     cdef double w[BLOCK]
     cdef int64_t labels[BLOCK]
-    cdef double tolerance = 1e-2 if in_halves(job.x.type) and job.x.type != cnp.NPY_FLOAT else 1e-3
+    cdef double tolerance = 10 * NEAR_1 if in_halves(job.x.type) and job.x.type != cnp.NPY_FLOAT else NEAR_1
     cdef double total
     cdef Py_ssize_t start = 0
     cdef Py_ssize_t n = 1  # the first row alone settles nearly every call
@@ -936,11 +965,13 @@ cdef bint is_unnormalized(Job *job) noexcept nogil:
     return False
 
 
-cdef bint is_suspicious(Job *job) noexcept nogil:
-    # Return whether legal inputs look like a mistake; cecore._checks words the warning.
-    if job.options.logits or job.n == 0:
+cdef inline bint is_suspicious(Job *job) noexcept nogil:
+    # Return whether legal probabilities look like a mistake; cecore._checks words the warning.
+    if job.n == 0:
         return False
-    return is_unnormalized(job) if job.options.rows else looks_swapped(job)
+    if job.options.rows:
+        return not first_row_sums_to_1(job) and is_unnormalized(job)
+    return first_may_be_hard(&job.x) and looks_swapped(job)
 
 
 # ---------------------------------------------------------------- one call
@@ -981,7 +1012,7 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
     job.targets.narrow = in_float and not job.labels
     job.weights.narrow = job.upstream.narrow = in_float
     job.bad = -1
-    job.suspicious = not wanted & WARNED and is_suspicious(job)
+    job.suspicious = not job.options.logits and not wanted & WARNED and is_suspicious(job)
     if job.suspicious:
         cecore_leave(saved)
         return total
@@ -1028,7 +1059,7 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
     return total
 
 
-cdef double machine_epsilon(int type) noexcept nogil:
+cdef double machine_epsilon(int type) noexcept:
     # 0 for integers, of which none lies just outside [0, 1]
     if type == cnp.NPY_DOUBLE or type == cnp.NPY_LONGDOUBLE:
         return 2.0 ** -52
@@ -1039,19 +1070,13 @@ cdef double machine_epsilon(int type) noexcept nogil:
     return 2.0 ** -7 if type == BFLOAT16 else 0
 
 
-cdef double run_tolerant(Job *job, int reduction, int wanted, double upstream) noexcept nogil:
-    # Run the call. If a value is outside its domain, run it once more with the tolerance for the user's own rounding:
-    # predictions by their dtype, distributions by the computing type.
-    cdef double result = run_checked(job, reduction, wanted, upstream)
-    if job.bad < 0 or job.overwritten:
-        return result
-    if not job.options.logits:
-        job.x.tolerance = TOLERATED * machine_epsilon(job.x.type)
-    if not job.labels:
-        job.targets.tolerance = TOLERATED * machine_epsilon(
-            cnp.NPY_FLOAT if in_halves(job.x.type) else cnp.NPY_DOUBLE
-        )
-    return run_checked(job, reduction, wanted, upstream)
+cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double epsilon) noexcept:
+    # Load numbers just outside [0, 1] as 0 or 1, unless none of the type lies there
+    if epsilon > 0:
+        array.tolerance = TOLERATED * epsilon
+        if array.layout == NULL:
+            set_layout(layout, given, rows)
+            array.layout = layout
 
 
 def quotient(double total, double divisor, double lost):
@@ -1300,6 +1325,15 @@ cdef object exact_sums(Job *job):
     return total, special, weights, exact(&job.sum) >> 1074
 
 
+cdef inline double run(Job *job, int reduction, int wanted, double upstream) noexcept:
+    cdef double total
+    if job.n * job.cost < GIL_KEPT_BELOW:
+        return run_checked(job, reduction, wanted, upstream)
+    with nogil:
+        total = run_checked(job, reduction, wanted, upstream)
+    return total
+
+
 cdef object compute(
     bytes options, object x, object targets, object weights, object upstream, int wanted,
     object value_out, object gradient_out, object hessian_out,
@@ -1309,7 +1343,7 @@ cdef object compute(
     # raises. Errors and suspicious inputs are thus found twice, and everything else once.
     cdef Job job
     cdef Layout layouts[7]
-    cdef int ndim, inner, type_, reduction
+    cdef int ndim, inner, type_, reduction, computing
     cdef cnp.npy_intp *shape
     cdef double factor = 1, total
     cdef const char *packed = options
@@ -1373,11 +1407,14 @@ cdef object compute(
             may_overlap(&job.value, &job.x) or may_overlap(&job.gradient, &job.x) or may_overlap(&job.hessian, &job.x)
         )
     set_size(&job, x)
-    if job.n * job.cost < GIL_KEPT_BELOW:
-        total = run_tolerant(&job, reduction, wanted, factor)
-    else:
-        with nogil:
-            total = run_tolerant(&job, reduction, wanted, factor)
+    total = run(&job, reduction, wanted, factor)
+    if job.bad >= 0 and not job.overwritten:  # predictions are tolerated by their dtype, targets by the computing type
+        if not job.options.logits:
+            tolerate(&job.x, x, rows, &layouts[0], machine_epsilon(job.x.type))
+        if not job.labels:
+            computing = cnp.NPY_FLOAT if in_halves(job.x.type) else cnp.NPY_DOUBLE
+            tolerate(&job.targets, targets, rows, &layouts[1], machine_epsilon(computing))
+        total = run(&job, reduction, wanted, factor)
     if job.suspicious:
         if not prepared:
             return None
