@@ -927,14 +927,42 @@ cdef inline bint first_row_sums_to_1(const Job *job) noexcept nogil:
     return fabs(total - 1) <= NEAR_1
 
 
-cdef double row_sum(const Job *job, Py_ssize_t row) noexcept nogil:
-    cdef double scratch[BLOCK]
+cdef double long_sum(const real *x, Py_ssize_t n) noexcept nogil:
+    # Two arrays of sums, each small enough for registers; a float sum is exact enough for NEAR_1.
+    cdef real even[SUM_LANES]
+    cdef real odd[SUM_LANES]
     cdef double total = 0
-    cdef Py_ssize_t piece, n
+    cdef Py_ssize_t pairs = n // (2 * SUM_LANES)
+    cdef Py_ssize_t i, j
+    for j in range(SUM_LANES):
+        even[j] = odd[j] = 0
+    for i in range(pairs):
+        for j in range(SUM_LANES):
+            even[j] += x[2 * i * SUM_LANES + j]
+        for j in range(SUM_LANES):
+            odd[j] += x[(2 * i + 1) * SUM_LANES + j]
+    for j in range(SUM_LANES):
+        even[j] += odd[j]
+    for j in range(SUM_LANES // 2):
+        even[j] += even[j + SUM_LANES // 2]
+    for j in range(SUM_LANES // 2):
+        total += even[j]
+    for i in range(2 * pairs * SUM_LANES, n):
+        total += x[i]
+    return total
+
+
+cdef double row_sum(const Job *job, Py_ssize_t row, real unused) noexcept nogil:
+    cdef real scratch[BLOCK]
+    cdef double total = 0
     cdef Py_ssize_t start = row * job.classes
+    cdef Py_ssize_t piece, n
+    if of_computing_type(&job.x, unused):
+        return long_sum(<const real *>job.x.data + start, job.classes)
     for piece in range(blocks(job.classes)):
         n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
-        total += lane_sum(n, block_of(&job.x, start + piece * BLOCK, n, scratch, <double>0))
+        load(&job.x, start + piece * BLOCK, 1, n, scratch)
+        total += long_sum(<const real *>&scratch[0], n)
     return total
 
 
@@ -957,7 +985,10 @@ cdef bint is_unnormalized(Job *job) noexcept nogil:
         for i in range(n):
             if (job.weights.data != NULL and not w[i] > 0) or (job.options.ignores and labels[i] == IGNORED):
                 continue
-            total = row_sum(job, start + i)
+            if in_halves(job.x.type):
+                total = row_sum(job, start + i, <float>0)
+            else:
+                total = row_sum(job, start + i, <double>0)
             if total == total:
                 return not fabs(total - 1) <= tolerance
         start += n
