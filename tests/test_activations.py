@@ -1,4 +1,4 @@
-"""Sigmoid, softmax, log_softmax and softmax_backward."""
+"""Sigmoid and softmax, their logarithms and derivatives."""
 
 from __future__ import annotations
 
@@ -68,6 +68,50 @@ def test_sigmoid_is_the_definition(dtype):
 
 
 @each_dtype
+def test_log_sigmoid_is_the_definition(dtype):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([EDGES, rng.uniform(-80, 80, 500), rng.normal(size=500), rng.uniform(-700, 700, 99)])
+    x = x.astype(dtype)
+    want = [-inf if v == -inf else mpf(0) if v == inf else -mp.log1p(mp.exp(-real(v))) for v in x]
+    got = cecore.log_sigmoid(x)
+    normal = np.array([not abs(w) < float(np.finfo(dtype).tiny) for w in want])
+    assert worst(got[normal], np.array(want, object)[normal], dtype) <= 2
+    np.testing.assert_array_equal(cecore.log_sigmoid([-math.inf, math.inf]), [-math.inf, 0])
+    np.testing.assert_array_equal(got, -cecore.BinaryCrossEntropyWithLogits(reduction="none")(x, np.ones(len(x))))
+
+
+@each_dtype
+@settings(max_examples=60)
+@given(data=st.data())
+def test_sigmoid_backward_is_the_definition(dtype, data):
+    n = data.draw(st.integers(0, 40))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    s, u = cecore.sigmoid(rng.normal(0, 9, n).astype(dtype)), rng.normal(0, 9, n).astype(dtype)
+    edges = data.draw(st.lists(st.sampled_from([0.0, 1.0, 0.5, 1e-30]), max_size=n))
+    s[: len(edges)] = edges
+    got = cecore.sigmoid_backward(u, s)
+    assert got.dtype == dtype
+    want = np.array([real(a) * (1 - real(a)) * real(b) for a, b in zip(s, u, strict=True)], object)
+    normal = np.array([not abs(w) < float(np.finfo(dtype).tiny) for w in want], bool)
+    assert worst(got[normal], want[normal], dtype) <= 2
+    assert np.abs(got[~normal].astype(float) - want[~normal].astype(float)).max(initial=0) <= 2 * float(
+        np.finfo(dtype).smallest_subnormal
+    )
+
+
+def test_sigmoid_backward_at_the_ends():
+    u = [math.inf, -math.inf, math.nan, 1e300]
+    for end in (0.0, 1.0):
+        np.testing.assert_array_equal(cecore.sigmoid_backward(u, np.full(4, end)), np.zeros(4))
+    np.testing.assert_array_equal(cecore.sigmoid_backward([1, math.nan], [math.nan, 0.5]), [math.nan, math.nan])
+    z = np.random.default_rng(0).normal(0, 3, 300)
+    y = np.random.default_rng(1).integers(0, 2, 300)
+    p = cecore.sigmoid(z)
+    chained = cecore.sigmoid_backward(cecore.BinaryCrossEntropy(eps=0).backward(p, y), p)
+    np.testing.assert_allclose(chained, cecore.BinaryCrossEntropyWithLogits().backward(z, y), rtol=1e-12)
+
+
+@each_dtype
 @pytest.mark.parametrize("classes", [1, 3, 32, 33, 300])
 def test_softmax_backward_is_the_product_with_the_jacobian(dtype, classes):
     rng = np.random.default_rng(classes)
@@ -85,7 +129,10 @@ def test_softmax_backward_is_the_product_with_the_jacobian(dtype, classes):
     assert cecore.softmax_backward(u, s)[0, 0] == 0
 
 
-@pytest.mark.parametrize("function", [cecore.softmax, cecore.log_softmax, cecore.sigmoid], ids=lambda f: f.__name__)
+ELEMENTWISE = cecore.sigmoid, cecore.log_sigmoid
+
+
+@pytest.mark.parametrize("function", [cecore.softmax, cecore.log_softmax, *ELEMENTWISE], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("classes", [3, 40])
 def test_layouts_outputs_and_axes(function, classes):
     rng = np.random.default_rng(0)
@@ -105,7 +152,7 @@ def test_layouts_outputs_and_axes(function, classes):
         np.testing.assert_array_equal(function(other), want)
     for row in (0, 69):
         np.testing.assert_array_equal(function(x[row, 0]), want[row, 0])
-    if function is not cecore.sigmoid:
+    if function not in ELEMENTWISE:
         for axis in (0, 1, -2):
             moved = np.moveaxis(x, -1, axis)
             np.testing.assert_array_equal(function(moved, axis=axis), np.moveaxis(want, -1, axis))
@@ -128,6 +175,23 @@ def test_outputs_of_softmax_backward(classes):
     np.testing.assert_array_equal(cecore.softmax_backward(u.T, s.T, axis=0), want.T)
     np.testing.assert_allclose(cecore.softmax_backward(u.astype(np.float32), s), want, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(cecore.softmax_backward(u.tolist(), s), want)
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 255, 256, 257, 1000])
+def test_outputs_of_sigmoid_backward(n):
+    rng = np.random.default_rng(n)
+    s, u = cecore.sigmoid(rng.normal(size=n)), rng.normal(size=n)
+    want = cecore.sigmoid_backward(u, s)
+    for index in (0, 1):
+        arrays = [u.copy(), s.copy()]
+        assert cecore.sigmoid_backward(*arrays, out=arrays[index]) is arrays[index]
+        assert bits(arrays[index]) == bits(want)
+        memory = np.full(2 * n, 0.5)
+        arrays[index] = memory[::2]
+        arrays[index][...] = (u, s)[index]
+        assert bits(np.ascontiguousarray(cecore.sigmoid_backward(*arrays, out=arrays[index]))) == bits(want)
+    np.testing.assert_array_equal(cecore.sigmoid_backward(u.tolist(), s), want)
+    np.testing.assert_array_equal(cecore.sigmoid_backward(u[::-1], s[::-1]), want[::-1])
 
 
 def test_both_ways_give_the_same_gradient():
@@ -155,6 +219,9 @@ def test_both_ways_give_the_same_gradient():
         (lambda: cecore.sigmoid(1j), TypeError, "x has dtype complex128: expected real numbers"),
         (lambda: cecore.sigmoid(np.ones(2), out=np.ones(3)), ValueError, r"out has shape \(3,\)"),
         (lambda: cecore.sigmoid(np.ones(2), out=[1, 2]), TypeError, "out is a list"),
+        (lambda: cecore.sigmoid_backward([1.0], [0.5, 0.5]), ValueError, r"upstream has shape \(1,\): expected \(2,\)"),
+        (lambda: cecore.sigmoid_backward(None, [0.5]), TypeError, "upstream has dtype object"),
+        (lambda: cecore.log_sigmoid(["a"]), TypeError, "x holds strings"),
         (lambda: cecore.softmax_backward([1.0], [0.5, 0.5]), ValueError, r"upstream has shape \(1,\): expected \(2,\)"),
     ],
 )
@@ -165,7 +232,7 @@ def test_bad_calls(call, error, message):
 
 def test_overlapping_outputs():
     memory = np.ones(5)
-    for function in (cecore.sigmoid, cecore.softmax, cecore.log_softmax):
+    for function in (*ELEMENTWISE, cecore.softmax, cecore.log_softmax):
         with pytest.raises(ValueError, match="out shares memory with"):
             function(memory[:4], out=memory[1:])
 

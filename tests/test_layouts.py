@@ -25,7 +25,8 @@ bfloat16 = np.dtype(ml_dtypes.bfloat16)
 
 FLOATS = [np.dtype(kind) for kind in (np.float64, np.float32, np.float16, np.longdouble)] + [bfloat16]
 INTEGERS = [np.dtype(kind) for kind in "bhilqBHILQ"]
-FUNCTIONS = ("sigmoid", "softmax", "log_softmax", "softmax_backward")
+ELEMENTWISE = ("sigmoid", "log_sigmoid", "sigmoid_backward")
+FUNCTIONS = (*ELEMENTWISE, "softmax", "log_softmax", "softmax_backward")
 
 
 @contextmanager
@@ -200,8 +201,8 @@ def test_any_activation_has_the_bits_of_the_plain_one(name, data):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = tuple(draw(st.lists(st.sampled_from([1, 2, 5, 33, 70]), min_size=1, max_size=3)))
     x = rng.normal(0, 3, shape).astype(draw(st.sampled_from([*FLOATS, *INTEGERS])))
-    given = [x] if name != "softmax_backward" else [rng.normal(size=shape).astype(draw(st.sampled_from(FLOATS))), x]
-    options = {} if name == "sigmoid" else {"axis": draw(st.integers(-len(shape), len(shape) - 1))}
+    given = [x] if not name.endswith("_backward") else [rng.normal(size=shape).astype(draw(st.sampled_from(FLOATS))), x]
+    options = {} if name in ELEMENTWISE else {"axis": draw(st.integers(-len(shape), len(shape) - 1))}
     with threads(1, 1 << 16):
         want = function(*map(native, given), **options)
     others = [READABLE[draw(st.sampled_from(sorted(READABLE)))](array) for array in given]
