@@ -5,6 +5,8 @@ from hypothesis import HealthCheck, settings
 
 from cecore import _dispatch
 
+collect_ignore = ["typing"]  # code for type checkers, which tools/check_types.py runs
+
 settings.register_profile("cecore", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("cecore")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 LIMIT = 2_000_000  # bytes
 SOURCES = (".c", ".h", ".pxi", ".pyx", ".pxd")
-NEEDED = ("cecore/py.typed", "cecore/kernels/baseline.pyi")
+NEEDED = ("cecore/py.typed", "cecore/_types.pyi", "cecore/kernels/baseline.pyi")
 
 
 def problems(path: Path) -> list[str]:

@@ -8,8 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from . import _checks
+
+if TYPE_CHECKING:
+    from typing import Literal
 
 MOST = 256  # as the kernels have it
 AUTO = "auto"
@@ -24,7 +28,7 @@ class _Setting(threading.local):
 _setting = _Setting()
 
 
-def set_num_threads(n: int | str) -> None:
+def set_num_threads(n: int | Literal["auto"]) -> None:
     """Set how many threads a call from the calling thread may use.
 
     Results do not depend on it. A call uses two from 65,536 probabilities or 32,768 logits on, and twice as many for
@@ -78,7 +82,7 @@ thread_count = get_num_threads  # as the kernels call it
 
 
 @contextmanager
-def num_threads(n: int | str) -> Iterator[None]:
+def num_threads(n: int | Literal["auto"]) -> Iterator[None]:
     """`set_num_threads` for a while, as a context manager.
 
     Parameters

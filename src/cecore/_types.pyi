@@ -7,8 +7,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypedDict, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array: TypeAlias = NDArray[Any]  # any dtype: an output
-FloatArray: TypeAlias = NDArray[np.floating[Any]]  # a result, of the predictions' dtype
+Array: TypeAlias = NDArray[Any]  # an array whose dtype is not known here: an output, or single losses
+Float = TypeVar("Float", bound=np.float64 | np.float32 | np.float16)  # the dtype of predictions and their derivatives
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 ToNumber: TypeAlias = Literal["mean", "sum"]  # reductions whose loss is one number
 MeanOver: TypeAlias = Literal["weights", "count"]
@@ -21,15 +21,17 @@ class Option(Generic[_T_co]):
 
     def __get__(self, loss: object, kind: type) -> _T_co: ...
 
-class _Options(TypedDict, total=False):
+class Options(TypedDict, total=False):
+    """The options that every loss has, without the reduction."""
+
     mean_over: MeanOver
     label_smoothing: float
 
-class _OnProbabilities(_Options, total=False):
+class _OnProbabilities(Options, total=False):
     eps: float
     gradient_outside: GradientOutside
 
-class _OnLogits(_Options, total=False):
+class _OnLogits(Options, total=False):
     focal_gamma: float
 
 class _Binary(TypedDict, total=False):
@@ -51,3 +53,24 @@ class CategoricalOptions(_OnProbabilities, _Categorical, total=False):
 
 class CategoricalWithLogitsOptions(_OnLogits, _Categorical, total=False):
     """The options of CrossEntropyWithLogits, without the reduction."""
+
+class _Weighted(TypedDict, total=False):
+    sample_weight: ArrayLike | None
+
+class ForBackward(_Weighted, total=False):
+    """The arrays that `backward` takes by keyword."""
+
+    upstream: ArrayLike
+    out: Array | None
+
+class ForBoth(_Weighted, total=False):
+    """The arrays that `forward_backward` takes by keyword."""
+
+    loss_out: Array | None
+    gradient_out: Array | None
+
+class ForHessian(_Weighted, total=False):
+    """The arrays that `gradient_hessian` takes by keyword."""
+
+    gradient_out: Array | None
+    hessian_out: Array | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -10,15 +10,19 @@ from . import _checks, _dispatch
 from ._checks import BITS, IN_PLACE, PREPARED
 
 if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing takes a millisecond
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-    from ._types import Array, FloatArray
+    from ._types import Array, Float
 
 _SIGMOID, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD, _LOG_SIGMOID, _SIGMOID_BACKWARD = range(1, 7)  # as in the kernels
 _ALONG_AXIS = {_SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD}
 
 
-def sigmoid(x: ArrayLike, *, out: Array | None = None) -> FloatArray:
+@overload
+def sigmoid(x: NDArray[Float], *, out: Array | None = None) -> NDArray[Float]: ...
+@overload
+def sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array: ...
+def sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     r"""Compute the sigmoid (the logistic function) of each element.
 
     .. math:: \sigma(x) = 1 / (1 + e^{-x})
@@ -54,7 +58,11 @@ def sigmoid(x: ArrayLike, *, out: Array | None = None) -> FloatArray:
     return _apply(_SIGMOID, "x", x, None, out)
 
 
-def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> FloatArray:
+@overload
+def log_sigmoid(x: NDArray[Float], *, out: Array | None = None) -> NDArray[Float]: ...
+@overload
+def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array: ...
+def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     r"""Compute the logarithm of the sigmoid of each element.
 
     .. math:: \log \sigma(x) = -\log(1 + e^{-x})
@@ -92,7 +100,13 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> FloatArray:
     return _apply(_LOG_SIGMOID, "x", x, None, out)
 
 
-def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Array | None = None) -> FloatArray:
+@overload
+def sigmoid_backward(
+    upstream: ArrayLike, sigmoid_output: NDArray[Float], *, out: Array | None = None
+) -> NDArray[Float]: ...
+@overload
+def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Array | None = None) -> Array: ...
+def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Array | None = None) -> Array:
     r"""Convert a gradient with respect to sigmoid outputs into the gradient with respect to the logits.
 
     .. math:: g = u s (1 - s)
@@ -132,7 +146,11 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
     return _apply(_SIGMOID_BACKWARD, "sigmoid_output", sigmoid_output, upstream, out)
 
 
-def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> FloatArray:
+@overload
+def softmax(x: NDArray[Float], *, axis: int = -1, out: Array | None = None) -> NDArray[Float]: ...
+@overload
+def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array: ...
+def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
     r"""Compute the softmax along an axis.
 
     .. math:: p_k = e^{x_k} / \sum_j e^{x_j}
@@ -177,7 +195,11 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> FloatA
     return _apply(_SOFTMAX, "x", x, None, out, axis)
 
 
-def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> FloatArray:
+@overload
+def log_softmax(x: NDArray[Float], *, axis: int = -1, out: Array | None = None) -> NDArray[Float]: ...
+@overload
+def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array: ...
+def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
     r"""Compute the logarithm of the softmax along an axis.
 
     .. math:: \log p_k = x_k - \log \sum_j e^{x_j}
@@ -219,9 +241,17 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Fl
     return _apply(_LOG_SOFTMAX, "x", x, None, out, axis)
 
 
+@overload
+def softmax_backward(
+    upstream: ArrayLike, softmax_output: NDArray[Float], *, axis: int = -1, out: Array | None = None
+) -> NDArray[Float]: ...
+@overload
 def softmax_backward(
     upstream: ArrayLike, softmax_output: ArrayLike, *, axis: int = -1, out: Array | None = None
-) -> FloatArray:
+) -> Array: ...
+def softmax_backward(
+    upstream: ArrayLike, softmax_output: ArrayLike, *, axis: int = -1, out: Array | None = None
+) -> Array:
     r"""Convert a gradient with respect to softmax outputs into the gradient with respect to the logits.
 
     .. math:: g_k = s_k \left(u_k - \sum_j s_j u_j\right)

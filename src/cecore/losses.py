@@ -14,7 +14,7 @@ from .streaming import Accumulator
 if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing takes a millisecond
     from typing import Literal, Never, Self, Unpack
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from ._types import (
         Array,
@@ -22,10 +22,14 @@ if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing t
         BinaryWithLogitsOptions,
         CategoricalOptions,
         CategoricalWithLogitsOptions,
-        FloatArray,
+        Float,
+        ForBackward,
+        ForBoth,
+        ForHessian,
         GradientOutside,
         MeanOver,
         Option,
+        Options,
         Reduction,
         ToNumber,
     )
@@ -50,18 +54,20 @@ class Loss(Generic[_Value_co]):
     0.4054651081081644
     """
 
-    __slots__ = ("__weakref__", "_packed", "_spec", "label_smoothing", "mean_over", "reduction")
-
     _x: ClassVar[str]  # the name of the predictions
     _rows: ClassVar[bool]
     _names: ClassVar[tuple[str, ...]]  # of the options
 
     if TYPE_CHECKING:
-        reduction: Option[Reduction]
-        mean_over: Option[MeanOver]
-        label_smoothing: Option[float]
+        reduction: ClassVar[Option[Reduction]]
+        mean_over: ClassVar[Option[MeanOver]]
+        label_smoothing: ClassVar[Option[float]]
         _spec: _checks.Spec
         _packed: bytes  # the options as the kernels take them
+
+    else:
+        # Type checkers must not see the slots: pyright would not read the options through `Option`
+        __slots__ = ("__weakref__", "_packed", "_spec", "label_smoothing", "mean_over", "reduction")
 
     def __init_subclass__(cls) -> None:
         own = vars(cls).get("__slots__", ())
@@ -106,11 +112,13 @@ class Loss(Generic[_Value_co]):
         return _make, (type(self), self._given())
 
     @overload
-    def replace(self, *, reduction: ToNumber, **options: Any) -> Loss[float]: ...
+    def replace(self, **options: Unpack[Options]) -> Self: ...
     @overload
-    def replace(self, *, reduction: Literal["none"], **options: Any) -> Loss[FloatArray]: ...
+    def replace(self, *, reduction: ToNumber, **options: Unpack[Options]) -> Loss[float]: ...
     @overload
-    def replace(self, **options: Any) -> Self: ...
+    def replace(self, *, reduction: Literal["none"], **options: Unpack[Options]) -> Loss[Array]: ...
+    @overload
+    def replace(self, *, reduction: Reduction, **options: Unpack[Options]) -> Loss[float | Array]: ...
     def replace(self, **options: Any) -> Any:
         """Return the same loss with other options.
 
@@ -198,6 +206,12 @@ class Loss(Generic[_Value_co]):
 
     __call__ = forward
 
+    @overload
+    def backward(
+        self, predictions: NDArray[Float], /, targets: ArrayLike, **arrays: Unpack[ForBackward]
+    ) -> NDArray[Float]: ...
+    @overload
+    def backward(self, predictions: ArrayLike, /, targets: ArrayLike, **arrays: Unpack[ForBackward]) -> Array: ...
     def backward(
         self,
         predictions: ArrayLike,
@@ -207,7 +221,7 @@ class Loss(Generic[_Value_co]):
         sample_weight: ArrayLike | None = None,
         upstream: ArrayLike = 1.0,
         out: Array | None = None,
-    ) -> FloatArray:
+    ) -> Array:
         """Compute the gradient of the reduced loss with respect to the predictions.
 
         Parameters
@@ -254,6 +268,14 @@ class Loss(Generic[_Value_co]):
             result = self._fall_back(predictions, targets, sample_weight, upstream, GRADIENT, None, out, None)
         return result
 
+    @overload
+    def forward_backward(
+        self, predictions: NDArray[Float], /, targets: ArrayLike, **arrays: Unpack[ForBoth]
+    ) -> tuple[_Value_co, NDArray[Float]]: ...
+    @overload
+    def forward_backward(
+        self, predictions: ArrayLike, /, targets: ArrayLike, **arrays: Unpack[ForBoth]
+    ) -> tuple[_Value_co, Array]: ...
     def forward_backward(
         self,
         predictions: ArrayLike,
@@ -263,7 +285,7 @@ class Loss(Generic[_Value_co]):
         sample_weight: ArrayLike | None = None,
         loss_out: Array | None = None,
         gradient_out: Array | None = None,
-    ) -> tuple[_Value_co, FloatArray]:
+    ) -> tuple[_Value_co, Array]:
         """Compute the loss and its gradient in one pass over memory.
 
         If an output is the predictions array itself, a pass that only checks comes first.
@@ -312,6 +334,14 @@ class Loss(Generic[_Value_co]):
             result = self._fall_back(predictions, targets, sample_weight, 1.0, wanted, loss_out, gradient_out, None)
         return result
 
+    @overload
+    def gradient_hessian(
+        self, predictions: NDArray[Float], /, targets: ArrayLike, **arrays: Unpack[ForHessian]
+    ) -> tuple[NDArray[Float], NDArray[Float]]: ...
+    @overload
+    def gradient_hessian(
+        self, predictions: ArrayLike, /, targets: ArrayLike, **arrays: Unpack[ForHessian]
+    ) -> tuple[Array, Array]: ...
     def gradient_hessian(
         self,
         predictions: ArrayLike,
@@ -321,7 +351,7 @@ class Loss(Generic[_Value_co]):
         sample_weight: ArrayLike | None = None,
         gradient_out: Array | None = None,
         hessian_out: Array | None = None,
-    ) -> tuple[FloatArray, FloatArray]:
+    ) -> tuple[Array, Array]:
         """Return the first and second derivative of each loss with respect to each prediction, for gradient boosting.
 
         They are weighted and never divided by a count, whatever the reduction is.
@@ -554,15 +584,32 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     >>> value, gradient = loss.forward_backward(probs, targets)
     """
 
-    __slots__ = ("eps", "gradient_outside", "pos_weight")
-
     _x: ClassVar[str] = "probs"
     _rows: ClassVar[bool] = False
 
     if TYPE_CHECKING:
-        eps: Option[float]
-        gradient_outside: Option[GradientOutside]
-        pos_weight: Option[float | tuple[float, ...] | None]
+        eps: ClassVar[Option[float]]
+        gradient_outside: ClassVar[Option[GradientOutside]]
+        pos_weight: ClassVar[Option[float | tuple[float, ...] | None]]
+
+        @overload
+        def replace(self, **options: Unpack[BinaryOptions]) -> Self: ...
+        @overload
+        def replace(self, *, reduction: ToNumber, **options: Unpack[BinaryOptions]) -> BinaryCrossEntropy[float]: ...
+        @overload
+        def replace(
+            self, *, reduction: Literal["none"], **options: Unpack[BinaryOptions]
+        ) -> BinaryCrossEntropy[Array]: ...
+        @overload
+        def replace(
+            self, *, reduction: Reduction, **options: Unpack[BinaryOptions]
+        ) -> BinaryCrossEntropy[float | Array]: ...
+        def replace(self, **options: Any) -> Any: ...
+
+        __replace__ = replace
+
+    else:
+        __slots__ = ("eps", "gradient_outside", "pos_weight")
 
     @overload
     def __init__(
@@ -570,11 +617,11 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     ) -> None: ...
     @overload
     def __init__(
-        self: BinaryCrossEntropy[FloatArray], *, reduction: Literal["none"], **options: Unpack[BinaryOptions]
+        self: BinaryCrossEntropy[Array], *, reduction: Literal["none"], **options: Unpack[BinaryOptions]
     ) -> None: ...
     @overload
     def __init__(
-        self: BinaryCrossEntropy[float | FloatArray], *, reduction: Reduction, **options: Unpack[BinaryOptions]
+        self: BinaryCrossEntropy[float | Array], *, reduction: Reduction, **options: Unpack[BinaryOptions]
     ) -> None: ...
 
     def __init__(
@@ -670,14 +717,33 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     array([-4.24835426e-18, -5.00000000e-01, -1.00000000e+00])
     """
 
-    __slots__ = ("focal_gamma", "pos_weight")
-
     _x: ClassVar[str] = "logits"
     _rows: ClassVar[bool] = False
 
     if TYPE_CHECKING:
-        focal_gamma: Option[float]
-        pos_weight: Option[float | tuple[float, ...] | None]
+        focal_gamma: ClassVar[Option[float]]
+        pos_weight: ClassVar[Option[float | tuple[float, ...] | None]]
+
+        @overload
+        def replace(self, **options: Unpack[BinaryWithLogitsOptions]) -> Self: ...
+        @overload
+        def replace(
+            self, *, reduction: ToNumber, **options: Unpack[BinaryWithLogitsOptions]
+        ) -> BinaryCrossEntropyWithLogits[float]: ...
+        @overload
+        def replace(
+            self, *, reduction: Literal["none"], **options: Unpack[BinaryWithLogitsOptions]
+        ) -> BinaryCrossEntropyWithLogits[Array]: ...
+        @overload
+        def replace(
+            self, *, reduction: Reduction, **options: Unpack[BinaryWithLogitsOptions]
+        ) -> BinaryCrossEntropyWithLogits[float | Array]: ...
+        def replace(self, **options: Any) -> Any: ...
+
+        __replace__ = replace
+
+    else:
+        __slots__ = ("focal_gamma", "pos_weight")
 
     @overload
     def __init__(
@@ -688,14 +754,14 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     ) -> None: ...
     @overload
     def __init__(
-        self: BinaryCrossEntropyWithLogits[FloatArray],
+        self: BinaryCrossEntropyWithLogits[Array],
         *,
         reduction: Literal["none"],
         **options: Unpack[BinaryWithLogitsOptions],
     ) -> None: ...
     @overload
     def __init__(
-        self: BinaryCrossEntropyWithLogits[float | FloatArray],
+        self: BinaryCrossEntropyWithLogits[float | Array],
         *,
         reduction: Reduction,
         **options: Unpack[BinaryWithLogitsOptions],
@@ -804,17 +870,34 @@ class CrossEntropy(Loss[_Value_co]):
     array([0.35667494, 1.03972077])
     """
 
-    __slots__ = ("eps", "gradient_outside", "class_weight", "ignore_index", "axis")  # noqa: RUF023 (documented order)
-
     _x: ClassVar[str] = "probs"
     _rows: ClassVar[bool] = True
 
     if TYPE_CHECKING:
-        eps: Option[float]
-        gradient_outside: Option[GradientOutside]
-        class_weight: Option[tuple[float, ...] | None]
-        ignore_index: Option[int | None]
-        axis: Option[int]
+        eps: ClassVar[Option[float]]
+        gradient_outside: ClassVar[Option[GradientOutside]]
+        class_weight: ClassVar[Option[tuple[float, ...] | None]]
+        ignore_index: ClassVar[Option[int | None]]
+        axis: ClassVar[Option[int]]
+
+        @overload
+        def replace(self, **options: Unpack[CategoricalOptions]) -> Self: ...
+        @overload
+        def replace(self, *, reduction: ToNumber, **options: Unpack[CategoricalOptions]) -> CrossEntropy[float]: ...
+        @overload
+        def replace(
+            self, *, reduction: Literal["none"], **options: Unpack[CategoricalOptions]
+        ) -> CrossEntropy[Array]: ...
+        @overload
+        def replace(
+            self, *, reduction: Reduction, **options: Unpack[CategoricalOptions]
+        ) -> CrossEntropy[float | Array]: ...
+        def replace(self, **options: Any) -> Any: ...
+
+        __replace__ = replace
+
+    else:
+        __slots__ = ("eps", "gradient_outside", "class_weight", "ignore_index", "axis")  # noqa: RUF023 (documented order)
 
     @overload
     def __init__(
@@ -822,11 +905,11 @@ class CrossEntropy(Loss[_Value_co]):
     ) -> None: ...
     @overload
     def __init__(
-        self: CrossEntropy[FloatArray], *, reduction: Literal["none"], **options: Unpack[CategoricalOptions]
+        self: CrossEntropy[Array], *, reduction: Literal["none"], **options: Unpack[CategoricalOptions]
     ) -> None: ...
     @overload
     def __init__(
-        self: CrossEntropy[float | FloatArray], *, reduction: Reduction, **options: Unpack[CategoricalOptions]
+        self: CrossEntropy[float | Array], *, reduction: Reduction, **options: Unpack[CategoricalOptions]
     ) -> None: ...
 
     def __init__(
@@ -937,16 +1020,35 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
            [ 0.5       , -0.5       ,  0.        ]])
     """
 
-    __slots__ = ("focal_gamma", "class_weight", "ignore_index", "axis")  # noqa: RUF023 (documented order)
-
     _x: ClassVar[str] = "logits"
     _rows: ClassVar[bool] = True
 
     if TYPE_CHECKING:
-        focal_gamma: Option[float]
-        class_weight: Option[tuple[float, ...] | None]
-        ignore_index: Option[int | None]
-        axis: Option[int]
+        focal_gamma: ClassVar[Option[float]]
+        class_weight: ClassVar[Option[tuple[float, ...] | None]]
+        ignore_index: ClassVar[Option[int | None]]
+        axis: ClassVar[Option[int]]
+
+        @overload
+        def replace(self, **options: Unpack[CategoricalWithLogitsOptions]) -> Self: ...
+        @overload
+        def replace(
+            self, *, reduction: ToNumber, **options: Unpack[CategoricalWithLogitsOptions]
+        ) -> CrossEntropyWithLogits[float]: ...
+        @overload
+        def replace(
+            self, *, reduction: Literal["none"], **options: Unpack[CategoricalWithLogitsOptions]
+        ) -> CrossEntropyWithLogits[Array]: ...
+        @overload
+        def replace(
+            self, *, reduction: Reduction, **options: Unpack[CategoricalWithLogitsOptions]
+        ) -> CrossEntropyWithLogits[float | Array]: ...
+        def replace(self, **options: Any) -> Any: ...
+
+        __replace__ = replace
+
+    else:
+        __slots__ = ("focal_gamma", "class_weight", "ignore_index", "axis")  # noqa: RUF023 (documented order)
 
     @overload
     def __init__(
@@ -957,14 +1059,14 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     ) -> None: ...
     @overload
     def __init__(
-        self: CrossEntropyWithLogits[FloatArray],
+        self: CrossEntropyWithLogits[Array],
         *,
         reduction: Literal["none"],
         **options: Unpack[CategoricalWithLogitsOptions],
     ) -> None: ...
     @overload
     def __init__(
-        self: CrossEntropyWithLogits[float | FloatArray],
+        self: CrossEntropyWithLogits[float | Array],
         *,
         reduction: Reduction,
         **options: Unpack[CategoricalWithLogitsOptions],
@@ -1037,7 +1139,7 @@ def binary_cross_entropy(
     sample_weight: ArrayLike | None = None,
     reduction: Literal["none"],
     **options: Unpack[BinaryOptions],
-) -> FloatArray: ...
+) -> Array: ...
 
 
 @overload
@@ -1048,7 +1150,7 @@ def binary_cross_entropy(
     sample_weight: ArrayLike | None = None,
     reduction: Reduction,
     **options: Unpack[BinaryOptions],
-) -> float | FloatArray: ...
+) -> float | Array: ...
 def binary_cross_entropy(
     probs: ArrayLike,
     targets: ArrayLike,
@@ -1138,7 +1240,7 @@ def binary_cross_entropy_with_logits(
     sample_weight: ArrayLike | None = None,
     reduction: Literal["none"],
     **options: Unpack[BinaryWithLogitsOptions],
-) -> FloatArray: ...
+) -> Array: ...
 
 
 @overload
@@ -1149,7 +1251,7 @@ def binary_cross_entropy_with_logits(
     sample_weight: ArrayLike | None = None,
     reduction: Reduction,
     **options: Unpack[BinaryWithLogitsOptions],
-) -> float | FloatArray: ...
+) -> float | Array: ...
 def binary_cross_entropy_with_logits(
     logits: ArrayLike,
     targets: ArrayLike,
@@ -1231,7 +1333,7 @@ def cross_entropy(
     sample_weight: ArrayLike | None = None,
     reduction: Literal["none"],
     **options: Unpack[CategoricalOptions],
-) -> FloatArray: ...
+) -> Array: ...
 
 
 @overload
@@ -1242,7 +1344,7 @@ def cross_entropy(
     sample_weight: ArrayLike | None = None,
     reduction: Reduction,
     **options: Unpack[CategoricalOptions],
-) -> float | FloatArray: ...
+) -> float | Array: ...
 def cross_entropy(
     probs: ArrayLike,
     targets: ArrayLike,
@@ -1341,7 +1443,7 @@ def cross_entropy_with_logits(
     sample_weight: ArrayLike | None = None,
     reduction: Literal["none"],
     **options: Unpack[CategoricalWithLogitsOptions],
-) -> FloatArray: ...
+) -> Array: ...
 
 
 @overload
@@ -1352,7 +1454,7 @@ def cross_entropy_with_logits(
     sample_weight: ArrayLike | None = None,
     reduction: Reduction,
     **options: Unpack[CategoricalWithLogitsOptions],
-) -> float | FloatArray: ...
+) -> float | Array: ...
 def cross_entropy_with_logits(
     logits: ArrayLike,
     targets: ArrayLike,
