@@ -127,7 +127,7 @@ def counted(n: int, word: str) -> str:
 def kind_of(value: object) -> str:
     """The type of a value, with its article."""
     kind = type(value).__name__
-    return f"{'an' if kind[0] in 'aeiouAEIOU' or kind == 'ndarray' else 'a'} {kind}"
+    return f"{'an' if kind[:1] in 'aeiouAEIOU' or kind == 'ndarray' else 'a'} {kind}"
 
 
 def shown(value: object) -> str:
@@ -294,8 +294,7 @@ def _positional(name: str, call: str, options: list[str], positional: tuple[Any,
     """The message for positional arguments of a class."""
     value = positional[0]
     if len(positional) == 1 and (value is None or isinstance(value, (str, numbers.Number))):
-        meant = value if isinstance(value, str) and value in REDUCTIONS else None
-        meant = similar(value, list(REDUCTIONS)) if isinstance(value, str) and not meant else meant
+        meant = similar(value, list(REDUCTIONS)) if isinstance(value, str) else None
         if meant:
             return f"options are keyword-only: {name}(reduction={meant!r})"
         return f"options are keyword-only, for example {name}(reduction='sum')"
@@ -423,9 +422,11 @@ def not_numbers(name: str, array: np.ndarray) -> TypeError:
         hint = f". To use it, {convert}"
     elif array.ndim == 1 and _converts(lambda: np.stack(list(array)).astype(float)):
         hint = f". To use it, pass np.stack({name})"
-    elif hasattr(value, "collect"):
+    elif hasattr(value, "collect") and not index:  # a lazy frame
         hint = f". Pass {name}.collect()"
-    elif isinstance(value, (Iterator, ValuesView)):
+    elif hasattr(value, "toarray") and not index:  # a sparse matrix
+        hint = f". Pass {name}.toarray()"
+    elif isinstance(value, (Iterator, ValuesView)) and not index:
         hint = f". Pass list({name})"
     else:
         hint = ""
