@@ -215,7 +215,7 @@ def test_both_ways_give_the_same_gradient():
         (lambda: cecore.softmax([1.0], axis=None), TypeError, "axis = None: expected an integer"),
         (lambda: cecore.softmax(np.ones((2, 2)), axis=True), TypeError, "axis = True: expected an integer"),
         (lambda: cecore.softmax(np.ones((2, 2)), axis=1.0), TypeError, "axis = 1.0: expected an integer"),
-        (lambda: cecore.softmax_backward(None, np.ones(3)), TypeError, "upstream has dtype object"),
+        (lambda: cecore.softmax_backward(None, np.ones(3)), TypeError, "upstream is None: expected real numbers"),
         (lambda: cecore.sigmoid(1j), TypeError, "x has dtype complex128: expected real numbers"),
         (lambda: cecore.sigmoid(np.ones(2), out=np.ones(3)), ValueError, r"out has shape \(3,\)"),
         (lambda: cecore.sigmoid(np.ones(2), out=[1, 2]), TypeError, "out is a list"),

@@ -11,7 +11,7 @@ import math
 import numbers
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, ValuesView
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -74,8 +74,7 @@ class Spec(NamedTuple):
 
     @property
     def function(self) -> str:
-        name = "cross_entropy" if self.rows else "binary_cross_entropy"
-        return name if self.x == "probs" else f"{name}_with_logits"
+        return function_name(self.rows, self.x == "logits")
 
 
 class Call(NamedTuple):
@@ -96,6 +95,7 @@ MEANT = {  # what users of other libraries write, and what it is called here
     "avg": "mean",
     "batchmean": "mean",
     "sum_over_batch_size": "mean",
+    "auto": "mean",
     "total": "sum",
     "sample": "none",
     "zeros": "zero",
@@ -124,6 +124,26 @@ def counted(n: int, word: str) -> str:
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
+def kind_of(value: object) -> str:
+    """The type of a value, with its article."""
+    kind = type(value).__name__
+    return f"{'an' if kind[:1] in 'aeiouAEIOU' or kind == 'ndarray' else 'a'} {kind}"
+
+
+def shown(value: object) -> str:
+    """The repr of a value, on one line and not longer than about 60 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:40]}...{text[-15:]}"
+
+
+def function_name(rows: bool, logits: bool) -> str:
+    return ("" if rows else "binary_") + "cross_entropy" + ("_with_logits" if logits else "")
+
+
+def class_name(rows: bool, logits: bool) -> str:
+    return ("" if rows else "Binary") + "CrossEntropy" + ("WithLogits" if logits else "")
+
+
 def choice(name: str, value: object, allowed: dict[str, Any]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
@@ -133,7 +153,7 @@ def choice(name: str, value: object, allowed: dict[str, Any]) -> str:
     elif isinstance(value, str):
         meant = similar(value, list(allowed))
         hint = f". Did you mean {meant!r}?" if meant else ""
-    raise ValueError(f"{name} = {value!r}: expected {listed(map(repr, allowed))}{hint}")
+    raise ValueError(f"{name} = {shown(value)}: expected {listed(map(repr, allowed))}{hint}")
 
 
 def _choice(allowed: dict[str, Any]) -> Callable[[str, Any], str]:
@@ -163,9 +183,9 @@ def similar(word: str, known: list[str]) -> str | None:
 def number(name: str, value: object, wanted: str, fine: Callable[[float], bool]) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         hint = ""
-        if name == "eps" and (value is None or value == "auto"):
+        if name == "eps" and (value is None or (isinstance(value, str) and value == "auto")):
             hint = ". Use eps=0 for no clipping, or np.finfo(probs.dtype).eps for scikit-learn's limit"
-        raise TypeError(f"{name} = {value!r}: expected a real number{hint}")
+        raise TypeError(f"{name} = {shown(value)}: expected a real number{hint}")
     result = as_float(name, value)
     if not fine(result):
         raise ValueError(f"{name} = {value!r}: expected {wanted}")
@@ -181,7 +201,7 @@ def as_float(name: str, value: Any) -> float:
 
 def integer(name: str, value: object, least: int, most: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} = {value!r}: expected an integer")
+        raise TypeError(f"{name} = {shown(value)}: expected an integer")
     if not least <= int(value) <= most:
         raise ValueError(f"{name} = {value!r}: expected {least}..{most}")
     return int(value)
@@ -189,14 +209,8 @@ def integer(name: str, value: object, least: int, most: int) -> int:
 
 def weights(name: str, value: Any) -> tuple[float, ...]:
     """One weight for each class or element, as an immutable value."""
-    if isinstance(value, dict):
-        raise TypeError(
-            f"{name} is a dict: expected a list with one weight per class, in class order. "
-            "Pass [w[k] for k in range(number_of_classes)]"
-        )
-    if isinstance(value, str):
-        usual = ". The usual choice is len(y) / (C * np.bincount(y, minlength=C))" if value == "balanced" else ""
-        raise TypeError(f"{name} = {value!r} is not supported: expected an array with one weight per class{usual}")
+    if isinstance(value, (dict, str)):
+        raise not_weights(name, value)
     array = real_array(name, value)
     if array.ndim != 1 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}: expected one dimension with at least one weight")
@@ -209,12 +223,30 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
 
 def weight(name: str, value: Any) -> float | tuple[float, ...]:
     """One weight, or one for each element along the last axis."""
+    if isinstance(value, dict) or (isinstance(value, str) and value == "balanced"):
+        raise not_weights(name, value)
     if not isinstance(value, (numbers.Real, str, bytes)):
         array = real_array(name, value)
         if array.ndim:
             return weights(name, array)
         value = float(array)
     return number(name, value, "a finite number >= 0", is_weight)
+
+
+def not_weights(name: str, value: dict[Any, Any] | str) -> TypeError:
+    """The error for class weights in the form that scikit-learn and Keras take."""
+    if name == "class_weight":
+        wanted = "an array with one weight per class"
+        ordered = "a list with one weight per class, in class order. Pass [w[k] for k in range(number_of_classes)]"
+        usual = "len(y) / (C * np.bincount(y, minlength=C))"
+    else:
+        wanted = "a number, or an array with one weight per column"
+        ordered = "one number, the weight of class 1 divided by the weight of class 0. Pass w[1] / w[0]"
+        usual = "np.sum(y == 0) / np.sum(y == 1)"
+    if isinstance(value, dict):
+        return TypeError(f"{name} is a dict: expected {ordered}")
+    usual = f". The usual choice is {usual}" if value == "balanced" else ""
+    return TypeError(f"{name} = {shown(value)} is not supported: expected {wanted}{usual}")
 
 
 def is_weight(value: float) -> bool:
@@ -241,36 +273,69 @@ def not_a_weight(name: str, array: np.ndarray, index: tuple[Any, ...]) -> ValueE
     return ValueError(f"{_at(name, array, index)} {problem}: weights must be finite and >= 0{hint}")
 
 
+ARRAYS = {"y_true", "y_pred", "input", "target", "targets", "y", "labels", "preds", "predictions", "probs", "logits"}
+OF_METHODS = {"upstream", "out", "loss_out", "gradient_out", "hessian_out"}
+
+
 def unexpected(name: str, options: Iterable[str], positional: tuple[Any, ...], unknown: dict[str, Any]) -> NoReturn:
     """Raise the error for arguments that a loss or a function does not have."""
-    x = "logits" if name.lower().endswith("logits") else "probs"
-    if positional:
-        value = positional[0]
-        if isinstance(value, str) and value in REDUCTIONS:
-            raise TypeError(f"options are keyword-only: {name}(reduction={value!r})")
-        raise TypeError(
-            f"{name} takes its options by keyword, and no arrays. Pass arrays to the loss that it makes: "
-            f"{name}()({x}, targets)"
-        )
-    word = next(iter(unknown))
     options = list(options)
+    logits = name.lower().endswith("logits")
+    call = f"{name}{'()' if name[0].isupper() else ''}({'logits' if logits else 'probs'}, targets)"
+    if positional:
+        raise TypeError(_positional(name, call, options, positional))
+    word, value = next(iter(unknown.items()))
+    if word in ARRAYS:
+        raise TypeError(f"unknown argument {word}: call {call}, predictions first")
+    raise TypeError(f"{name} has no option {word}: {_instead(name, call, options, logits, word, value)}")
+
+
+def _positional(name: str, call: str, options: list[str], positional: tuple[Any, ...]) -> str:
+    """The message for positional arguments of a class."""
+    value = positional[0]
+    if len(positional) == 1 and (value is None or isinstance(value, (str, numbers.Number))):
+        meant = similar(value, list(REDUCTIONS)) if isinstance(value, str) else None
+        if meant:
+            return f"options are keyword-only: {name}(reduction={meant!r})"
+        return f"options are keyword-only, for example {name}(reduction='sum')"
+    weights = " For class weights, use class_weight=." if len(positional) == 1 and "class_weight" in options else ""
+    return f"{name} takes options by keyword, and no arrays.{weights} Create the loss first, then call it: {call}"
+
+
+def _instead(name: str, call: str, options: list[str], logits: bool, word: str, value: Any) -> str:
+    """What to use instead of an option that a loss or a function does not have."""
+    is_class, rows = name[0].isupper(), "axis" in options
+    named = class_name if is_class else function_name
+    own = "class_weight= (one weight per class)" if rows else "pos_weight= (for the target 1)"
+    meant = MEANT.get(word.lower(), word)
     if word == "from_logits":
-        other = "WithLogits" if name[0].isupper() else "_with_logits"
-        use = "its predictions are logits already" if x == "logits" else f"use {name}{other}, which takes logits"
-    elif word in ("y_true", "y_pred", "input", "target", "y", "labels", "preds", "predictions"):
-        raise TypeError(f"unknown argument {word}: call {name}({x}, targets), predictions first")
-    elif word == "weight":
-        own = "class_weight= (one weight per class)" if "class_weight" in options else "pos_weight= (for the target 1)"
-        use = f"use {own} or sample_weight= (one per sample)"
-    elif word == "alpha":
-        own = "class_weight" if "class_weight" in options else "pos_weight"
-        use = f"weigh the classes with {own}"
-    elif word in ("normalize", "size_average", "reduce"):
-        use = "use reduction='mean', 'sum' or 'none'"
-    else:
-        meant = similar(word, [*options, "sample_weight"])
-        use = f"did you mean {meant}?" if meant else f"its options are {', '.join(options)}"
-    raise TypeError(f"{name} has no option {word}: {use}")
+        if bool(value) == logits:
+            return f"its predictions are {'logits' if logits else 'probabilities'} already. Leave it out"
+        arguments = "" if is_class else f"({'probs' if logits else 'logits'}, targets)"
+        return f"use {named(rows, not logits)}{arguments}"
+    if word == "weight":
+        return f"use {own} or {'pass sample_weight= to each call' if is_class else 'sample_weight='} (one per sample)"
+    if word == "alpha" and not rows:
+        return "use pos_weight=alpha / (1 - alpha), and multiply the loss by 1 - alpha"
+    if word in ("alpha", "class_weight", "class_weights", "pos_weight"):
+        return f"use {own}"
+    if word in ("normalize", "size_average", "reduce"):
+        return "use reduction='mean', 'sum' or 'none'"
+    if word in OF_METHODS:
+        return f"pass it to a method of {class_name(rows, logits)}, such as backward"
+    if meant == "sample_weight" and is_class:
+        return f"pass sample_weight to each call: {call[:-1]}, sample_weight=w)"
+    if meant == "focal_gamma" and not logits:
+        return f"only losses on logits have focal_gamma. Use {named(rows, True)}"
+    if meant in ("eps", "gradient_outside") and logits:
+        return "logits are not clipped. Leave it out"
+    if meant == "axis" and not rows:
+        return f"each element is a loss of its own. For classes along an axis, use {named(True, logits)}"
+    if meant == "ignore_index" and not rows:
+        mask = f"sample_weight=(targets != {shown(value)})"
+        return f"to ignore elements, {'give each call' if is_class else 'pass'} {mask}"
+    found = similar(word, options if is_class else [*options, "sample_weight"])
+    return f"did you mean {found}?" if found else f"its options are {', '.join(options)}"
 
 
 # ---------------------------------------------------------------- arrays
@@ -310,18 +375,18 @@ def _refuse_missing(name: str, value: Any) -> None:
 def real_array(name: str, value: Any) -> np.ndarray:
     """An array of real numbers, of any layout; anything that ``np.asarray`` takes, and DLPack."""
     if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(
-            f"{name} is a masked array: pass {name}.data and sample_weight=~np.ma.getmaskarray({name})"
-            if name != "sample_weight"
-            else "sample_weight is a masked array: pass sample_weight.filled(0)"
-        )
+        instead = "data" if name == "x" or name.endswith("output") else "filled(0)"
+        raise TypeError(f"{name} is a masked array: pass {name}.{instead}")
     if not isinstance(value, (np.ndarray, list, tuple, float, int)):
+        _refuse_dask(name, value)
         _refuse_missing(name, value)
         value = _shared(name, value)
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is not an array of numbers: {error}") from None
+        ragged = "inhomogeneous" in str(error) or "could not broadcast" in str(error)
+        problem = "its nested sequences have different lengths" if ragged else error
+        raise ValueError(f"{name} is not an array of numbers: {problem}") from None
     except (TypeError, RuntimeError, BufferError) as error:
         raise TypeError(f"{name} cannot be read as an array: {error}") from None
     if array.dtype == object and hasattr(value, "to_numpy"):
@@ -335,42 +400,94 @@ def not_numbers(name: str, array: np.ndarray) -> TypeError:
     """The error for an array whose dtype is not real."""
     dtype = array.dtype
     if dtype.kind in "UST":
-        encode = f"Encode them: classes, {name} = np.unique({name}, return_inverse=True)"
-        use = encode if name == "targets" else f"Convert them: np.array({name}, dtype=float)"
-        return TypeError(f"{name} holds strings (dtype {dtype}): expected numbers. {use}")
+        return TypeError(f"{name} holds strings (dtype {dtype}): expected numbers{_instead_of_strings(name, array)}")
     if dtype.kind != "O":
         return TypeError(f"{name} has dtype {dtype}: expected real numbers")
-    other = next((i for i, value in enumerate(array.flat) if not isinstance(value, numbers.Real)), None)
     convert = f"convert with np.array({name}, dtype=float)"
-    if other is None:
+    place = next((i for i, value in enumerate(array.flat) if not isinstance(value, numbers.Real)), None)
+    if place is None:
         return TypeError(f"{name} has dtype object: expected real numbers. To use it, {convert}")
-    index = tuple(int(k) for k in np.unravel_index(other, array.shape))
+    index = tuple(int(k) for k in np.unravel_index(place, array.shape))
     value = array[index]
     if isinstance(value, str):
-        return TypeError(
-            f"{name} holds strings (dtype object, {_at(name, array, index)}): expected numbers. "
-            f"Encode them: classes, {name} = np.unique({name}, return_inverse=True)"
+        found = _at(name, array, index)
+        strings = _instead_of_strings(name, array)
+        return TypeError(f"{name} holds strings (dtype object, {found}): expected numbers{strings}")
+    if _is_missing(value) and index:
+        found, fill = _at(name, array, index), f"Fill missing values, then {convert}"
+        return TypeError(f"{name} has dtype object ({found}): expected real numbers. {fill}")
+    if value is None:
+        return TypeError(f"{name} is None: expected real numbers")
+    if _converts(lambda: np.array(array, dtype=float)):
+        hint = f". To use it, {convert}"
+    elif array.ndim == 1 and _converts(lambda: np.stack(list(array)).astype(float)):
+        hint = f". To use it, pass np.stack({name})"
+    elif hasattr(value, "collect") and not index:  # a lazy frame
+        hint = f". Pass {name}.collect()"
+    elif hasattr(value, "toarray") and not index:  # a sparse matrix
+        hint = f". Pass {name}.toarray()"
+    elif isinstance(value, (Iterator, ValuesView)) and not index:
+        hint = f". Pass list({name})"
+    else:
+        hint = ""
+    found = f"has dtype object ({kind_of(value)} at {_place(name, index)})" if index else f"is {kind_of(value)}"
+    return TypeError(f"{name} {found}: expected real numbers{hint}")
+
+
+def _instead_of_strings(name: str, array: np.ndarray) -> str:
+    """What to do with an array of strings, if it is certain to work."""
+    if _converts(lambda: np.array(array, dtype=float)):
+        return f". Convert them: np.array({name}, dtype=float)"
+    others = [value for value in array.flat if not isinstance(value, (str, bytes))]
+    if name != "targets" or not all(map(_is_missing, others)):
+        return ""
+    encode = f"classes, {name} = np.unique({name}, return_inverse=True)"
+    return f". Fill missing values, then encode them: {encode}" if others else f". Encode them: {encode}"
+
+
+def _is_missing(value: object) -> bool:
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _converts(conversion: Callable[[], object]) -> bool:
+    try:
+        conversion()
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _refuse_dask(name: str, value: Any) -> None:
+    graph = getattr(value, "__dask_graph__", None)
+    if callable(graph) and graph() is not None:  # xarray has the method, and returns None for what is in memory
+        blocks = ", or add its blocks to a loss's accumulator()" if name in ("probs", "logits", "targets") else ""
+        raise TypeError(
+            f"{name} is a dask {type(value).__name__}: cecore would load all of it into memory. "
+            f"Pass {name}.compute(){blocks}"
         )
-    found = f"{_at(name, array, index)}" if value is None else f"a {type(value).__name__} at {_place(name, index)}"
-    first = "Fill missing values, then " if value is None else "To use it, "
-    return TypeError(f"{name} has dtype object ({found}): expected real numbers. {first}{convert}")
+
+
+def _refuse_masked(spec: Spec, name: str, value: Any, x: Any) -> None:
+    """Raise an error if the predictions x, or targets, are a masked array; the code it suggests makes weights."""
+    if isinstance(value, np.ma.MaskedArray):
+        each = f".any(axis={spec.axis})" if spec.rows and value.ndim == x.ndim else ""
+        raise TypeError(
+            f"{name} is a masked array: pass {name}.data and sample_weight=~np.ma.getmaskarray({name}){each}"
+        )
 
 
 def _shared(name: str, value: Any) -> Any:
     """The same memory as an object that ``np.asarray`` takes; an error for tensors whose memory cannot be shared."""
-    if hasattr(value, "__dask_graph__"):
-        kind = type(value).__name__
-        raise TypeError(
-            f"{name} is a dask {kind}: cecore would load all of it into memory. "
-            f"Pass {name}.compute(), or add its blocks to a loss's accumulator()"
-        )
+    device = getattr(value, "device", None)
+    elsewhere = getattr(device, "type", "cpu") != "cpu"
     if getattr(value, "requires_grad", False) is True:
         raise TypeError(
             f"{name} is a tensor that requires grad, but cecore does not record gradients for PyTorch. "
-            f"Pass {name}.detach()"
+            f"Pass {name}.detach(){'.cpu()' if elsewhere else ''}"
         )
-    device = getattr(value, "device", None)
-    if getattr(device, "type", "cpu") != "cpu":
+    if elsewhere:
         raise TypeError(f"{name} is on the device {device}: cecore runs on the CPU. Pass {name}.cpu()")
     if str(getattr(value, "dtype", "")) == "torch.bfloat16":
         try:
@@ -432,7 +549,8 @@ def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
     if not shape:
         raise ValueError(f"{name} has shape (): expected at least one dimension, the classes")
     if not -len(shape) <= axis < len(shape):
-        raise ValueError(f"axis = {axis} is out of range: {name} has shape {shape}")
+        n = len(shape)
+        raise ValueError(f"axis = {axis} is out of range: {name} has shape {shape}, expected {-n}..{n - 1}")
     axis %= len(shape)
     if shape[axis] == 0:
         raise ValueError(f"{name} has shape {shape}: expected at least one class along axis {axis}")
@@ -442,8 +560,13 @@ def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
 def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight: Any, upstream: Any) -> Call:
     """Arrays for a kernel, or the error."""
     name = spec.x
-    _same_labels({name: given, "targets": targets, "sample_weight": sample_weight})
+    arguments = {name: given, "targets": targets, "sample_weight": sample_weight}
+    for argument, value in arguments.items():
+        _refuse_dask(argument, value)
+    _same_labels(arguments)
+    _refuse_masked(spec, name, given, given)
     x = real_array(name, given)
+    _refuse_masked(spec, "targets", targets, x)
     t = real_array("targets", targets)
     shape = full = x.shape
     axis = -1
@@ -485,18 +608,22 @@ def _same_labels(arguments: dict[str, Any]) -> None:
         for labels in ("index", "columns"):
             if not (hasattr(one, labels) and hasattr(other, labels)):
                 continue
-            if not getattr(one, labels).equals(getattr(other, labels)):
-                fit = f"{name}.loc[{first}.index]" if labels == "index" else f"{name}.loc[:, {first}.columns]"
-                raise ValueError(
-                    f"{first} and {name} have different {labels if labels == 'columns' else 'indexes'}: cecore takes "
-                    f"values by position. Pass {fit} to align them, or {first}.to_numpy() and {name}.to_numpy() "
-                    "if their order is the same"
-                )
+            here, there = getattr(one, labels), getattr(other, labels)
+            if here.equals(there) or len(here) != len(there):  # unequal shapes have an error of their own
+                continue
+            same = here.is_unique and there.is_unique and here.isin(there).all()
+            fit = f"{name}.loc[{first}.index]" if labels == "index" else f"{name}.loc[:, {first}.columns]"
+            align = f"{fit} to align them, or " if same else ""
+            raise ValueError(
+                f"{first} and {name} have different {labels if labels == 'columns' else 'indexes'}: cecore takes "
+                f"values by position. Pass {align}{first}.to_numpy() and {name}.to_numpy() if their order is the same"
+            )
 
 
 def _column(name: str, shape: tuple[int, ...], column: int) -> str:
     """Code that picks a column: probs[:, 1]."""
-    return f"{name}[{', '.join([':'] * (len(shape) - 1)) if len(shape) < 4 else '...'}, {column}]"
+    before = [":"] * (len(shape) - 1) if len(shape) < 4 else ["..."]
+    return _place(name, (*before, column))
 
 
 def unequal_elements(spec: Spec, shape: tuple[int, ...], targets: tuple[int, ...]) -> str:
@@ -513,7 +640,12 @@ def unequal_elements(spec: Spec, shape: tuple[int, ...], targets: tuple[int, ...
         pick = f"Pass {_column(name, shape, 1)}, or use" if shape[-1] == 2 and name == "probs" else "Use"
         return f"{got}: a binary loss needs equal shapes. {pick} {rows} for one column per class"
     if shape and targets[:-1] == shape:
-        return f"{got}: a binary loss needs equal shapes. Predictions come first: {spec.function}({name}, targets)"
+        right = f"{function_name(True, name == 'logits')}({name}, targets)"
+        hint = f"Are the arguments swapped? Predictions come first: {right}"
+        if targets[-1] == 2:
+            pick = _column("targets", targets, 1)
+            hint = f"If targets are one-hot, pass {pick}. If the arguments are swapped, predictions come first: {right}"
+        return f"{got}: a binary loss needs equal shapes. {hint}"
     return equal
 
 
@@ -525,9 +657,11 @@ def unequal_rows(spec: Spec, full: tuple[int, ...], axis: int, targets: tuple[in
     got = f"targets has shape {targets}, {name} has shape {full}"
     fitting = [a for a in range(len(full)) if full[:a] + full[a + 1 :] == targets]
     if fitting:
+        fits = " and ".join(f"axis={a}" for a in fitting)
+        use = fits if len(fitting) == 1 else "the one that holds the classes"
         return (
             f"targets has shape {targets}, but with the classes on axis {spec.axis} of {name} {full} labels need shape "
-            f"{labels}. These targets fit axis={fitting[0]}: pass axis={fitting[0]}"
+            f"{labels}. These targets fit {fits}: pass {use}"
         )
     if len(targets) == len(full) + 1 and targets[:-1] == full:
         return f"{got}. Predictions come first: {spec.function}({name}, targets)"
@@ -562,6 +696,8 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(
             f"{problem}: pass shape ({shape[0]}, 1) for one weight per row, or (1, {shape[1]}) for one per column"
         )
+    if len(shape) < 2:
+        raise ValueError(f"{problem}: expected {f'{shape} or ' if shape else ''}a single number")
     raise ValueError(f"{problem}: expected {shape}, a single number, or {len(shape)} dimensions with axes of length 1")
 
 
@@ -602,19 +738,16 @@ def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ..
         if out is None:
             continue
         output(name, out, shape, call.dtype)
+        can_overwrite = isinstance(given, np.ndarray) and given.shape == shape and given.dtype == out.dtype
+        itself = f", or {spec.x} itself to overwrite the predictions" if can_overwrite else ""
+        separate = f"Pass a separate array{itself}"
         others = inputs | {other: o for other, o in zip(names, outs, strict=True) if o is not out}
         for other, array in others.items():
             if _overlap(out, array):
-                raise ValueError(
-                    f"{name} shares memory with {other}. Pass a separate array, or {spec.x} itself to overwrite the "
-                    "predictions"
-                )
+                raise ValueError(f"{name} shares memory with {other}. {separate}")
         if _overlap(out, place):
             if not _same(out, place):
-                raise ValueError(
-                    f"{name} shares memory with {spec.x}, but is not the same array. Pass a separate array, or "
-                    f"{spec.x} itself to overwrite the predictions"
-                )
+                raise ValueError(f"{name} shares memory with {spec.x}, but is not the same array. {separate}")
             in_place = True
     if sum(out is not None for out in outs) > len({id(out) for out in outs if out is not None}):
         raise ValueError("one array is given for two results: pass a separate array for each")
@@ -623,7 +756,7 @@ def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ..
 
 def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a {type(out).__name__}: expected a numpy.ndarray")
+        raise TypeError(f"{name} is {kind_of(out)}: expected a numpy.ndarray")
     allocate = f"Allocate it with np.empty({shape}, {'ml_dtypes' if is_bfloat16(dtype) else 'np'}.{dtype})"
     if out.shape != shape:
         raise ValueError(f"{name} has shape {out.shape}: expected {shape}, the shape of this result. {allocate}")
@@ -684,17 +817,18 @@ def warn(spec: Spec, call: Call) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         _explain(spec, call, 0, 1 if spec.rows else min(call.x.size, 256))
     if spec.rows:
-        text = (
-            "a row of probs does not sum to 1. If these are logits, use CrossEntropyWithLogits; "
-            "if the classes lie along another axis, set axis"
-        )
+        text = "a row of probs does not sum to 1. If these are logits, use CrossEntropyWithLogits; "
+        if call.x.ndim == 1:
+            text += "if each number is the probability of class 1, use BinaryCrossEntropy"
+        else:
+            text += "if the classes lie along another axis, set axis"
     else:
         text = (
             "the first predictions are all exactly 0 or 1, but the targets are not: are the arguments swapped? "
             f"Predictions come first: {spec.function}(probs, targets)"
         )
     frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == __package__:
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__:
         frame, level = frame.f_back, level + 1
     warnings.warn(text, InputWarning, stacklevel=level)
 
@@ -712,7 +846,7 @@ def _at(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int = -1) ->
     if axis >= 0:
         places.insert(axis, places.pop())
     value = array[index]
-    return f"{_place(name, tuple(places))} = {value.item() if isinstance(value, np.generic) else value!r}"
+    return f"{_place(name, tuple(places))} = {value.item() if isinstance(value, np.generic) else shown(value)}"
 
 
 def tolerance(dtype: np.dtype) -> float:
@@ -724,22 +858,22 @@ def tolerance(dtype: np.dtype) -> float:
     return TOLERATED * float(np.finfo(np.float64 if dtype.itemsize > 8 else dtype).eps)
 
 
-def _within(
-    spec: Spec, name: str, array: np.ndarray, dtype: np.dtype, index: tuple[Any, ...], axis: int, used: Any = True
-) -> np.ndarray:
+def _within(spec: Spec, call: Call, name: str, index: tuple[int, ...], used: Any = True) -> np.ndarray:
     """Convert the element at an index, or the elements along the last axis; raise an error if a used one is outside."""
-    values = np.asarray(array[index]).astype(dtype)
-    near = tolerance(dtype if name == "targets" else array.dtype)
+    array = call.targets if name == "targets" else call.x
+    computing = computing_type(call.dtype)
+    values = np.asarray(array[index]).astype(computing)
+    near = tolerance(computing if name == "targets" else array.dtype)
     outside = used & ((-values > near) | (values - 1 > near))
     if outside.any():
         place = int(np.argmax(outside))
         at = index if values.ndim == 0 else (*index, place)
-        hint = outside_hint(spec, name, float(values.flat[place]), 4 * near)
-        raise ValueError(f"{_at(name, array, at, axis)} is {hint}")
+        hint = outside_hint(spec, call, name, float(values.flat[place]), 4 * near)
+        raise ValueError(f"{_at(name, array, at, call.axis)} is {hint}")
     return values
 
 
-def outside_hint(spec: Spec, name: str, value: float, near: float) -> str:
+def outside_hint(spec: Spec, call: Call, name: str, value: float, near: float) -> str:
     """What is wrong with a probability or a target outside [0, 1], and what to do."""
     beyond = max(-value, value - 1)
     if beyond < max(1e-3, near):
@@ -752,14 +886,21 @@ def outside_hint(spec: Spec, name: str, value: float, near: float) -> str:
         if 10 < value <= 100:
             return f"outside [0, 1]. If these are percentages, pass probs / 100; if they are logits, {logits}"
         return f"outside [0, 1]. If these are logits, {logits}"
-    if value == -1 and not spec.rows:
-        return "outside [0, 1]. If your labels are -1 and +1, pass (targets + 1) / 2"
     if value == 255:
         return "outside [0, 1]. For a mask of 0 and 255, pass targets > 0"
     if 10 < value <= 100:
         return "outside [0, 1]. If these are percentages, pass targets / 100"
+    if value == -1 and not spec.rows:
+        return "outside [0, 1]. If your labels are -1 and +1, pass (targets + 1) / 2"
+    if value == 2 and not spec.rows:
+        return "outside [0, 1]. If your labels are 1 and 2, pass targets - 1; for more classes, use CrossEntropy" + (
+            "WithLogits" if spec.x == "logits" else ""
+        )
     if value.is_integer() and value > 1 and not spec.rows:
         return "outside [0, 1]. A binary loss takes labels 0 and 1, or probabilities"
+    first = np.asarray(call.x.flat[:256], np.float64)
+    if not value.is_integer() and ((first == 0) | (first == 1)).all():
+        return f"outside [0, 1]. Are the arguments swapped? Predictions come first: {spec.function}({spec.x}, targets)"
     return "outside [0, 1]"
 
 
@@ -771,63 +912,61 @@ def explain(spec: Spec, call: Call, start: int, stop: int) -> NoReturn:
 
 
 def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
-    x, targets, w = call[:3]
-    computing = computing_type(result_type(x.dtype))
+    x, w = call.x, call.sample_weight
     for i in range(start, stop):
         index = tuple(int(k) for k in np.unravel_index(i, x.shape[:-1] if spec.rows else x.shape))
-        weight = 1.0 if w is None else w[index].astype(computing)
+        weight = 1.0 if w is None else w[index].astype(computing_type(call.dtype))
         if not (weight >= 0 and math.isfinite(weight)):
             assert w is not None
-            raise not_a_weight("sample_weight", w, index)
+            raise not_a_weight("sample_weight", *((w, index) if any(w.strides) else (np.asarray(w[index]), ())))
         if weight == 0:
             continue
         if spec.rows:
-            _explain_row(spec, x, targets, computing, index, call.axis)
+            _explain_row(spec, call, index)
             continue
-        t = _within(spec, "targets", targets, computing, index, -1)
+        t = _within(spec, call, "targets", index)
         if spec.x == "probs":
             positive = 1.0 if spec.pos_weight is None else np.ravel(spec.pos_weight)[i % np.size(spec.pos_weight)]
-            used = positive != 0 or not t >= 1 or spec.label_smoothing != 0
-            _within(spec, "probs", x, computing, index, -1, used)
+            _within(spec, call, "probs", index, positive != 0 or not t >= 1 or spec.label_smoothing != 0)
 
 
-def _explain_row(
-    spec: Spec, x: np.ndarray, targets: np.ndarray, computing: np.dtype, row: tuple[int, ...], axis: int
-) -> None:
-    classes = x.shape[-1]
-    if targets.ndim == x.ndim:
-        t = _within(spec, "targets", targets, computing, row, axis)
+def _explain_row(spec: Spec, call: Call, row: tuple[int, ...]) -> None:
+    targets, classes = call.targets, call.x.shape[-1]
+    if targets.ndim == call.x.ndim:
+        t = _within(spec, call, "targets", row)
     else:
         label = targets[row]
         if label.item() == spec.ignore_index:
             return
         if not (0 <= label < classes and label == math.floor(label)):
-            raise ValueError(not_a_label(spec, targets, row, classes))
+            raise ValueError(not_a_label(spec, call, row))
         t = (np.arange(classes) == label).astype(np.float64)
     if spec.x == "probs":
         used = ~(t <= 0) | (spec.label_smoothing != 0)
         if spec.class_weight is not None:
             used &= np.asarray(spec.class_weight) != 0
-        _within(spec, "probs", x, computing, row, axis, used)
+        _within(spec, call, "probs", row, used)
 
 
-def not_a_label(spec: Spec, targets: np.ndarray, row: tuple[int, ...], classes: int) -> str:
+def not_a_label(spec: Spec, call: Call, row: tuple[int, ...]) -> str:
     """The message for a class label outside 0..C-1."""
+    targets, classes = call.targets, call.x.shape[-1]
     label = targets[row].item()
-    expected = f"0..{classes - 1}"
+    at, expected = _at("targets", targets, row), f"0..{classes - 1}"
     if math.isfinite(label) and label != math.floor(label):
-        full = "(..., C)" if len(row) > 1 else f"({targets.shape[0]}, {classes})" if row else f"({classes},)"
+        full = np.moveaxis(call.x, -1, call.axis).shape
+        each = "column" if len(full) == 2 and call.axis == 1 else "number"
         return (
-            f"{_at('targets', targets, row)} is not a whole number: expected a class label {expected}. "
-            f"For probabilities, pass one column per class: shape {full}"
+            f"{at} is not a whole number: expected a class label {expected}. "
+            f"For probabilities, pass one {each} per class: shape {full}"
         )
     hint = ""
     if spec.ignore_index is not None:
         expected += f" or ignore_index {spec.ignore_index}"
     elif label == classes:
         hint = ". If your labels start at 1, pass targets - 1"
-    elif label < 0 and math.isfinite(label):
+    elif label == 255 or -(1 << 63) <= label < 0:
         hint = f". To skip such rows, set ignore_index={int(label)} (the default here is None)"
     elif math.isnan(label):
         hint = ". Drop rows without a label, or give them sample_weight 0"
-    return f"{_at('targets', targets, row)} is not a class label: expected {expected}{hint}"
+    return f"{at} is not a class label: expected {expected}{hint}"

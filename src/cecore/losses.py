@@ -1112,7 +1112,7 @@ def _loss(kind: Any, weights: Any, *options: Any) -> Any:
     if type(weights) in _IMMUTABLE:
         try:
             return _cached(kind, weights, *options)
-        except TypeError:  # an option of the wrong type, perhaps one that cannot be hashed: the next lines say which
+        except (TypeError, ValueError):  # a wrong option, perhaps one that cannot be hashed: the next lines say which
             pass
     try:
         return _cached.__wrapped__(kind, weights, *options)
