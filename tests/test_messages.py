@@ -296,7 +296,21 @@ VALUES = [
         "logits, targets = np.zeros((2, 3, 4)), np.array([[0, 1, 2, 0], [1, 1, 3, 2]])",
         "cross_entropy_with_logits(logits, targets, axis=1)",
         ValueError,
-        "targets[1, 2] = 3 is not a class label: expected 0..2. If your labels start at 1, pass targets - 1",
+        "targets[1, 2] = 3 is not a class label: expected 0..2. Labels 0 and 3 both occur: are there 4 classes?",
+    ),
+    Mistake(
+        "probs, targets = np.array([[1.0], [1.0]]), np.array([0, 1])",
+        "cross_entropy(probs, targets)",
+        ValueError,
+        "targets[1] = 1 is not a class label: expected 0..0. probs has one class; for one number per sample use "
+        "BinaryCrossEntropy",
+    ),
+    Mistake(
+        "logits, targets = np.array([[1.0], [1.0]]), np.array([0, 1])",
+        "cross_entropy_with_logits(logits, targets)",
+        ValueError,
+        "targets[1] = 1 is not a class label: expected 0..0. logits has one class; for one number per sample use "
+        "BinaryCrossEntropyWithLogits",
     ),
     Mistake(
         f"{ROWS}; targets = [1, 7]",
@@ -666,6 +680,26 @@ LIBRARIES = [
         needs="pandas",
     ),
     Mistake(
+        f"import pandas as pd; {ROWS}; targets = [0, 2]; class_weight = pd.Series([3.0, 1.0, 2.0], [2, 0, 1])",
+        "cross_entropy(probs, targets, class_weight=class_weight)",
+        ValueError,
+        "class_weight is a pandas Series whose index is not 0, 1, 2, ...: cecore takes weights by position. "
+        "Pass class_weight.sort_index().to_numpy(), or class_weight.to_numpy() if their order is already right",
+        {
+            "class_weight.sort_index().to_numpy()": "cross_entropy(probs, targets, "
+            "class_weight=class_weight.sort_index().to_numpy())"
+        },
+        needs="pandas",
+    ),
+    Mistake(
+        "import pandas as pd; logits = targets = np.zeros((2, 2)); pos_weight = pd.Series([3.0, 1.0], ['a', 'b'])",
+        "binary_cross_entropy_with_logits(logits, targets, pos_weight=pos_weight)",
+        ValueError,
+        "pos_weight is a pandas Series whose index is not 0, 1, 2, ...: cecore takes weights by position. "
+        "Pass pos_weight.sort_index().to_numpy(), or pos_weight.to_numpy() if their order is already right",
+        needs="pandas",
+    ),
+    Mistake(
         "import pandas as pd; probs = pd.DataFrame({'a': [0.5], 'b': [0.5]}); targets = pd.DataFrame({'b': [1], "
         "'a': [0]})",
         CE,
@@ -942,7 +976,8 @@ OPTIONS = [
         Z2,
         "BinaryCrossEntropyWithLogits(weight=[1, 2])",
         TypeError,
-        "BinaryCrossEntropyWithLogits has no option weight: use pos_weight= (for the target 1) or pass sample_weight= "
+        "BinaryCrossEntropyWithLogits has no option weight: use pos_weight= (the weight of target 1 divided by "
+        "that of target 0) or pass sample_weight= "
         "to each call (one per sample)",
         {
             "pos_weight=": "BinaryCrossEntropyWithLogits(pos_weight=2)",
@@ -995,7 +1030,8 @@ OPTIONS = [
         P2,
         "binary_cross_entropy(probs, targets, class_weight=[1, 2])",
         TypeError,
-        "binary_cross_entropy has no option class_weight: use pos_weight= (for the target 1)",
+        "binary_cross_entropy has no option class_weight: use pos_weight= (the weight of target 1 divided by that of "
+        "target 0)",
         {"pos_weight=": "binary_cross_entropy(probs, targets, pos_weight=2 / 1)"},
     ),
     Mistake(

@@ -1,4 +1,25 @@
-"""Fast and accurate cross-entropy losses for NumPy: binary and categorical, with gradients."""
+"""Fast and accurate cross-entropy losses for NumPy: binary and categorical, with gradients.
+
+Choose the loss by the last layer of your model. Predictions come first, then the targets.
+
+==================================  ================================  =======================================
+function: returns the loss          class: also gradients             predictions
+==================================  ================================  =======================================
+`binary_cross_entropy`              `BinaryCrossEntropy`              one probability for each target
+`binary_cross_entropy_with_logits`  `BinaryCrossEntropyWithLogits`    one logit for each target
+`cross_entropy`                     `CrossEntropy`                    one probability for each class
+`cross_entropy_with_logits`         `CrossEntropyWithLogits`          one logit for each class
+==================================  ================================  =======================================
+
+The classes have the methods `forward`, `backward`, `forward_backward`, `gradient_hessian` and `accumulator`. `sigmoid`,
+`log_sigmoid`, `softmax` and `log_softmax` turn logits into probabilities and their logarithms. `set_num_threads` limits
+the threads of large calls. `InputWarning` is raised for inputs that look like a mistake.
+
+>>> import cecore
+>>> cecore.binary_cross_entropy([0.9, 0.2, 0.6], [1, 0, 1])
+0.2797765635793423
+>>> value, gradient = cecore.CrossEntropyWithLogits().forward_backward([[2.0, 1.0, 0.0]], [0])
+"""
 
 from ._checks import InputWarning
 from ._dispatch import show_config

@@ -211,6 +211,7 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
     """One weight for each class or element, as an immutable value."""
     if isinstance(value, (dict, str)):
         raise not_weights(name, value)
+    _refuse_index(name, value)
     array = real_array(name, value)
     if array.ndim != 1 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}: expected one dimension with at least one weight")
@@ -221,11 +222,21 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
     return tuple(array.tolist())
 
 
+def _refuse_index(name: str, value: Any) -> None:
+    """Raise an error for a pandas Series of weights in another order: cecore would take them by position."""
+    if hasattr(value, "index") and hasattr(value, "loc") and list(value.index) != list(range(len(value))):
+        raise ValueError(
+            f"{name} is a pandas {type(value).__name__} whose index is not 0, 1, 2, ...: cecore takes weights by "
+            f"position. Pass {name}.sort_index().to_numpy(), or {name}.to_numpy() if their order is already right"
+        )
+
+
 def weight(name: str, value: Any) -> float | tuple[float, ...]:
     """One weight, or one for each element along the last axis."""
     if isinstance(value, dict) or (isinstance(value, str) and value == "balanced"):
         raise not_weights(name, value)
     if not isinstance(value, (numbers.Real, str, bytes)):
+        _refuse_index(name, value)
         array = real_array(name, value)
         if array.ndim:
             return weights(name, array)
@@ -306,7 +317,11 @@ def _instead(name: str, call: str, options: list[str], logits: bool, word: str, 
     """What to use instead of an option that a loss or a function does not have."""
     is_class, rows = name[0].isupper(), "axis" in options
     named = class_name if is_class else function_name
-    own = "class_weight= (one weight per class)" if rows else "pos_weight= (for the target 1)"
+    own = (
+        "class_weight= (one weight per class)"
+        if rows
+        else "pos_weight= (the weight of target 1 divided by that of target 0)"
+    )
     meant = MEANT.get(word.lower(), word)
     if word == "from_logits":
         if bool(value) == logits:
@@ -963,8 +978,14 @@ def not_a_label(spec: Spec, call: Call, row: tuple[int, ...]) -> str:
     hint = ""
     if spec.ignore_index is not None:
         expected += f" or ignore_index {spec.ignore_index}"
+    elif classes == 1:
+        hint = f". {spec.x} has one class; for one number per sample use Binary{spec.kind}" + (
+            "WithLogits" if spec.x == "logits" else ""
+        )
     elif label == classes:
-        hint = ". If your labels start at 1, pass targets - 1"
+        some = np.asarray(targets.flat[:1_000_000])
+        zero = f". Labels 0 and {classes} both occur: are there {classes + 1} classes?"
+        hint = zero if (some == 0).any() else ". If your labels start at 1, pass targets - 1"
     elif label == 255 or -(1 << 63) <= label < 0:
         hint = f". To skip such rows, set ignore_index={int(label)} (the default here is None)"
     elif math.isnan(label):
