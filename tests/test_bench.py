@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -275,6 +276,18 @@ def test_the_readme_shows_the_stored_run_between_its_markers():
     assert readme.SECTION.search(text)
     if readme.STORED.exists():  # not in an sdist
         assert readme.SECTION.search(text).group() == readme.section(results.Run.load(readme.STORED))
+
+
+def test_the_first_lines_of_the_readme_agree_with_its_table():
+    text = (ROOT / "README.md").read_text()
+    claim = "more than twice as fast as the NumPy formula and more than 100 times as fast as `log_loss`"
+    assert claim in " ".join(text.split())
+    rows = [line.split("|") for line in readme.SECTION.search(text).group().splitlines() if " ms, " in line]
+    assert len(rows) == len(readme.ROWS)
+    for column, least in (3, 2), (4, 100):  # the NumPy formula, log_loss
+        shown = [re.match(r" +([\d.]+)x slower,|( +- )", row[column]) for row in rows]
+        assert all(shown)
+        assert min(float(cell[1]) for cell in shown if cell[1]) > least
 
 
 def test_the_table_of_the_readme(tmp_path):
