@@ -1,8 +1,9 @@
-"""Validation, and every message: the only place that judges what the user passed and says what is wrong with it.
+"""Validation of all inputs, and every message to the user.
 
-The kernels take arrays of real numbers in any layout, and check the values while they compute. Everything else comes
-here: ``prepare`` makes arrays or raises, without copying what is an array already, and ``explain`` finds the value that
-stopped a kernel. A message says what was got, where, what was wanted, and what to do.
+The kernels take arrays of real numbers in any layout, and check the values while they compute. All other inputs come to
+this module. ``prepare`` converts the inputs to arrays or raises an error; it never copies an input that is an array
+already. ``explain`` finds the value that stopped a kernel. A message says what was received, where, what was expected,
+and what to do.
 """
 
 from __future__ import annotations
@@ -19,23 +20,24 @@ import numpy as np
 REDUCTIONS = {"mean": 0, "sum": 1, "none": 2}  # numbered as in the kernels
 MEAN_OVER = {"weights": False, "count": True}
 OUTSIDE = {"clipped": False, "zero": True}
-VALUE, GRADIENT, HESSIAN = 1, 2, 4  # the results that a kernel is to compute
-BITS = 8, 16, 32, 64  # added if the predictions, targets, weights or upstream are passed as the bits of bfloat16
+VALUE, GRADIENT, HESSIAN = 1, 2, 4  # the results that a kernel must compute
+BITS = 8, 16, 32, 64  # set if the predictions, targets, weights or upstream are passed as the bits of bfloat16
 PREPARED, IN_PLACE, STATE, WARNED = 128, 256, 512, 1024  # as in the kernels
 TOLERATED = 4  # machine epsilons outside [0, 1] that count as the user's own rounding, as in the kernels
 
 
 class InputWarning(UserWarning):
-    """Warns that the inputs of a loss are legal but look like a mistake.
+    """The inputs of a loss are valid but look like a mistake.
 
-    It is raised at the line that called cecore, once per line as Python's warnings are, in two cases.
+    The warning points at the line that called cecore. Python shows it once per line by default. There are two cases.
 
-    1. `BinaryCrossEntropy`: the first predictions are all exactly 0 or 1 while one of their targets lies between. The
-       arguments may be swapped: predictions come first.
-    2. `CrossEntropy`: the first row that counts does not sum to 1. The array may hold logits, or its classes may lie
-       along another axis.
+    1. `BinaryCrossEntropy`: the first 256 predictions are all exactly 0 or 1, but one of their targets lies between 0
+       and 1. The arguments may be swapped: predictions come first.
+    2. `CrossEntropy`: the first row that counts does not sum to 1. A row counts if it is not ignored, has a weight
+       above 0 and holds no NaN. The tolerance is 1e-3, or 1e-2 for float16 and bfloat16. With class labels, rows of
+       more than 1,024 classes are not summed. The array may hold logits, or its classes may lie along another axis.
 
-    If the input is meant so, turn the warning off with
+    If the inputs are correct, turn the warning off with
     ``warnings.filterwarnings("ignore", category=cecore.InputWarning)``.
 
     Examples
@@ -50,18 +52,18 @@ class InputWarning(UserWarning):
 
 
 class BadBlock(Exception):
-    """Raised by the kernels for prepared arrays: a value between start and stop is outside its domain."""
+    """A value between start and stop is outside its domain. The kernels raise this error for prepared arrays."""
 
 
 class Suspicious(Exception):
-    """Raised by the kernels for prepared arrays, before anything is computed: the user should be warned."""
+    """The user should be warned. The kernels raise this for prepared arrays, before they compute anything."""
 
 
 class Spec(NamedTuple):
     """The properties of a loss that the checks need."""
 
     x: str  # the name of the predictions: probs or logits
-    rows: bool
+    rows: bool  # whether the loss is categorical: one loss per row
     label_smoothing: float
     axis: int = -1
     class_weight: tuple[float, ...] | None = None
@@ -78,19 +80,19 @@ class Spec(NamedTuple):
 
 
 class Call(NamedTuple):
-    """The arrays of one call, the classes along the last axis."""
+    """The arrays of one call, with the classes along the last axis."""
 
     x: np.ndarray  # predictions
     targets: np.ndarray
     sample_weight: np.ndarray | None
     upstream: float | np.ndarray
-    dtype: np.dtype  # of the results
-    axis: int = -1  # where the classes were
+    dtype: np.dtype  # the dtype of the results
+    axis: int = -1  # the position of the class axis in the user's predictions
 
 
 # ---------------------------------------------------------------- options
 
-MEANT = {  # what users of other libraries write, and what it is called here
+MEANT = {  # the names that users of other libraries write, and the names in cecore
     "average": "mean",
     "avg": "mean",
     "batchmean": "mean",
@@ -173,7 +175,7 @@ def _optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
 
 
 def similar(word: str, known: list[str]) -> str | None:
-    """The known word that was probably meant."""
+    """Return the known word that the user probably meant, or None."""
     from difflib import get_close_matches  # not needed until something is wrong
 
     meant = MEANT.get(word.lower())
@@ -208,7 +210,7 @@ def integer(name: str, value: object, least: int, most: int) -> int:
 
 
 def weights(name: str, value: Any) -> tuple[float, ...]:
-    """One weight for each class or element, as an immutable value."""
+    """Return one weight for each class or element, as a tuple."""
     if isinstance(value, (dict, str)):
         raise not_weights(name, value)
     _refuse_index(name, value)
@@ -232,7 +234,7 @@ def _refuse_index(name: str, value: Any) -> None:
 
 
 def weight(name: str, value: Any) -> float | tuple[float, ...]:
-    """One weight, or one for each element along the last axis."""
+    """Return a single weight, or a tuple with one weight for each element along the last axis."""
     if isinstance(value, dict) or (isinstance(value, str) and value == "balanced"):
         raise not_weights(name, value)
     if not isinstance(value, (numbers.Real, str, bytes)):
@@ -388,7 +390,7 @@ def _refuse_missing(name: str, value: Any) -> None:
 
 
 def real_array(name: str, value: Any) -> np.ndarray:
-    """An array of real numbers, of any layout; anything that ``np.asarray`` takes, and DLPack."""
+    """Return an array of real numbers, in any layout, from anything that ``np.asarray`` takes or from DLPack."""
     if isinstance(value, np.ma.MaskedArray):
         instead = "data" if name == "x" or name.endswith("output") else "filled(0)"
         raise TypeError(f"{name} is a masked array: pass {name}.{instead}")
@@ -412,7 +414,7 @@ def real_array(name: str, value: Any) -> np.ndarray:
 
 
 def not_numbers(name: str, array: np.ndarray) -> TypeError:
-    """The error for an array whose dtype is not real."""
+    """Return the error for an array whose dtype is not real."""
     dtype = array.dtype
     if dtype.kind in "UST":
         return TypeError(f"{name} holds strings (dtype {dtype}): expected numbers{_instead_of_strings(name, array)}")
@@ -494,7 +496,7 @@ def _refuse_masked(spec: Spec, name: str, value: Any, x: Any) -> None:
 
 
 def _shared(name: str, value: Any) -> Any:
-    """The same memory as an object that ``np.asarray`` takes; an error for tensors whose memory cannot be shared."""
+    """Return an object that ``np.asarray`` takes, with the same memory. Raise an error if it cannot be shared."""
     device = getattr(value, "device", None)
     elsewhere = getattr(device, "type", "cpu") != "cpu"
     if getattr(value, "requires_grad", False) is True:
@@ -519,7 +521,7 @@ def _shared(name: str, value: Any) -> Any:
 
 
 def _without_nullable(value: Any, array: np.ndarray) -> np.ndarray:
-    """A pandas object whose nullable columns miss no value, in the common dtype of their numbers."""
+    """Convert a pandas object with nullable columns, none of which misses a value, to their common dtype."""
     dtypes = value.dtypes if hasattr(value, "columns") else [getattr(value, "dtype", None)]
     known = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
     if not known or not all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in known):
@@ -534,18 +536,21 @@ def is_bfloat16(dtype: np.dtype) -> bool:
 
 
 def result_type(dtype: np.dtype) -> np.dtype:
-    """The dtype of the results for predictions of this dtype."""
+    """Return the dtype of the results for predictions of this dtype."""
     native = dtype.newbyteorder("=")
     return native if native in (np.float16, np.float32) or is_bfloat16(native) else np.dtype(np.float64)
 
 
 def computing_type(dtype: np.dtype) -> np.dtype:
-    """The dtype to which targets and weights are converted, from the dtype of the results."""
+    """Return the dtype to which targets and weights are converted if the results have this dtype."""
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
 def by_bits(*arrays: Any) -> tuple[int, list[Any]]:
-    """Predictions, targets, weights and upstream for a kernel: bfloat16 as its bits, and the flags that say so."""
+    """Replace bfloat16 arrays by their bits. Return the flags that tell the kernel which ones, and the arrays.
+
+    The arrays are the predictions, the targets, the weights and upstream, in this order.
+    """
     flags, found = 0, []
     for array, flag in zip(arrays, BITS, strict=False):
         if isinstance(array, np.ndarray) and is_bfloat16(array.dtype):
@@ -555,12 +560,12 @@ def by_bits(*arrays: Any) -> tuple[int, list[Any]]:
 
 
 def as_bits(array: np.ndarray) -> np.ndarray:
-    """The same memory as integers of 16 bits, in the byte order of the array."""
+    """Return the same memory as 16-bit integers, in the byte order of the array."""
     return array.view(np.dtype(np.uint16).newbyteorder(array.dtype.byteorder))
 
 
 def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
-    """The axis of the classes, as a number >= 0."""
+    """Return the class axis as a number >= 0."""
     if not shape:
         raise ValueError(f"{name} has shape (): expected at least one dimension, the classes")
     if not -len(shape) <= axis < len(shape):
@@ -573,7 +578,7 @@ def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
 
 
 def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight: Any, upstream: Any) -> Call:
-    """Arrays for a kernel, or the error."""
+    """Return the arrays of a call in the form that a kernel takes, or raise the error."""
     name = spec.x
     arguments = {name: given, "targets": targets, "sample_weight": sample_weight}
     for argument, value in arguments.items():
@@ -636,13 +641,13 @@ def _same_labels(arguments: dict[str, Any]) -> None:
 
 
 def _column(name: str, shape: tuple[int, ...], column: int) -> str:
-    """Code that picks a column: probs[:, 1]."""
+    """Return code that selects a column, such as probs[:, 1]."""
     before = [":"] * (len(shape) - 1) if len(shape) < 4 else ["..."]
     return _place(name, (*before, column))
 
 
 def unequal_elements(spec: Spec, shape: tuple[int, ...], targets: tuple[int, ...]) -> str:
-    """The message for a binary loss whose targets have another shape."""
+    """Return the message for a binary loss whose targets have another shape than the predictions."""
     name = spec.x
     got = f"{name} has shape {shape}, targets has shape {targets}"
     rows = "CrossEntropy" if name == "probs" else "CrossEntropyWithLogits"
@@ -665,7 +670,7 @@ def unequal_elements(spec: Spec, shape: tuple[int, ...], targets: tuple[int, ...
 
 
 def unequal_rows(spec: Spec, full: tuple[int, ...], axis: int, targets: tuple[int, ...]) -> str:
-    """The message for a categorical loss whose targets fit neither as labels nor as distributions."""
+    """Return the message for targets that fit a categorical loss neither as labels nor as distributions."""
     name = spec.x
     labels = full[:axis] + full[axis + 1 :]
     expected = f"expected {labels} for class labels or {full} for distributions"
@@ -693,7 +698,7 @@ def unequal_rows(spec: Spec, full: tuple[int, ...], axis: int, targets: tuple[in
 
 
 def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Weights in the shape of the losses: a number repeats, and so do axes of length 1 among as many dimensions."""
+    """Broadcast weights to the shape of the losses: a single number, or axes of length 1 among as many dimensions."""
     if weight.shape == shape:
         return weight
     fits = len(weight.shape) == len(shape) and all(n in (1, m) for n, m in zip(weight.shape, shape, strict=True))
@@ -784,7 +789,10 @@ def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None
 
 
 def _are_distinct(out: np.ndarray) -> bool:
-    """Return whether, along each axis in the order of the strides, a step passes over all that lies within it."""
+    """Return whether no two elements share memory, judged by the strides.
+
+    From the smallest stride to the largest, a step along an axis must pass over everything that the axes before span.
+    """
     within = out.itemsize
     for stride, length in sorted((abs(s), n) for s, n in zip(out.strides, out.shape, strict=True) if n > 1):
         if stride < within:
@@ -794,7 +802,7 @@ def _are_distinct(out: np.ndarray) -> bool:
 
 
 def apart(out: np.ndarray, others: dict[str, Any]) -> bool:
-    """Refuse an output that overlaps an array without being that array; return whether it is one of them."""
+    """Raise an error if `out` overlaps an array but is not that array. Return whether `out` is one of the arrays."""
     shared = {name: other for name, other in others.items() if _overlap(out, other)}
     for name, other in shared.items():
         if not _same(out, other):
@@ -807,7 +815,7 @@ def apart(out: np.ndarray, others: dict[str, Any]) -> bool:
 def _overlap(a: np.ndarray, b: Any) -> bool:
     if not isinstance(b, np.ndarray) or not np.may_share_memory(a, b):
         return False
-    most: Any = 10_000  # which the types of NumPy < 2.5 do not allow
+    most: Any = 10_000  # Any, because the types of NumPy < 2.5 do not allow an int
     try:
         return bool(np.shares_memory(a, b, max_work=most))
     except getattr(np, "exceptions", np).TooHardError:  # NumPy 1.25 moved it
@@ -856,7 +864,7 @@ def _place(name: str, index: tuple[Any, ...]) -> str:
 
 
 def _at(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int = -1) -> str:
-    """``name[i, j] = value`` of an element; the last axis was at `axis` before."""
+    """Return ``name[i, j] = value`` for an element. The user had the last axis at position `axis`."""
     places = list(index)
     if axis >= 0:
         places.insert(axis, places.pop())
@@ -865,7 +873,7 @@ def _at(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int = -1) ->
 
 
 def tolerance(dtype: np.dtype) -> float:
-    """The distance from [0, 1] within which a number counts as 0 or 1."""
+    """Return the distance from [0, 1] up to which a number counts as 0 or 1."""
     if is_bfloat16(dtype):
         return TOLERATED * 2.0**-7
     if dtype.kind != "f":
@@ -889,7 +897,7 @@ def _within(spec: Spec, call: Call, name: str, index: tuple[int, ...], used: Any
 
 
 def outside_hint(spec: Spec, call: Call, name: str, value: float, near: float) -> str:
-    """What is wrong with a probability or a target outside [0, 1], and what to do."""
+    """Return what is wrong with a probability or a target outside [0, 1], and what to do."""
     beyond = max(-value, value - 1)
     if beyond < max(1e-3, near):
         return (
@@ -964,7 +972,7 @@ def _explain_row(spec: Spec, call: Call, row: tuple[int, ...]) -> None:
 
 
 def not_a_label(spec: Spec, call: Call, row: tuple[int, ...]) -> str:
-    """The message for a class label outside 0..C-1."""
+    """Return the message for a class label outside 0..C-1."""
     targets, classes = call.targets, call.x.shape[-1]
     label = targets[row].item()
     at, expected = _at("targets", targets, row), f"0..{classes - 1}"

@@ -1,4 +1,4 @@
-"""Chooses the instruction-set level: the only place that imports compiled kernels."""
+"""Choose the instruction-set level of the kernels. Only this module imports compiled kernels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVELS = {"baseline": 0, "x86_v3": 3, "x86_v4": 4}  # lowest first
 
 
 def _load(name: str) -> ModuleType | str:
-    """The level's kernels, or why they cannot be used."""
+    """Return the kernels of a level, or the reason why they cannot be used."""
     if LEVELS[name] > baseline.cpu_level():
         return "not supported by this CPU"
     try:
@@ -29,7 +29,7 @@ def _load(name: str) -> ModuleType | str:
 
 
 def _choose(wanted: str | None) -> str:
-    """The highest usable level that is not above the wanted one."""
+    """Return the highest usable level that is not above the wanted level."""
     if wanted and wanted not in LEVELS:
         raise ImportError(f"CECORE_SIMD = {wanted!r}: expected one of {', '.join(LEVELS)}")
     limit = LEVELS[wanted] if wanted else max(LEVELS.values())
@@ -40,11 +40,11 @@ levels = {name: _load(name) for name in LEVELS}
 usable: dict[str, ModuleType] = {name: found for name, found in levels.items() if not isinstance(found, str)}
 chosen = _choose(os.environ.get("CECORE_SIMD"))
 kernels = usable[chosen]
-pack = baseline.pack  # every level reads options as the baseline packs them
+pack = baseline.pack  # all levels read the options in the form that the baseline packs
 
 
 def show_config() -> None:
-    """Print the version, the instruction-set levels, the threads, the compiler and its flags.
+    """Print the versions, the instruction-set levels, the number of threads, the compiler and its flags.
 
     Examples
     --------

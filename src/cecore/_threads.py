@@ -1,4 +1,4 @@
-"""How many threads a call may use."""
+"""The number of threads that a call can use: the setting of each thread, and the limit of the process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from . import _checks
 if TYPE_CHECKING:
     from typing import Literal
 
-MOST = 256  # as the kernels have it
+MOST = 256  # MAX_THREADS of the kernels
 AUTO = "auto"
 
 
 class _Setting(threading.local):
-    """Of each thread: a number, "auto", or None where none was set."""
+    """The setting of the current thread: a number, "auto", or None if the thread never set one."""
 
     number: int | str | None = None
 
@@ -29,22 +29,30 @@ _setting = _Setting()
 
 
 def set_num_threads(n: int | Literal["auto"]) -> None:
-    """Set how many threads a call from the calling thread may use.
+    """Set the largest number of threads that a call from the current thread can use.
 
-    Results do not depend on it. A call uses two from 65,536 probabilities or 32,768 logits on, and twice as many for
-    four times the work; where labels choose one number of each row, and there is no gradient, a row counts as one.
+    The setting does not change any result. It holds for the current thread only.
 
     Parameters
     ----------
     n : int or "auto"
-        From 1 to 256. ``"auto"``, the default: in the main thread as many as the process may use, by its affinity and
-        its control group's quota, and not more than ``OMP_NUM_THREADS``; in any other thread one. The environment
-        variable ``CECORE_NUM_THREADS`` sets it for the main thread before that runs.
+        An integer from 1 to 256, or ``"auto"``, the default. In the main thread, ``"auto"`` allows as many threads as
+        the process has CPUs. The CPU affinity of the process, the quota of its control group (cgroup) and the
+        environment variable ``OMP_NUM_THREADS`` limit that number. In any other thread, ``"auto"`` allows one thread.
+        The environment variable ``CECORE_NUM_THREADS`` sets `n` for the main thread when cecore is imported.
 
     Raises
     ------
-    ValueError, TypeError
-        Another `n`.
+    ValueError
+        If `n` is an integer outside 1 to 256, or a string other than ``"auto"``.
+    TypeError
+        If `n` is neither an integer nor a string.
+
+    Notes
+    -----
+    A call uses two threads if it has 65,536 probabilities or 32,768 logits. It uses twice as many threads for four
+    times the work, and one thread for less work. If the targets are class labels and no derivatives are computed, only
+    one probability of each row is needed. Each row then counts as one probability.
 
     Examples
     --------
@@ -58,11 +66,12 @@ def set_num_threads(n: int | Literal["auto"]) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads a call from the calling thread may use.
+    """Return the largest number of threads that a call from the current thread can use.
 
     Returns
     -------
     int
+        The number that was set for the current thread, or the number that ``"auto"`` stands for.
 
     Examples
     --------
@@ -78,22 +87,29 @@ def get_num_threads() -> int:
     return usable() if main else 1
 
 
-thread_count = get_num_threads  # as the kernels call it
+thread_count = get_num_threads  # the name that the kernels use
 
 
 @contextmanager
 def num_threads(n: int | Literal["auto"]) -> Iterator[None]:
-    """`set_num_threads` for a while, as a context manager.
+    """Set the largest number of threads for the block of a ``with`` statement.
+
+    The number holds for calls from the current thread. At the end of the block, the thread gets back its former
+    setting.
 
     Parameters
     ----------
     n : int or "auto"
-        As in `set_num_threads`.
+        An integer from 1 to 256, or ``"auto"``. In the main thread, ``"auto"`` allows as many threads as the process
+        has CPUs, limited by its CPU affinity, the quota of its control group and ``OMP_NUM_THREADS``. In any other
+        thread, ``"auto"`` allows one thread.
 
     Raises
     ------
-    ValueError, TypeError
-        As `set_num_threads`.
+    ValueError
+        If `n` is an integer outside 1 to 256, or a string other than ``"auto"``.
+    TypeError
+        If `n` is neither an integer nor a string.
 
     Examples
     --------
@@ -118,11 +134,11 @@ def _checked(name: str, value: int | str) -> int | str:
     return _checks.integer(name, value, 1, MOST)
 
 
-# ---------------------------------------------------------------- what the process may use
+# ---------------------------------------------------------------- the limit of the process
 
 
 def usable() -> int:
-    """As many threads as the process may use."""
+    """Return how many threads the process can use: its CPUs, limited by its control group and OMP_NUM_THREADS."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         cpus = os.process_cpu_count()
     elif hasattr(os, "sched_getaffinity"):
@@ -134,7 +150,7 @@ def usable() -> int:
 
 @lru_cache(maxsize=1)
 def _limit() -> int:
-    """That of the control group and of OMP_NUM_THREADS, read once."""
+    """Return the limit that the control group and OMP_NUM_THREADS set together. It is read once."""
     openmp = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     limit = (int(openmp) or MOST) if openmp.isdecimal() and len(openmp) < 10 else MOST
     quota = cpu_quota()
@@ -142,7 +158,7 @@ def _limit() -> int:
 
 
 def cpu_quota(root: str | os.PathLike[str] = "/") -> float | None:
-    """The CPUs that the process's control groups grant it, of version 2 or 1; None without a limit."""
+    """Return how many CPUs the control groups (version 1 or 2) grant the process, or None if there is no limit."""
     top = os.path.abspath(root)
     quotas = []
     for hierarchy, controllers, path in _groups(os.path.join(top, "proc/self/cgroup")):
@@ -161,7 +177,7 @@ def _groups(path: str) -> list[list[str]]:
 
 
 def _folders(root: str, unified: bool, path: str) -> Iterator[str]:
-    """A group's folder and those above it, up to where its hierarchy is mounted."""
+    """Yield the folder of a control group and each folder above it, up to the mount point of its hierarchy."""
     for line in _lines(os.path.join(root, "proc/self/mountinfo")):
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
@@ -170,7 +186,7 @@ def _folders(root: str, unified: bool, path: str) -> Iterator[str]:
         if kind[0] != ("cgroup2" if unified else "cgroup") or not (unified or "cpu" in kind[2].split(",")):
             continue
         mount = os.path.normpath(os.path.join(root, fields[4].lstrip("/")))
-        inside = os.path.relpath(path, fields[3])  # a container may see a part of the hierarchy alone
+        inside = os.path.relpath(path, fields[3])  # a container may see only a part of the hierarchy
         folder = mount if inside.startswith("..") else os.path.normpath(os.path.join(mount, inside))
         yield folder
         while folder != mount:

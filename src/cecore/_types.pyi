@@ -1,4 +1,4 @@
-"""The types of options and results: read by type checkers only, never imported when cecore runs."""
+"""The types of options and results. Only type checkers read this file; cecore never imports it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GradientOutside: TypeAlias = Literal["clipped", "zero"]
 _T_co = TypeVar("_T_co", covariant=True)
 
 class Option(Generic[_T_co]):
-    """An option of a loss as an attribute, which can be read and not set."""
+    """An option of a loss as an attribute that can be read but not set."""
 
     def __get__(self, loss: object, kind: type) -> _T_co: ...
 

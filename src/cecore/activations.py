@@ -27,7 +27,7 @@ def sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
 
     .. math:: \sigma(x) = 1 / (1 + e^{-x})
 
-    *Domain*: any number; -inf gives 0, +inf gives 1, NaN gives NaN.
+    *Domain*: any number. -inf gives 0, +inf gives 1, and NaN gives NaN.
 
     Parameters
     ----------
@@ -39,8 +39,9 @@ def sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     Returns
     -------
     numpy.ndarray
-        The probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
-        float64. Each is within 2 ULP of the exact value, also where it is tiny.
+        The probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32, float16 or
+        bfloat16, and float64 otherwise. Each probability is within 2 ULP (units in the last place) of the exact value,
+        even if it is tiny.
 
     Raises
     ------
@@ -67,9 +68,9 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
 
     .. math:: \log \sigma(x) = -\log(1 + e^{-x})
 
-    In principle this is ``np.log(sigmoid(x))``, but it neither overflows nor rounds to 0.
+    In principle this is ``np.log(sigmoid(x))``. But large negative x do not give -inf, and large x do not round to 0.
 
-    *Domain*: any number; -inf gives -inf, +inf gives 0, NaN gives NaN.
+    *Domain*: any number. -inf gives -inf, +inf gives 0, and NaN gives NaN.
 
     Parameters
     ----------
@@ -81,8 +82,9 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     Returns
     -------
     numpy.ndarray
-        The log-probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
-        float64. Each is within 2 ULP of the exact value, also where it is tiny.
+        The log-probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32,
+        float16 or bfloat16, and float64 otherwise. Each log-probability is within 2 ULP (units in the last place) of
+        the exact value, even if it is tiny.
 
     Raises
     ------
@@ -111,23 +113,25 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
 
     .. math:: g = u s (1 - s)
 
-    *Domain*: any numbers. Where s is 0 or 1 the result is 0, whatever u holds.
+    *Domain*: any numbers. If s is 0 or 1, the result is 0, whatever u is.
 
     Parameters
     ----------
     upstream : array_like
-        u, the derivative with respect to each sigmoid output, with the shape of `sigmoid_output`.
+        u, the derivative of the final objective with respect to each sigmoid output, with the shape of
+        `sigmoid_output`.
     sigmoid_output : array_like
         s, the result of `sigmoid`.
     out : numpy.ndarray, optional
         The array to write the result into, with the shape of `sigmoid_output` and the dtype of the result. It can be
-        either of the two arrays itself.
+        one of the two input arrays itself.
 
     Returns
     -------
     numpy.ndarray
-        The gradient, or `out`. The dtype is that of `sigmoid_output` if it is float64, float32, float16 or bfloat16,
-        else float64. Each number is within 2 ULP of the exact value, unless it is subnormal.
+        The gradient; this is `out` if given. The dtype is the dtype of `sigmoid_output` if that is float64, float32,
+        float16 or bfloat16, and float64 otherwise. Each number of the gradient is within 2 ULP (units in the last
+        place) of the exact value, unless that number is subnormal.
 
     Raises
     ------
@@ -155,13 +159,14 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
 
     .. math:: p_k = e^{x_k} / \sum_j e^{x_j}
 
-    *Domain*: any numbers; -inf gives 0. In a row, exactly one +inf is the limit 1; two or more, only -inf, or NaN give
-    NaN in that row alone.
+    *Domain*: any numbers. A row is the numbers along `axis` that are normalized together. -inf gives 0. If exactly one
+    number of a row is +inf, it gives 1, the limit. A row with two or more +inf, with only -inf, or with NaN gives NaN
+    in that row alone.
 
     Parameters
     ----------
     x : array_like
-        Logits.
+        Logits, with the classes along `axis`.
     axis : int
         The axis that holds the classes.
     out : numpy.ndarray, optional
@@ -170,9 +175,9 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
     Returns
     -------
     numpy.ndarray
-        The probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
-        float64. Each is within 3 ULP of the exact value where it is a normal number. Large common offsets cancel
-        exactly.
+        The probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32, float16 or
+        bfloat16, and float64 otherwise. Each probability that is a normal number is within 3 ULP (units in the last
+        place) of the exact value. A large offset common to a row cancels exactly.
 
     Raises
     ------
@@ -204,15 +209,17 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Ar
 
     .. math:: \log p_k = x_k - \log \sum_j e^{x_j}
 
-    In principle this is ``np.log(softmax(x))``, but it neither overflows nor rounds to 0.
+    In principle this is ``np.log(softmax(x))``. But small probabilities do not give -inf, and logarithms of
+    probabilities near 1 do not round to 0.
 
-    *Domain*: any numbers; -inf gives -inf. In a row, exactly one +inf is the limit; two or more, only -inf, or NaN give
+    *Domain*: any numbers. A row is the numbers along `axis` that are normalized together. -inf gives -inf. If exactly
+    one number of a row is +inf, it gives 0, the limit. A row with two or more +inf, with only -inf, or with NaN gives
     NaN in that row alone.
 
     Parameters
     ----------
     x : array_like
-        Logits.
+        Logits, with the classes along `axis`.
     axis : int
         The axis that holds the classes.
     out : numpy.ndarray, optional
@@ -221,9 +228,9 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Ar
     Returns
     -------
     numpy.ndarray
-        The log-probabilities, or `out`. The dtype is that of `x` if it is float64, float32, float16 or bfloat16, else
-        float64. Each is within 3 ULP of the exact value, also where it is tiny, as long as the exponentials that make
-        it are normal numbers.
+        The log-probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32,
+        float16 or bfloat16, and float64 otherwise. Each log-probability is within 3 ULP (units in the last place) of
+        the exact value, even if it is tiny, as long as the exponentials that make it are normal numbers.
 
     Raises
     ------
@@ -258,25 +265,27 @@ def softmax_backward(
 
     This is the product of the vector u and the Jacobian diag(s) - s s^T of the softmax.
 
-    *Domain*: any numbers. Where s_k = 0 the result is 0 and u_k is not read.
+    *Domain*: any numbers. If s_k = 0, the result g_k is 0 and u_k is not read.
 
     Parameters
     ----------
     upstream : array_like
-        u, the derivative with respect to each softmax output, with the shape of `softmax_output`.
+        u, the derivative of the final objective with respect to each softmax output, with the shape of
+        `softmax_output`.
     softmax_output : array_like
         s, the result of `softmax`.
     axis : int
         The axis that holds the classes.
     out : numpy.ndarray, optional
         The array to write the result into, with the shape of `softmax_output` and the dtype of the result. It can be
-        either of the two arrays itself.
+        one of the two input arrays itself.
 
     Returns
     -------
     numpy.ndarray
-        The gradient, or `out`. The dtype is that of `softmax_output` if it is float64, float32, float16 or bfloat16,
-        else float64. Each number is within 2 ULP of s_k times the largest \|u_j\|.
+        The gradient; this is `out` if given. The dtype is the dtype of `softmax_output` if that is float64, float32,
+        float16 or bfloat16, and float64 otherwise. The error of each number g_k is at most 2 ULP (units in the last
+        place) of s_k times the largest absolute value of the u_j.
 
     Raises
     ------

@@ -38,10 +38,11 @@ _Value_co = TypeVar("_Value_co", covariant=True)  # the type of a loss's value: 
 
 
 class Loss(Generic[_Value_co]):
-    """The base class of the four losses, for annotations and `isinstance`: it holds their methods.
+    """The base class of the four losses. It holds their methods; use it for annotations and `isinstance`.
 
-    A loss is an immutable value: its options are checked once, when it is made, and are attributes which cannot be
-    set. It can be compared, hashed and pickled, and used from several threads at once.
+    A loss is immutable. It checks its options once, when it is made. The options are attributes that can be read but
+    not set; `replace` makes a loss with other options. Losses can be compared, hashed and pickled. Several threads can
+    use the same loss at once.
 
     In annotations, ``Loss[float]`` is a loss with reduction ``"mean"`` or ``"sum"``.
 
@@ -55,8 +56,8 @@ class Loss(Generic[_Value_co]):
     """
 
     _x: ClassVar[str]  # the name of the predictions
-    _rows: ClassVar[bool]
-    _names: ClassVar[tuple[str, ...]]  # of the options
+    _rows: ClassVar[bool]  # whether the loss is categorical: one loss per row
+    _names: ClassVar[tuple[str, ...]]  # the names of the options
 
     if TYPE_CHECKING:
         reduction: ClassVar[Option[Reduction]]
@@ -77,7 +78,7 @@ class Loss(Generic[_Value_co]):
         raise TypeError("Loss has no formula: make a BinaryCrossEntropy, a CrossEntropy, or one of them WithLogits")
 
     def _set_up(self, positional: tuple[Any, ...], unknown: dict[str, Any], **options: Any) -> None:
-        """Check the options, and keep them for the user, the checks and the kernels."""
+        """Check the options and store them in three forms: for the user, for the checks and for the kernels."""
         try:
             if positional or unknown:
                 _checks.unexpected(type(self).__name__, self._names, positional, unknown)
@@ -120,7 +121,7 @@ class Loss(Generic[_Value_co]):
     @overload
     def replace(self, *, reduction: Reduction, **options: Unpack[Options]) -> Loss[float | Array]: ...
     def replace(self, **options: Any) -> Any:
-        """Return the same loss with other options.
+        """Return a copy of the loss with some options changed.
 
         Parameters
         ----------
@@ -130,12 +131,14 @@ class Loss(Generic[_Value_co]):
         Returns
         -------
         Loss
-            A new loss of the same class; all other options are kept.
+            A new loss of the same class. It keeps all other options.
 
         Raises
         ------
-        ValueError, TypeError
-            If an option does not exist, or if its value or type is wrong.
+        ValueError
+            If an option is out of its range.
+        TypeError
+            If an option has the wrong type or does not exist.
 
         Examples
         --------
@@ -163,37 +166,41 @@ class Loss(Generic[_Value_co]):
         Parameters
         ----------
         predictions : array_like
-            Probabilities or logits. The documentation of each class gives their shape, dtype and domain.
+            Probabilities for `BinaryCrossEntropy` and `CrossEntropy`, logits for the two losses on logits. A binary
+            loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
-            Labels or probabilities, as the class describes them.
+            A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
+            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
+            distribution per row, in the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one for each loss, or a single number, or an array that has as many dimensions as the
-            losses and repeats along its axes of length 1. bool is a mask. Elements with weight 0 contribute exactly 0
-            and are not checked; they may even be NaN.
+            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 contribute exactly
+            0 and are not checked; they may even be NaN.
         out : numpy.ndarray, optional
-            The array to write the losses into, only with ``reduction="none"``. It has the shape of the losses and the
-            dtype of the results, in any layout. It can be the predictions array itself, but must not share memory
-            with any other array of the call.
+            The array to write the losses into, only with ``reduction="none"``. It must have the shape of the losses and
+            the dtype of the results; its layout is free. It can be the predictions array itself, but must not share
+            memory with any other array of the call.
 
         Returns
         -------
         float or numpy.ndarray
-            The mean or the sum of the losses, in nats. With ``reduction="none"`` an array with every loss, or `out`.
-            If the divisor of the mean is 0 (no losses, or weights that sum to 0), the mean is NaN. The sum of no
-            losses is 0.0.
+            The mean or the sum of the losses, in nats. With ``reduction="none"``, an array that holds every loss; this
+            is `out` if given. If the divisor of the mean is 0 (no losses, or weights that sum to 0), the mean is NaN.
+            The sum of no losses is 0.0.
 
         Raises
         ------
         ValueError
-            If a value is outside its domain, if shapes do not match, or if `out` cannot hold the result. No input has
-            changed then.
+            If a value is outside its domain, if shapes do not match, or if `out` cannot hold the result. The
+            inputs are then unchanged.
         TypeError
-            If an array does not hold real numbers.
+            If an input does not hold real numbers, or if an output is not a NumPy array.
 
         Warns
         -----
         InputWarning
-            If probabilities and targets look swapped, or if a row of probabilities does not sum to 1.
+            `BinaryCrossEntropy`: if predictions and targets look swapped. `CrossEntropy`: if the first row that counts
+            does not sum to 1.
         """
         if out is not None:
             _checks.no_output("out", self.reduction)
@@ -227,37 +234,43 @@ class Loss(Generic[_Value_co]):
         Parameters
         ----------
         predictions : array_like
-            Probabilities or logits. The documentation of each class gives their shape, dtype and domain.
+            Probabilities for `BinaryCrossEntropy` and `CrossEntropy`, logits for the two losses on logits. A binary
+            loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
-            Labels or probabilities, as the class describes them.
+            A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
+            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
+            distribution per row, in the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one for each loss, or a single number, or an array that has as many dimensions as the
-            losses and repeats along its axes of length 1. Elements with weight 0 have gradient exactly 0.
+            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 have gradient
+            exactly 0.
         upstream : float or array_like, optional
-            The derivative of the final objective with respect to this loss, by which the gradient is multiplied. With
-            ``reduction="none"`` it may be an array with the shape of the losses.
+            The derivative of the final objective with respect to this loss. The gradient is multiplied by it. With
+            ``reduction="none"`` it can be an array with the shape of the losses.
         out : numpy.ndarray, optional
-            The array to write the gradient into. It has the shape of the predictions and the dtype of the results, in
-            any layout. It can be the predictions array itself, but must not share memory with any other array of the
-            call.
+            The array to write the gradient into. It must have the shape of the predictions and the dtype of the
+            results; its layout is free. It can be the predictions array itself, but must not share memory with any
+            other array of the call.
 
         Returns
         -------
         numpy.ndarray
-            The gradient, or `out`. If the divisor of the mean is 0, it is all zeros.
+            The gradient, with the shape of the predictions; this is `out` if given. If the divisor of the mean is 0,
+            the gradient is all zeros.
 
         Raises
         ------
         ValueError
-            If a value is outside its domain, if shapes do not match, or if `out` cannot hold the result. No input has
-            changed then.
+            If a value is outside its domain, if shapes do not match, or if `out` cannot hold the result. The
+            inputs are then unchanged.
         TypeError
-            If an array does not hold real numbers.
+            If an input does not hold real numbers, or if an output is not a NumPy array.
 
         Warns
         -----
         InputWarning
-            If probabilities and targets look swapped, or if a row of probabilities does not sum to 1.
+            `BinaryCrossEntropy`: if predictions and targets look swapped. `CrossEntropy`: if the first row that counts
+            does not sum to 1.
         """
         if type(upstream) is not float and isinstance(upstream, (int, np.floating, np.integer)):
             upstream = _checks.as_float("upstream", upstream)
@@ -288,41 +301,51 @@ class Loss(Generic[_Value_co]):
     ) -> tuple[_Value_co, Array]:
         """Compute the loss and its gradient in one pass over memory.
 
-        If an output is the predictions array itself, a pass that only checks comes first.
+        If an output is the predictions array itself, the inputs are checked in an additional pass before the first
+        result is written.
 
         Parameters
         ----------
         predictions : array_like
-            Probabilities or logits. The documentation of each class gives their shape, dtype and domain.
+            Probabilities for `BinaryCrossEntropy` and `CrossEntropy`, logits for the two losses on logits. A binary
+            loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
-            Labels or probabilities, as the class describes them.
+            A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
+            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
+            distribution per row, in the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one for each loss, or a single number, or an array that has as many dimensions as the
-            losses and repeats along its axes of length 1. Elements with weight 0 contribute exactly 0.
+            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 contribute exactly
+            0.
         loss_out : numpy.ndarray, optional
-            The array to write the losses into, only with ``reduction="none"``.
+            The array to write the losses into, only with ``reduction="none"``. It must have the shape of the losses and
+            the dtype of the results.
         gradient_out : numpy.ndarray, optional
-            The array to write the gradient into. It can be the predictions array itself.
+            The array to write the gradient into. It must have the shape of the predictions and the dtype of the
+            results. One of the outputs can be the predictions array itself. They must not share memory with each other
+            or with any other array of the call.
 
         Returns
         -------
         value : float or numpy.ndarray
-            The loss, the same as `forward` returns.
+            The mean or the sum of the losses, in nats. With ``reduction="none"``, an array that holds every loss.
+            `forward` returns the same value.
         gradient : numpy.ndarray
-            The gradient, the same as `backward` returns.
+            The gradient of the reduced loss with respect to the predictions. `backward` returns the same gradient.
 
         Raises
         ------
         ValueError
-            If a value is outside its domain, if shapes do not match, or if an output cannot hold its result. No input
-            has changed then.
+            If a value is outside its domain, if shapes do not match, or if an output cannot hold its result. The inputs
+            are then unchanged.
         TypeError
-            If an array does not hold real numbers.
+            If an input does not hold real numbers, or if an output is not a NumPy array.
 
         Warns
         -----
         InputWarning
-            If probabilities and targets look swapped, or if a row of probabilities does not sum to 1.
+            `BinaryCrossEntropy`: if predictions and targets look swapped. `CrossEntropy`: if the first row that counts
+            does not sum to 1.
         """
         if loss_out is not None:
             _checks.no_output("loss_out", self.reduction)
@@ -352,22 +375,28 @@ class Loss(Generic[_Value_co]):
         gradient_out: Array | None = None,
         hessian_out: Array | None = None,
     ) -> tuple[Array, Array]:
-        """Return the first and second derivative of each loss with respect to each prediction, for gradient boosting.
+        """Compute the first and second derivative of each loss with respect to each prediction, for gradient boosting.
 
-        They are weighted and never divided by a count, whatever the reduction is.
+        The derivatives are multiplied by the weights. They do not depend on the reduction: they are never divided by
+        a count or by a sum of weights.
 
         Parameters
         ----------
         predictions : array_like
-            Probabilities or logits. The documentation of each class gives their shape, dtype and domain.
+            Probabilities for `BinaryCrossEntropy` and `CrossEntropy`, logits for the two losses on logits. A binary
+            loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
-            Labels or probabilities, as the class describes them.
+            A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
+            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
+            distribution per row, in the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one for each loss, or a single number, or an array that has as many dimensions as the
-            losses and repeats along its axes of length 1. Elements with weight 0 have derivatives exactly 0.
+            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 have derivatives
+            exactly 0.
         gradient_out, hessian_out : numpy.ndarray, optional
-            Two arrays to write the derivatives into. They have the shape of the predictions and the dtype of the
-            results. One of them can be the predictions array itself.
+            Two arrays to write the derivatives into. They must have the shape of the predictions and the dtype of the
+            results. One of them can be the predictions array itself. They must not share memory with each other or
+            with any other array of the call.
 
         Returns
         -------
@@ -379,15 +408,16 @@ class Loss(Generic[_Value_co]):
         Raises
         ------
         ValueError
-            If a value is outside its domain, if shapes do not match, or if an output cannot hold its result. No input
-            has changed then.
+            If a value is outside its domain, if shapes do not match, or if an output cannot hold its result. The inputs
+            are then unchanged.
         TypeError
-            If an array does not hold real numbers.
+            If an input does not hold real numbers, or if an output is not a NumPy array.
 
         Warns
         -----
         InputWarning
-            If probabilities and targets look swapped, or if a row of probabilities does not sum to 1.
+            `BinaryCrossEntropy`: if predictions and targets look swapped. `CrossEntropy`: if the first row that counts
+            does not sum to 1.
         """
         wanted = GRADIENT | HESSIAN
         result: Any = _dispatch.kernels.loss(
@@ -398,14 +428,16 @@ class Loss(Generic[_Value_co]):
         return result
 
     def accumulator(self: Loss[float]) -> Accumulator:
-        """Return an empty accumulator, which adds up this loss over several calls.
+        """Return an empty accumulator, which adds up this loss over several batches.
 
-        Add to it with `update` and `merge`; read `value`, `weight` and `count`. The sums are exact, so that the result
-        does not depend on the order of the calls, and batches can be scored by different processes.
+        Its methods `update` and `merge` add to it. Its properties `value`, `weight` and `count` are the results. The
+        sums are exact, so the order of the batches does not change the results. Different processes can score
+        different batches.
 
         Returns
         -------
         Accumulator
+            An accumulator without losses.
 
         Raises
         ------
@@ -424,7 +456,7 @@ class Loss(Generic[_Value_co]):
         return Accumulator(self)
 
     def _sums(self, predictions: Any, targets: Any, sample_weight: Any) -> tuple[int, float, int, int]:
-        """Return four sums: the finite losses (exact), the infinite and NaN losses, the weights (exact), the count."""
+        """Return the exact sum of the finite losses, the sum of the others, the exact sum of weights, and the count."""
         wanted = VALUE | STATE
         sums: Any = _dispatch.kernels.loss(
             self._packed, predictions, targets, sample_weight, 1.0, wanted, None, None, None
@@ -434,9 +466,9 @@ class Loss(Generic[_Value_co]):
         return sums
 
     def _fall_back(self, *call: Any) -> Any:
-        """Prepare the arrays of a call that the kernels do not take as they are, and compute it; or raise the error.
+        """Prepare the arrays of a call that the kernels handed back. Compute the call or raise its error.
 
-        Errors and warnings are raised here, so that few frames stand between the user's line and the message.
+        Errors lose their inner frames here, so that few frames stand between the user's line and the message.
         """
         try:
             return self._prepare_and_compute(*call)
@@ -457,13 +489,13 @@ class Loss(Generic[_Value_co]):
                 bad = None
             except _checks.BadBlock as found:
                 bad = found.args
-            if bad:  # outside the handler, so that no other error stands behind the user's
+            if bad:  # outside the handler, so that the user's error has no other error as its context
                 _checks.explain(self._spec, call, *bad)
             _checks.warn(self._spec, call)
             wanted |= WARNED
 
     def _compute(self, call: _checks.Call, reduction: str, wanted: int, outs: tuple[Any, ...]) -> Any:
-        """Compute the results in the arrays and the layout that the user wants."""
+        """Compute the wanted results, in the user's output arrays or in new ones."""
         flags, arrays = _checks.by_bits(*call[:4])
         x = np.moveaxis(call.x, -1, call.axis) if self._rows else call.x
         shapes = call.x.shape[:-1] if self._rows else x.shape, x.shape, x.shape
@@ -486,7 +518,7 @@ class Loss(Generic[_Value_co]):
 
 
 def _packed(spec: _checks.Spec, options: dict[str, Any]) -> bytes:
-    """The options as the kernels take them."""
+    """Return the options as bytes, in the form that the kernels take."""
     weights = options.get("class_weight" if spec.rows else "pos_weight")
     each = weights if isinstance(weights, tuple) else () if weights is None else (weights,)
     return _dispatch.pack(
@@ -501,7 +533,7 @@ def _packed(spec: _checks.Spec, options: dict[str, Any]) -> bytes:
         zero_outside=_checks.OUTSIDE[options.get("gradient_outside", "clipped")],
         by_count=_checks.MEAN_OVER[options["mean_over"]],
         length=len(each) if isinstance(weights, tuple) else 0,
-        weights=each if any(weight != 1 for weight in each) else (),  # none at all if every weight is 1
+        weights=each if any(weight != 1 for weight in each) else (),  # empty if every weight is 1
     )
 
 
@@ -510,32 +542,33 @@ def _make(kind: Any, options: dict[str, Any]) -> Any:
 
 
 class BinaryCrossEntropy(Loss[_Value_co]):
-    r"""Binary cross-entropy on probabilities (log loss, BCE), clipped.
+    r"""Binary cross-entropy on clipped probabilities (log loss, BCE).
 
     .. math:: L = -(y \log p + (1 - y) \log(1 - p))
 
-    Its gradient is :math:`(p - y) / (p (1 - p))`, its second derivative :math:`y / p^2 + (1 - y) / (1 - p)^2`.
+    The gradient is :math:`(p - y) / (p (1 - p))`. The second derivative is :math:`y / p^2 + (1 - y) / (1 - p)^2`.
 
-    *Domain*: 0 <= p <= 1 and 0 <= y <= 1. A number outside by no more than four machine epsilons, as the average of
-    several models can be, counts as 0 or 1. NaN is data and gives NaN.
+    *Domain*: 0 <= p <= 1 and 0 <= y <= 1. A number outside [0, 1] by at most four machine epsilons counts as 0 or 1;
+    the average of several models can be such a number. NaN is not an error: it gives NaN.
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns every loss.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each element.
     mean_over : {"weights", "count"}
-        The divisor of the mean: the sum of `sample_weight` (without weights, the number of losses), or always the
-        number of losses.
+        The divisor of the mean. ``"weights"`` divides by the sum of `sample_weight`, or by the number of losses if
+        there are no weights. ``"count"`` always divides by the number of losses.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) y + a / 2.
+        A number a from 0 to 1. Each target y is replaced by (1 - a) y + a / 2.
     eps : float
-        0 <= eps < 0.5. Probabilities are clipped to [eps, 1 - eps], so that a single wrong 0 or 1 does not make the
-        mean infinite. Both ends give exactly the same loss. ``eps=0`` turns clipping off.
+        A number with 0 <= eps < 0.5. Probabilities are clipped to [eps, 1 - eps], so that a single wrong 0 or 1 does
+        not make the mean infinite. Both ends give exactly the same loss. ``eps=0`` turns clipping off.
     gradient_outside : {"clipped", "zero"}
-        The derivatives where p < eps or 1 - p < eps. ``"clipped"`` takes them at the clipped probability, so that a
-        saturated wrong prediction still learns. ``"zero"`` takes those of the clipped loss, which are 0 there.
+        The derivatives where p < eps or 1 - p < eps. ``"clipped"`` evaluates them at the clipped probability, so that
+        a saturated wrong prediction still learns. ``"zero"`` makes them 0: the clipped loss is constant there.
     pos_weight : float or array_like, optional
-        A factor >= 0 for the term of y, or a sequence with one factor per element of the last axis.
+        A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
+        of class 1, the term that contains y.
 
     Raises
     ------
@@ -551,21 +584,26 @@ class BinaryCrossEntropy(Loss[_Value_co]):
 
     Notes
     -----
-    *Arrays.* `predictions` are probabilities p of class 1, in any shape; `targets` has the same shape and holds labels
-    0 and 1 of any real dtype, or probabilities (soft labels). Results have the dtype of the predictions if it is
-    float64, float32, float16 or bfloat16 (ml_dtypes), else float64. The half types compute in float32, longdouble in
-    float64. Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in place,
-    and the result is bit for bit that of a contiguous copy.
+    *Arrays.* The predictions are probabilities p of class 1, in any shape. The targets have the same shape. They are
+    labels 0 and 1 of any real dtype, or probabilities (soft labels).
 
-    *Accuracy.* For targets 0 and 1 the loss and the gradient are within 2 ULP (units in the last place) of the exact
-    value, for soft targets within 4; the second derivative is within 6. With `label_smoothing` or `pos_weight` all are
-    within 4 ULP of the larger term. Weights, `upstream` and the divisor add 1 ULP, as long as their product with a
-    target is a normal number of the computing type. Block sums are added exactly: sums of float64 losses, and of
-    targets 0 and 1 in any dtype, are within 6e-15 for any length.
+    *Dtypes.* Results have the dtype of the predictions if it is float64, float32, float16 or bfloat16 (ml_dtypes).
+    Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
-    *Memory and threads.* The arrays are read once. Weights are read twice for a mean, and all arrays twice if a result
-    replaces the predictions. No temporary array has the size of the data. Large calls use several threads, whose number
-    does not change the results; see `set_num_threads`.
+    *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
+    place. The result is bit for bit that of a contiguous copy.
+
+    *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
+    value. For soft targets they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing` or
+    `pos_weight`, all results are within 4 ULP of the larger term. Weights, `upstream` and the divisor of the mean add
+    1 ULP, as long as their product with a target is a normal number of the type in which the loss is computed.
+
+    *Sums.* Losses are summed in blocks. The block sums are added exactly. Sums of float64 losses have a relative error
+    of at most 6e-15, for any length. The same holds for sums over targets 0 and 1 in any dtype.
+
+    *Memory and threads.* The arrays are read once. Weights are read twice for a mean. All arrays are read twice if a
+    result overwrites the predictions. No temporary array has the size of the data. Large calls use several threads. The
+    number of threads does not change the results; see `set_num_threads`.
 
     References
     ----------
@@ -648,29 +686,32 @@ class BinaryCrossEntropy(Loss[_Value_co]):
 
 
 class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
-    r"""Binary cross-entropy on logits: the loss of :math:`p = 1 / (1 + e^{-z})`, computed without p.
+    r"""Binary cross-entropy on logits z: the loss of :math:`p = 1 / (1 + e^{-z})`, computed without p.
 
     .. math:: L = y \log(1 + e^{-z}) + (1 - y) \log(1 + e^z)
 
-    Its gradient is :math:`p - y`, its second derivative :math:`p (1 - p)`. With `focal_gamma` it is the focal loss.
+    The gradient is :math:`p - y`. The second derivative is :math:`p (1 - p)`. With `focal_gamma` the loss is the focal
+    loss [1]_.
 
-    *Domain*: any logit z, and 0 <= y <= 1. A logit of -inf or +inf gives a loss of 0 or inf, and the gradient's limit.
-    A target outside by no more than four machine epsilons counts as 0 or 1. NaN is data and gives NaN.
+    *Domain*: any logit z, and 0 <= y <= 1. For a logit of -inf or +inf, the loss is 0 or inf and the gradient is its
+    limit. A target outside [0, 1] by at most four machine epsilons counts as 0 or 1. NaN is not an error: it gives
+    NaN.
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns every loss.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each element.
     mean_over : {"weights", "count"}
-        The divisor of the mean: the sum of `sample_weight` (without weights, the number of losses), or always the
-        number of losses.
+        The divisor of the mean. ``"weights"`` divides by the sum of `sample_weight`, or by the number of losses if
+        there are no weights. ``"count"`` always divides by the number of losses.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) y + a / 2.
+        A number a from 0 to 1. Each target y is replaced by (1 - a) y + a / 2.
     focal_gamma : float
-        A number from 0 to 1e6. Each term is multiplied by (1 - q) ** focal_gamma, where q is the probability of its
-        class; this down-weights samples that are already classified well.
+        A number from 0 to 1e6. The term of each class is multiplied by (1 - q) ** focal_gamma, where q is the
+        probability of that class. This factor down-weights samples that are already classified well.
     pos_weight : float or array_like, optional
-        A factor >= 0 for the term of y, or a sequence with one factor per element of the last axis.
+        A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
+        of class 1, the term that contains y.
 
     Raises
     ------
@@ -686,21 +727,28 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
 
     Notes
     -----
-    *Arrays.* `predictions` are logits z, in any shape; `targets` has the same shape and holds labels 0 and 1 of any
-    real dtype, or probabilities (soft labels). Results have the dtype of the predictions if it is float64, float32,
-    float16 or bfloat16 (ml_dtypes), else float64. The half types compute in float32, longdouble in float64. Arrays of
-    any layout are read in place, and the result is bit for bit that of a contiguous copy.
+    *Arrays.* The predictions are logits z, in any shape. The targets have the same shape. They are labels 0 and 1 of
+    any real dtype, or probabilities (soft labels).
 
-    *Accuracy.* For targets 0 and 1 the loss and the gradient are within 2 ULP (units in the last place) of the exact
-    value, the second derivative within 4, also where they are tiny. For soft targets the loss is within 4 ULP and the
-    gradient within 2 ULP of the larger of p and y. With `label_smoothing` or `pos_weight` both are within 4 ULP of the
-    larger term, the second derivative within 6. With `focal_gamma` all are within 8 + 2 focal_gamma ULP of the sum of
-    their terms' absolute values. Weights, `upstream` and the divisor add 1 ULP. Block sums are added exactly; in
-    float32 the terms of a block are computed in float32.
+    *Dtypes.* Results have the dtype of the predictions if it is float64, float32, float16 or bfloat16 (ml_dtypes).
+    Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
-    *Memory and threads.* The arrays are read once. Weights are read twice for a mean, and all arrays twice if a result
-    replaces the predictions. No temporary array has the size of the data. Large calls use several threads, whose number
-    does not change the results; see `set_num_threads`.
+    *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
+    place. The result is bit for bit that of a contiguous copy.
+
+    *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
+    value, and the second derivative is within 4 ULP. These bounds hold for tiny results, too. For soft targets, the
+    loss is within 4 ULP. Their gradient is within 2 ULP of the larger of p and y. With `label_smoothing` or
+    `pos_weight`, the loss and the gradient are within 4 ULP of the larger term, and the second derivative is within
+    6 ULP. With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of its terms' absolute values.
+    Weights, `upstream` and the divisor of the mean add 1 ULP.
+
+    *Sums.* Losses are summed in blocks. The block sums are added exactly. In float32, the terms of a block are computed
+    in float32.
+
+    *Memory and threads.* The arrays are read once. Weights are read twice for a mean. All arrays are read twice if a
+    result overwrites the predictions. No temporary array has the size of the data. Large calls use several threads. The
+    number of threads does not change the results; see `set_num_threads`.
 
     References
     ----------
@@ -789,37 +837,40 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
 
 
 class CrossEntropy(Loss[_Value_co]):
-    r"""Categorical cross-entropy on probabilities along an axis (multiclass log loss), clipped.
+    r"""Categorical cross-entropy on clipped probabilities along an axis (multiclass log loss).
 
     .. math:: H(t, p) = -\sum_k t_k \log p_k
 
-    Its gradient is :math:`-t_k / p_k`, the second derivative :math:`t_k / p_k^2`. With class labels the loss is
-    :math:`-\log p_{label}`.
+    The gradient is :math:`-t_k / p_k`. The second derivative is :math:`t_k / p_k^2`. With class labels the loss is
+    :math:`-\log p_{label}`. A row is the C numbers of one sample along `axis`.
 
-    *Domain*: 0 <= p_k <= 1 where t_k is not 0, and 0 <= t_k <= 1. The rows of p should sum to 1; if the first row does
-    not, an `InputWarning` says so. The rows of t need not sum to 1. A number outside [0, 1] by no more than four
-    machine epsilons, as the average of several models can be, counts as 0 or 1. NaN is data and gives NaN.
+    *Domain*: 0 <= p_k <= 1 where t_k is not 0, and 0 <= t_k <= 1. The rows of p should sum to 1; an `InputWarning` is
+    issued if the first row that counts does not. The rows of t need not sum to 1. A number outside [0, 1] by at most
+    four machine epsilons counts as 0 or 1; the average of several models can be such a number. NaN is an error as a
+    class label only. Everywhere else it gives NaN in the loss and in the derivatives that depend on it.
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns one loss for each row.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each row.
     mean_over : {"weights", "count"}
-        The divisor of the mean. ``"weights"``: the sum of `sample_weight` over the rows (without weights, their
-        number); with `class_weight`, each row's weight is multiplied by the class weight of its label, or by the sum of
-        class_weight * t for a distribution. ``"count"``: the number of rows that are not ignored.
+        The divisor of the mean. ``"weights"`` divides by the sum of the weights of the rows. The weight of a row is its
+        `sample_weight`, or 1 if there is none. With `class_weight` it is multiplied by the class weight of the row's
+        label, or by the sum of class_weight * t for a distribution. ``"count"`` divides by the number of rows. Ignored
+        rows do not count in either.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) t_k + a / C for C classes.
+        A number a from 0 to 1. Each target t_k is replaced by (1 - a) t_k + a / C, for C classes.
     eps : float
-        0 <= eps < 0.5. Probabilities are clipped to [eps, 1 - eps], so that a single wrong 0 does not make the mean
-        infinite. ``eps=0`` turns clipping off.
+        A number with 0 <= eps < 0.5. Probabilities are clipped to [eps, 1 - eps], so that a single wrong 0 does not
+        make the mean infinite. ``eps=0`` turns clipping off.
     gradient_outside : {"clipped", "zero"}
-        The derivatives where p_k < eps or 1 - p_k < eps. ``"clipped"`` takes them at the clipped probability, so that a
-        saturated wrong prediction still learns. ``"zero"`` takes those of the clipped loss, which are 0 there.
+        The derivatives where p_k < eps or 1 - p_k < eps. ``"clipped"`` evaluates them at the clipped probability, so
+        that a saturated wrong prediction still learns. ``"zero"`` makes them 0: the clipped loss is constant there.
     class_weight : array_like, optional
-        One finite weight >= 0 for each class, by which its term is multiplied.
+        One finite weight >= 0 for each class. It multiplies the term of its class.
     ignore_index : int, optional
-        Rows with this label have loss and derivatives 0, whatever else they hold, and do not count.
+        Rows with this label are ignored: their loss and derivatives are 0, whatever predictions they hold, and they do
+        not count in the mean.
     axis : int
         The axis that holds the classes.
 
@@ -837,22 +888,30 @@ class CrossEntropy(Loss[_Value_co]):
 
     Notes
     -----
-    *Arrays.* `predictions` are probabilities of shape (..., C), the C classes along `axis`. `targets` either lacks that
-    axis and holds class labels 0 to C-1 (integers, bool, or floats that are whole numbers), or has the full shape and
-    holds a distribution in each row. A one-hot row gives the same bits as its label. Probabilities whose target is 0
-    are not read. Results have the dtype of the predictions if it is float64, float32, float16 or bfloat16 (ml_dtypes),
-    else float64. The half types compute in float32, longdouble in float64. Arrays of any layout are read in place, and
-    the result is bit for bit that of a contiguous copy.
+    *Arrays.* The predictions are probabilities of shape (..., C), with the C classes along `axis`. The targets have one
+    of two forms. Class labels 0 to C-1 have the shape of the predictions without `axis`; they are integers, bool, or
+    floats that are whole numbers. Distributions, one in each row, have the full shape. A one-hot row gives bit for bit
+    the result of its label. Probabilities whose target is 0 are not read, except to sum the first row that counts.
 
-    *Accuracy.* For labels and one-hot rows the loss and the gradient are within 2 ULP (units in the last place) of the
-    exact value, for distributions within 4; the second derivative is within 6. With `label_smoothing` or
-    `class_weight` all are within 4 ULP of the larger term. Weights, `upstream` and the divisor add 1 ULP, as long as
-    their product with a target is a normal number of the computing type; for distributions that product is taken in
-    float64. Block sums are added exactly: means and sums of float64 losses are within 6e-15 for any length.
+    *Dtypes.* Results have the dtype of the predictions if it is float64, float32, float16 or bfloat16 (ml_dtypes).
+    Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
-    *Memory and threads.* The arrays are read once. Weights are read twice for a mean, and all arrays twice if a result
-    replaces the predictions. No temporary array has the size of the data: labels never become a one-hot matrix. Large
-    calls use several threads, whose number does not change the results; see `set_num_threads`.
+    *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
+    place. The result is bit for bit that of a contiguous copy.
+
+    *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 2 ULP (units in the last place) of the
+    exact value. For distributions they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing`
+    or `class_weight`, all results are within 4 ULP of the larger term. Weights, `upstream` and the divisor of the mean
+    add 1 ULP, as long as their product with a target is a normal number of the type in which the loss is computed. For
+    distributions, this product is computed in float64.
+
+    *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums of float64 losses have a
+    relative error of at most 6e-15, for any length.
+
+    *Memory and threads.* The arrays are read once. Weights are read twice for a mean. All arrays are read twice if a
+    result overwrites the predictions. No temporary array has the size of the data: labels are never expanded to a
+    one-hot matrix. Large calls use several threads. The number of threads does not change the results; see
+    `set_num_threads`.
 
     References
     ----------
@@ -940,35 +999,39 @@ class CrossEntropy(Loss[_Value_co]):
 
 
 class CrossEntropyWithLogits(Loss[_Value_co]):
-    r"""Categorical cross-entropy on logits along an axis: the loss of :math:`p = softmax(z)`, computed without p.
+    r"""Categorical cross-entropy on logits z along an axis: the loss of :math:`p = softmax(z)`, computed without p.
 
     .. math:: L = \sum_k t_k \left(\log \sum_j e^{z_j} - z_k\right)
 
-    Its gradient is :math:`p_k \sum_j t_j - t_k`; the diagonal of its Hessian is :math:`p_k (1 - p_k) \sum_j t_j`. With
-    `focal_gamma` it is the focal loss.
+    The gradient is :math:`p_k \sum_j t_j - t_k`. The diagonal of the Hessian is :math:`p_k (1 - p_k) \sum_j t_j`. With
+    `focal_gamma` the loss is the focal loss. A row is the C numbers of one sample along `axis`.
 
-    *Domain*: any logits, and 0 <= t_k <= 1; the rows of t need not sum to 1. A logit of -inf masks its class. In a row,
-    exactly one +inf is the limit p = 1; two or more, or only -inf, give NaN in that row alone. A target outside [0, 1]
-    by no more than four machine epsilons counts as 0 or 1. NaN is data and gives NaN.
+    *Domain*: any logits, and 0 <= t_k <= 1. The rows of t need not sum to 1. A logit of -inf masks its class: the class
+    has probability 0. If exactly one logit of a row is +inf, its class has probability 1, the limit. A row with two or
+    more logits of +inf, or with only -inf, gives NaN in that row alone. A target outside [0, 1] by at most four machine
+    epsilons counts as 0 or 1. NaN is an error as a class label only. Everywhere else it gives NaN in its
+    row alone.
 
     Parameters
     ----------
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns one loss for each row.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each row.
     mean_over : {"weights", "count"}
-        The divisor of the mean. ``"weights"``: the sum of `sample_weight` over the rows (without weights, their
-        number); with `class_weight`, each row's weight is multiplied by the class weight of its label, or by the sum of
-        class_weight * t for a distribution. ``"count"``: the number of rows that are not ignored.
+        The divisor of the mean. ``"weights"`` divides by the sum of the weights of the rows. The weight of a row is its
+        `sample_weight`, or 1 if there is none. With `class_weight` it is multiplied by the class weight of the row's
+        label, or by the sum of class_weight * t for a distribution. ``"count"`` divides by the number of rows. Ignored
+        rows do not count in either.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) t_k + a / C for C classes. A masked class then makes the
-        loss infinite, because its target is a / C.
+        A number a from 0 to 1. Each target t_k is replaced by (1 - a) t_k + a / C, for C classes. A masked
+        class then makes the loss infinite, because its target is at least a / C.
     focal_gamma : float
-        A number from 0 to 1e6. The term of class k is multiplied by (1 - p_k) ** focal_gamma, which down-weights
+        A number from 0 to 1e6. The term of class k is multiplied by (1 - p_k) ** focal_gamma. This factor down-weights
         samples that are already classified well.
     class_weight : array_like, optional
-        One finite weight >= 0 for each class, by which its term is multiplied.
+        One finite weight >= 0 for each class. It multiplies the term of its class.
     ignore_index : int, optional
-        Rows with this label have loss and derivatives 0, whatever else they hold, and do not count.
+        Rows with this label are ignored: their loss and derivatives are 0, whatever predictions they hold, and they do
+        not count in the mean.
     axis : int
         The axis that holds the classes.
 
@@ -986,22 +1049,29 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
 
     Notes
     -----
-    *Arrays.* `predictions` are logits of shape (..., C), the C classes along `axis`. `targets` either lacks that axis
-    and holds class labels 0 to C-1 (integers, bool, or floats that are whole numbers), or has the full shape and holds
-    a distribution in each row. A one-hot row gives the same bits as its label. Results have the dtype of the
-    predictions if it is float64, float32, float16 or bfloat16 (ml_dtypes), else float64. The half types compute in
-    float32, longdouble in float64. Arrays of any layout are read in place, and the result is bit for bit that of a
-    contiguous copy.
+    *Arrays.* The predictions are logits of shape (..., C), with the C classes along `axis`. The targets have one of two
+    forms. Class labels 0 to C-1 have the shape of the predictions without `axis`; they are integers, bool, or floats
+    that are whole numbers. Distributions, one in each row, have the full shape. A one-hot row gives bit for bit the
+    result of its label.
 
-    *Accuracy.* For labels and one-hot rows the loss and the gradient are within 3 ULP (units in the last place) of the
-    exact value, the Hessian within 6, also where they are tiny; large common offsets cancel. For distributions the loss
-    is within 4 ULP, the gradient within 2 ULP of the larger of p_k * sum(t) and t_k, the Hessian within 6. With
-    `label_smoothing` these are 5, 4 and 6. With `focal_gamma` all are within 8 + 2 focal_gamma ULP of the sum of their
-    terms' absolute values. Weights, `upstream` and the divisor add 1 ULP. The bounds hold where the exponentials that
-    make the result are normal numbers: not for logits that all lie some 708 (float32: 87) below the largest.
+    *Dtypes.* Results have the dtype of the predictions if it is float64, float32, float16 or bfloat16 (ml_dtypes).
+    Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
-    *Memory and threads.* Rows are read up to three times while they are in the cache. No temporary array has the size
-    of the data. Large calls use several threads, whose number does not change the results; see `set_num_threads`.
+    *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
+    place. The result is bit for bit that of a contiguous copy.
+
+    *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 3 ULP (units in the last place) of the
+    exact value, and the Hessian is within 6 ULP. These bounds hold for tiny results, too. A large offset common to a
+    row cancels. For distributions, the loss is within 4 ULP, and the Hessian is within 6 ULP. Their gradient is within
+    2 ULP of the larger of p_k * sum(t) and t_k. With `label_smoothing` the three bounds are 5 ULP (loss), 4 ULP
+    (gradient) and 6 ULP (Hessian). With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of its
+    terms' absolute values. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require that the
+    exponentials that make the result are normal numbers. They do not hold for a result that is made only of logits
+    which lie some 708 (float32: 87) below the largest logit.
+
+    *Memory and threads.* Each row is read up to three times while it is in the cache. No temporary array has the size
+    of the data. Large calls use several threads. The number of threads does not change the results; see
+    `set_num_threads`.
 
     References
     ----------
@@ -1108,7 +1178,7 @@ _IMMUTABLE = {type(None), int, float}
 
 
 def _loss(kind: Any, weights: Any, *options: Any) -> Any:
-    """The loss with these options, made once unless its pos_weight or class_weight can change."""
+    """Return the loss with these options. It is cached unless pos_weight or class_weight is mutable."""
     if type(weights) in _IMMUTABLE:
         try:
             return _cached(kind, weights, *options)
@@ -1164,38 +1234,41 @@ def binary_cross_entropy(
     pos_weight: ArrayLike | None = None,
     **unknown: Never,
 ) -> Any:
-    r"""Compute the binary cross-entropy (log loss, BCE) of probabilities, clipped.
+    r"""Compute the binary cross-entropy (log loss, BCE) of clipped probabilities.
 
     .. math:: L = -(y \log p + (1 - y) \log(1 - p))
 
-    The class `BinaryCrossEntropy` checks the same options once, describes them in full, and adds gradients.
+    To compute gradients, or to call the loss often with the same options, use the class `BinaryCrossEntropy`.
 
     Parameters
     ----------
     probs : array_like
         Probabilities of class 1, in any shape.
     targets : array_like
-        Labels 0 and 1, or probabilities, in the same shape.
+        Labels y, 0 and 1, or probabilities of class 1, in the same shape.
     sample_weight : array_like, optional
-        Finite weights >= 0: one for each loss, a single number, or an array with as many dimensions as the losses that
-        repeats along its axes of length 1.
+        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+        whose axes of length 1 are broadcast. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns every loss.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each element.
     mean_over : {"weights", "count"}
-        Divide the mean by the sum of the weights, or always by the number of losses.
+        The divisor of the mean. ``"weights"`` divides by the sum of `sample_weight`, or by the number of losses if
+        there are no weights. ``"count"`` always divides by the number of losses.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) t + a / C, with C = 2.
+        A number a from 0 to 1. Each target y is replaced by (1 - a) y + a / 2.
     eps : float
-        Clip probabilities to [eps, 1 - eps]; 0 turns clipping off.
+        A number with 0 <= eps < 0.5. Probabilities are clipped to [eps, 1 - eps]. ``eps=0`` turns clipping off.
     gradient_outside : {"clipped", "zero"}
-        Accepted for symmetry with the class; it changes derivatives only.
+        This option has no effect here, because it changes derivatives only. It is accepted so that the function takes
+        the same options as the class.
     pos_weight : float or array_like, optional
-        A factor >= 0 for the term of the target 1, or a sequence with one factor per element of the last axis.
+        A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
+        of class 1, the term that contains y.
 
     Returns
     -------
     float or numpy.ndarray
-        The mean or the sum of the losses, in nats; with ``reduction="none"`` an array.
+        The mean or the sum of the losses, in nats. With ``reduction="none"``, an array that holds every loss.
 
     Raises
     ------
@@ -1207,7 +1280,7 @@ def binary_cross_entropy(
     Warns
     -----
     InputWarning
-        If probabilities and targets look swapped.
+        If predictions and targets look swapped.
 
     Examples
     --------
@@ -1264,36 +1337,39 @@ def binary_cross_entropy_with_logits(
     pos_weight: ArrayLike | None = None,
     **unknown: Never,
 ) -> Any:
-    r"""Compute the binary cross-entropy of logits z, the loss of p = sigmoid(z).
+    r"""Compute the binary cross-entropy of logits z: the loss of p = sigmoid(z).
 
     .. math:: L = y \log(1 + e^{-z}) + (1 - y) \log(1 + e^z)
 
-    The class `BinaryCrossEntropyWithLogits` checks the same options once, describes them in full, and adds gradients.
+    To compute gradients, or to call the loss often with the same options, use the class `BinaryCrossEntropyWithLogits`.
 
     Parameters
     ----------
     logits : array_like
         Logits, in any shape.
     targets : array_like
-        Labels 0 and 1, or probabilities, in the same shape.
+        Labels y, 0 and 1, or probabilities of class 1, in the same shape.
     sample_weight : array_like, optional
-        Finite weights >= 0: one for each loss, a single number, or an array with as many dimensions as the losses that
-        repeats along its axes of length 1.
+        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+        whose axes of length 1 are broadcast. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns every loss.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each element.
     mean_over : {"weights", "count"}
-        Divide the mean by the sum of the weights, or always by the number of losses.
+        The divisor of the mean. ``"weights"`` divides by the sum of `sample_weight`, or by the number of losses if
+        there are no weights. ``"count"`` always divides by the number of losses.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) t + a / C, with C = 2.
+        A number a from 0 to 1. Each target y is replaced by (1 - a) y + a / 2.
     focal_gamma : float
-        A number from 0 to 1e6: multiply each term by (1 - p) ** focal_gamma, where p is the probability of its class.
+        A number from 0 to 1e6. The term of each class is multiplied by (1 - q) ** focal_gamma, where q is the
+        probability of that class.
     pos_weight : float or array_like, optional
-        A factor >= 0 for the term of the target 1, or a sequence with one factor per element of the last axis.
+        A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
+        of class 1, the term that contains y.
 
     Returns
     -------
     float or numpy.ndarray
-        The mean or the sum of the losses, in nats; with ``reduction="none"`` an array.
+        The mean or the sum of the losses, in nats. With ``reduction="none"``, an array that holds every loss.
 
     Raises
     ------
@@ -1360,43 +1436,44 @@ def cross_entropy(
     axis: int = -1,
     **unknown: Never,
 ) -> Any:
-    r"""Compute the categorical cross-entropy (multiclass log loss) of probabilities, clipped.
+    r"""Compute the categorical cross-entropy (multiclass log loss) of clipped probabilities.
 
     .. math:: H(t, p) = -\sum_k t_k \log p_k
 
-    The class `CrossEntropy` checks the same options once, describes them in full, and adds gradients.
+    To compute gradients, or to call the loss often with the same options, use the class `CrossEntropy`.
 
     Parameters
     ----------
     probs : array_like
-        Probabilities of shape (..., C), the C classes along `axis`.
+        Probabilities of shape (..., C), with the C classes along `axis`.
     targets : array_like
-        Class labels 0 to C-1 in the shape without `axis`, or a distribution in each row, in the full shape.
+        Class labels 0 to C-1, in the shape without `axis`, or distributions t, one in each row, in the full shape.
     sample_weight : array_like, optional
-        Finite weights >= 0: one for each loss, a single number, or an array with as many dimensions as the losses that
-        repeats along its axes of length 1.
+        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+        whose axes of length 1 are broadcast. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns one loss for each row.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each row.
     mean_over : {"weights", "count"}
-        Divide the mean by the sum of the weights (sample weight times class weight), or always by the number of rows
-        that are not ignored.
+        The divisor of the mean. ``"weights"`` divides by the sum of the weights (sample weight times class weight).
+        ``"count"`` divides by the number of rows. Ignored rows do not count in either.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) t + a / C, with C = the number of classes.
+        A number a from 0 to 1. Each target t_k is replaced by (1 - a) t_k + a / C, for C classes.
     eps : float
-        Clip probabilities to [eps, 1 - eps]; 0 turns clipping off.
+        A number with 0 <= eps < 0.5. Probabilities are clipped to [eps, 1 - eps]. ``eps=0`` turns clipping off.
     gradient_outside : {"clipped", "zero"}
-        Accepted for symmetry with the class; it changes derivatives only.
+        This option has no effect here, because it changes derivatives only. It is accepted so that the function takes
+        the same options as the class.
     class_weight : array_like, optional
-        One finite weight >= 0 for each class.
+        One finite weight >= 0 for each class. It multiplies the term of its class.
     ignore_index : int, optional
-        Rows with this label have loss 0 and do not count.
+        Rows with this label are ignored: their loss is 0, and they do not count in the mean.
     axis : int
         The axis that holds the classes.
 
     Returns
     -------
     float or numpy.ndarray
-        The mean or the sum of the losses, in nats; with ``reduction="none"`` an array.
+        The mean or the sum of the losses, in nats. With ``reduction="none"``, an array that holds every loss.
 
     Raises
     ------
@@ -1408,7 +1485,7 @@ def cross_entropy(
     Warns
     -----
     InputWarning
-        If a row of probabilities does not sum to 1.
+        If the first row that counts does not sum to 1.
 
     Examples
     --------
@@ -1469,41 +1546,41 @@ def cross_entropy_with_logits(
     axis: int = -1,
     **unknown: Never,
 ) -> Any:
-    r"""Compute the categorical cross-entropy of logits z, the loss of p = softmax(z).
+    r"""Compute the categorical cross-entropy of logits z: the loss of p = softmax(z).
 
     .. math:: L = \sum_k t_k \left(\log \sum_j e^{z_j} - z_k\right)
 
-    The class `CrossEntropyWithLogits` checks the same options once, describes them in full, and adds gradients.
+    To compute gradients, or to call the loss often with the same options, use the class `CrossEntropyWithLogits`.
 
     Parameters
     ----------
     logits : array_like
-        Logits of shape (..., C), the C classes along `axis`.
+        Logits of shape (..., C), with the C classes along `axis`.
     targets : array_like
-        Class labels 0 to C-1 in the shape without `axis`, or a distribution in each row, in the full shape.
+        Class labels 0 to C-1, in the shape without `axis`, or distributions t, one in each row, in the full shape.
     sample_weight : array_like, optional
-        Finite weights >= 0: one for each loss, a single number, or an array with as many dimensions as the losses that
-        repeats along its axes of length 1.
+        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+        whose axes of length 1 are broadcast. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
-        ``"none"`` returns one loss for each row.
+        ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each row.
     mean_over : {"weights", "count"}
-        Divide the mean by the sum of the weights (sample weight times class weight), or always by the number of rows
-        that are not ignored.
+        The divisor of the mean. ``"weights"`` divides by the sum of the weights (sample weight times class weight).
+        ``"count"`` divides by the number of rows. Ignored rows do not count in either.
     label_smoothing : float
-        A number a from 0 to 1: the targets become (1 - a) t + a / C, with C = the number of classes.
+        A number a from 0 to 1. Each target t_k is replaced by (1 - a) t_k + a / C, for C classes.
     focal_gamma : float
-        A number from 0 to 1e6: multiply each term by (1 - p) ** focal_gamma, where p is the probability of its class.
+        A number from 0 to 1e6. The term of class k is multiplied by (1 - p_k) ** focal_gamma.
     class_weight : array_like, optional
-        One finite weight >= 0 for each class.
+        One finite weight >= 0 for each class. It multiplies the term of its class.
     ignore_index : int, optional
-        Rows with this label have loss 0 and do not count.
+        Rows with this label are ignored: their loss is 0, and they do not count in the mean.
     axis : int
         The axis that holds the classes.
 
     Returns
     -------
     float or numpy.ndarray
-        The mean or the sum of the losses, in nats; with ``reduction="none"`` an array.
+        The mean or the sum of the losses, in nats. With ``reduction="none"``, an array that holds every loss.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Sums over several calls, exact whatever their order."""
+"""Exact sums of losses over several batches. The order of the batches does not change the sums."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing t
 
     from .losses import Loss
 
-_UNIT = 1074  # sums are integers in units of 2 ** -1074, the least float64
+_UNIT = 1074  # sums are integers in units of 2 ** -1074, the smallest positive float64
 _ORDINARY = 1e-200, 1e200  # divisors by which the losses divide without rescaling
 
 
 class Accumulator:
-    """Adds up a loss over several calls. The method `accumulator` of a loss makes an empty one.
+    """Exact sums of a loss over several batches. `Loss.accumulator` makes an empty accumulator.
 
-    The sums are exact: updates and merges in any order, in any number of processes, give the same bits. `sum` adds up
-    several accumulators. An accumulator can be pickled, and updated from several threads at once.
+    The method `update` adds the losses of a batch, and `merge` adds another accumulator. The properties `value`,
+    `weight` and `count` are the results. The sums are exact: updates and merges give bit for bit the same results in
+    any order and in any number of processes. The built-in function `sum` adds several accumulators. An accumulator can
+    be pickled. Several threads can update the same accumulator at once.
 
     Parameters
     ----------
@@ -35,9 +37,10 @@ class Accumulator:
 
     Notes
     -----
-    The losses of a block are rounded as in the loss's `forward`. The sums over the blocks are integers of some 2,000
-    bits, which are rounded once, when `value` is read. After one update `value` has the bits of `forward`, as long as
-    the sum of the weights is between 1e-200 and 1e200 (float32: 1e-30 and 1e30).
+    The losses of a batch are summed in blocks. The sum of a block is rounded in the same way as in `Loss.forward`. The
+    sum over all blocks is an integer of some 2,000 bits. It is rounded once, when `value` is read. After one update,
+    `value` is bit for bit the result of `Loss.forward`, as long as the sum of the weights is between 1e-200 and 1e200
+    (float32: 1e-30 and 1e30).
 
     Examples
     --------
@@ -62,7 +65,7 @@ class Accumulator:
             )
         self._loss = loss
         self._lock = threading.Lock()
-        # The sums of the finite losses, of the infinite and NaN losses, and of the weights; the number of losses
+        # Four sums: the finite losses (exact), the infinite and NaN losses, the weights (exact), the number of losses
         self._sums: tuple[int, float, int, int] = (0, 0.0, 0, 0)
 
     def update(self, predictions: ArrayLike, /, targets: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
@@ -71,24 +74,28 @@ class Accumulator:
         Parameters
         ----------
         predictions : array_like
-            Probabilities or logits, as the loss takes them.
+            Probabilities for `BinaryCrossEntropy` and `CrossEntropy`, logits for the two losses on logits. A binary
+            loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
-            Labels or probabilities, as the loss takes them.
+            A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
+            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
+            distribution per row, in the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one for each loss, or a single number, or an array that has as many dimensions as the
-            losses and repeats along its axes of length 1.
+            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
+            whose axes of length 1 are broadcast. A bool array is a mask.
 
         Raises
         ------
         ValueError
-            If a value is outside its domain, or if shapes do not match. Nothing has been added then.
+            If a value is outside its domain, or if shapes do not match. The accumulator is then unchanged.
         TypeError
             If an array does not hold real numbers.
 
         Warns
         -----
         InputWarning
-            If probabilities and targets look swapped, or if a row of probabilities does not sum to 1.
+            `BinaryCrossEntropy`: if predictions and targets look swapped. `CrossEntropy`: if the first row that counts
+            does not sum to 1.
         """
         self._add(self._loss._sums(predictions, targets, sample_weight))
 
@@ -98,7 +105,7 @@ class Accumulator:
         Parameters
         ----------
         other : Accumulator
-            The accumulator to add; it does not change.
+            The accumulator to add. It stays unchanged.
 
         Raises
         ------
@@ -135,7 +142,10 @@ class Accumulator:
 
     @property
     def value(self) -> float:
-        """The mean or the sum of all losses so far, by the loss's reduction. If its divisor is 0, the mean is NaN."""
+        """The mean or the sum of all losses so far. The reduction of the loss chooses which.
+
+        If the divisor of the mean is 0, the mean is NaN.
+        """
         total, special, weights, count = self._sums
         if self._loss.reduction == "sum":
             return special or _rounded(total)
@@ -154,12 +164,12 @@ class Accumulator:
 
     @property
     def weight(self) -> float:
-        """The sum of the weights (sample weight times class weight), by which the mean divides by default."""
+        """The sum of the weights (sample weight times class weight), the default divisor of the mean."""
         return _rounded(self._sums[2])
 
     @property
     def count(self) -> int:
-        """The number of losses that were not ignored; losses with weight 0 count."""
+        """The number of losses that were not ignored. Losses with weight 0 are counted."""
         return self._sums[3]
 
     def __repr__(self) -> str:
