@@ -595,8 +595,9 @@ class BinaryCrossEntropy(Loss[_Value_co]):
 
     *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
     value. For soft targets they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing` or
-    `pos_weight`, all results are within 4 ULP of the larger term. Weights, `upstream` and the divisor of the mean add
-    1 ULP, as long as their product with a target is a normal number of the type in which the loss is computed.
+    `pos_weight`, the loss and the gradient are within 4 ULP of the sum of their terms' absolute values, and the second
+    derivative is within 6 ULP of it. Weights, `upstream` and the divisor of the mean add 1 ULP, as long as their
+    product with a target is a normal number of the type in which the loss is computed.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Sums of float64 losses have a relative error
     of at most 6e-15, for any length. The same holds for sums over targets 0 and 1 in any dtype.
@@ -739,8 +740,8 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
     value, and the second derivative is within 4 ULP. These bounds hold for tiny results, too. For soft targets, the
     loss is within 4 ULP. Their gradient is within 2 ULP of the larger of p and y. With `label_smoothing` or
-    `pos_weight`, the loss and the gradient are within 4 ULP of the larger term, and the second derivative is within
-    6 ULP. With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of its terms' absolute values.
+    `pos_weight`, the loss and the gradient are within 5 ULP of the sum of their terms' absolute values, and the second
+    derivative is within 6 ULP of it. With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of its terms' absolute values.
     Weights, `upstream` and the divisor of the mean add 1 ULP.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. In float32, the terms of a block are computed
@@ -901,9 +902,10 @@ class CrossEntropy(Loss[_Value_co]):
 
     *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 2 ULP (units in the last place) of the
     exact value. For distributions they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing`
-    or `class_weight`, all results are within 4 ULP of the larger term. Weights, `upstream` and the divisor of the mean
-    add 1 ULP, as long as their product with a target is a normal number of the type in which the loss is computed. For
-    distributions, this product is computed in float64.
+    or `class_weight`, the loss and the gradient are within 4 ULP of the sum of their terms' absolute values, and the
+    second derivative is within 6 ULP of it. Weights, `upstream` and the divisor of the mean add 1 ULP, as long as their
+    product with a target is a normal number of the type in which the loss is computed. For distributions, this product
+    is computed in float64.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums of float64 losses have a
     relative error of at most 6e-15, for any length.
@@ -1063,7 +1065,7 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 3 ULP (units in the last place) of the
     exact value, and the Hessian is within 6 ULP. These bounds hold for tiny results, too. A large offset common to a
     row cancels. For distributions, the loss is within 4 ULP, and the Hessian is within 6 ULP. Their gradient is within
-    2 ULP of the larger of p_k * sum(t) and t_k. With `label_smoothing` the three bounds are 5 ULP (loss), 4 ULP
+    2 ULP of the larger of p_k * sum(t) and t_k. With `label_smoothing` or `class_weight` the bounds are 5 ULP (loss), 4 ULP
     (gradient) and 6 ULP (Hessian). With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of its
     terms' absolute values. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require that the
     exponentials that make the result are normal numbers. They do not hold for a result that is made only of logits
