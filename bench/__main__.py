@@ -17,38 +17,49 @@ from .pinning import available, pin
 if TYPE_CHECKING:
     from .results import Run
 
+DESCRIPTION = """\
+Check that cecore and other libraries (its peers) compute the right results, then time them. A cell is one combination
+of loss, method and kind of targets, for example "bce forward, hard"."""
 QUICK = ("bce forward, hard", "bce backward, hard, out=", "bce forward_backward, hard, out=")
 QUICK += ("bce logits forward_backward, hard, out=", "bce logits gradient_hessian, hard, out=")
 QUICK += tuple(f"ce logits forward_backward, {classes} classes, out=" for classes in ("10", "1,000"))
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Check, then time cecore and its peers.")
-    run = parser.add_argument_group("what to measure (default: the cells that have goals)")
-    run.add_argument("--quick", action="store_true", help="a few cells with a million elements (two minutes)")
-    run.add_argument("--full", action="store_true", help="every cell, size and layout (hours)")
-    run.add_argument("--cells", metavar="PATTERN", help="all cells with this text in their name")
+    parser = argparse.ArgumentParser(prog="python -m bench", description=DESCRIPTION)
+    run = parser.add_argument_group("what to measure (default: the cells for which cecore has a speed goal)")
+    run.add_argument("--quick", action="store_true", help="measure a few cells with a million elements (two minutes)")
+    run.add_argument("--full", action="store_true", help="measure every cell, size and layout (hours)")
+    run.add_argument("--cells", metavar="PATTERN", help="measure all cells with this text in their name")
     run.add_argument("--sizes", nargs="+", type=lambda text: int(float(text)), help="numbers of elements")
-    run.add_argument("--dtypes", nargs="+", choices=("float64", "float32"))
-    run.add_argument("--levels", nargs="+", help="instruction sets: baseline, x86_v3 (AVX2), x86_v4 (AVX-512)")
+    run.add_argument("--dtypes", nargs="+", choices=("float64", "float32"), help="dtypes of the predictions")
+    run.add_argument(
+        "--levels", nargs="+", help="instruction sets that cecore uses: baseline, x86_v3 (AVX2), x86_v4 (AVX-512)"
+    )
     run.add_argument("--threads", nargs="+", type=int, help="numbers of threads (default: 1 and 2)")
-    run.add_argument("--layouts", nargs="+", choices=("contiguous", "strided"))
+    run.add_argument(
+        "--layouts",
+        nargs="+",
+        choices=("contiguous", "strided"),
+        help="memory layouts of the arrays; a strided array uses every second number of a larger array",
+    )
     run.add_argument(
         "--contestants",
         nargs="+",
         metavar="PATTERN",
         default=[],
-        help="peers with this text in their name (torch.compile takes part only if named, or with --full)",
+        help="time only peers with this text in their name (torch.compile is timed only if named, or with --full)",
     )
-    run.add_argument("--rounds", type=int, help="the largest number of timings per contestant")
+    run.add_argument("--rounds", type=int, help="the largest number of timings for each library in each cell")
     run.add_argument("--json", metavar="PATH", type=Path, help="store the results in this file, after every cell")
     run.add_argument(
         "--compare",
         metavar="OLD.json",
         type=Path,
-        help="list the regressions; the exit status is 1 if there are any, or if nothing can be compared",
+        help="list the timings of cecore that are slower than in this stored run; the exit status is 1 if there are "
+        "any, or if nothing can be compared",
     )
-    other = parser.add_argument_group("instead of a run")
+    other = parser.add_argument_group("what to do instead")
     other.add_argument("--report", metavar="FILE.json", type=Path, help="print all tables of a stored run")
     other.add_argument("--draw", metavar="FILE.json", type=Path, help="write the charts and docs/results.md")
     other.add_argument(
@@ -57,11 +68,14 @@ def options() -> argparse.Namespace:
         type=Path,
         nargs="?",
         const=False,
-        help="measure the short table of the README and write it (two minutes); with a stored run only write it",
+        help="measure the cells of the README's table and write the table (two minutes); with FILE.json, write the "
+        "table from this stored run without measuring",
     )
     other.add_argument("--memory", action="store_true", help="measure the peak memory of every method")
     other.add_argument(
-        "--busy", action="store_true", help="check that threads never slow down a call, even if another thread is busy"
+        "--busy",
+        action="store_true",
+        help="check that several threads never slow down a call, even while another thread keeps a CPU busy",
     )
     return parser.parse_args()
 

@@ -17,9 +17,24 @@ from .results import BANDWIDTH, FORMULA, LEVELS, OURS, Record, Run
 
 PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the bandwidth baseline](speed.svg)"
 LEGEND = """\
-"x faster" compares cecore at its highest instruction-set level with the fastest peer; below 1 cecore is slower. "x
-faster, 1e5" is the same comparison for 100,000 elements, which fit into the caches. "x bandwidth" compares cecore with
-the bandwidth baseline, a plain NumPy pass over the same bytes; near 1 cecore takes as long as the memory does."""
+A peer is another library, or the NumPy formula that people usually write. "fastest peer" is the time and the name of
+the fastest one. "x faster" is this time divided by the time of cecore with the best instruction set; below 1, cecore is
+slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches. "x bandwidth" is the time of
+cecore divided by the bandwidth baseline, the time that plain NumPy takes to move the same bytes. If it is near 1,
+cecore takes as long as the memory does."""
+WORDS = """\
+The name of a cell is the loss, the method and the kind of targets. "bce" is the binary cross-entropy and "ce" the
+cross-entropy of several classes, of probabilities or of "logits". "none" is the forward pass with `reduction="none"`.
+"hard" targets are all 0 or 1, "int8" targets are hard too but stored as int8, and "soft" targets are probabilities.
+With "out=", the results are written to reused arrays."""
+VERDICTS = """\
+Each line is a goal. PASS means that cecore reached the goal, and MISS means that it did not. For example:
+
+- "1.35x JAX; wanted 10x": cecore is 1.35 times as fast as JAX, the fastest of the peers that the goal compares with.
+  The goal was 10 times.
+- "1.37x the bandwidth baseline; wanted 1.6x": cecore takes 1.37 times the baseline. The goal was at most 1.6 times.
+- "1.92x one thread; PyTorch 1.90x": two threads make cecore 1.92 times as fast as one thread, and PyTorch 1.90 times.
+  The goal is the speed-up of PyTorch. Up to 5% less counts as noise and still passes."""
 AVX2, AVX512 = OURS + "x86_v3", OURS + "x86_v4"
 COLORS = {
     AVX512: "#0b3d91",
@@ -110,8 +125,9 @@ def about(run: Run) -> str:
     ]
     spreads = [timing["spread"] for timing in shown]
     disturbed = sum(timing["disturbed"] > 0 for timing in shown)
-    spread = f"The median spread of these timings is {median(spreads):.0%}, the largest {max(spreads):.0%}."
-    spread += f" A noisy neighbour disturbed {disturbed} of the {len(shown)} timings."
+    spread = f"The median spread of these timings is {median(spreads):.0%}, the largest {max(spreads):.0%} (the spread"
+    spread += " is the interquartile range divided by the median). A noisy neighbour, which is another virtual machine"
+    spread += f" on the same CPU core, disturbed {disturbed} of the {len(shown)} timings."
     build = f"commit {machine['build']['commit']} of cecore, Python {machine['python']}"
     return "\n".join(textwrap.wrap(f"{where}. {spread} Versions: {versions}, {build}.", 120))
 
@@ -157,13 +173,14 @@ def results_page(run: Run) -> str:
     """Return the page: times for the cells of the goals, and for every cell the ratios; its times are in the JSON."""
     parts = [
         "# Results of the whole run",
-        "`python -m bench --draw` has written this page. [How we measure](speed.md) explains the terms.",
+        "`python -m bench --draw` wrote this page. [Speed](speed.md) explains how we measure.",
+        WORDS,
         _plain(heading(run)),
         *_goal_cells(run),
         *_headed("Ratios", _ratios(run)),
         *_headed("Speed-up from threads", _gains(run)),
-        *_headed("Where a peer is faster", lost(run)),
-        *_headed("Goals", _plain(goals(run))),
+        *_headed("Where a peer is faster", _lost(run)),
+        *_headed("Goals", f"{VERDICTS}\n\n{_plain(goals(run))}"),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -174,7 +191,7 @@ def _headed(title: str, text: str) -> list[str]:
 
 def _goal_cells(run: Run) -> list[str]:
     rows = goal_table(run)
-    return ["## The cells that have goals", about(run), LEGEND, rows, beaten(run), PICTURE] if rows else []
+    return ["## The cells for which cecore has a goal", about(run), LEGEND, rows, beaten(run), PICTURE] if rows else []
 
 
 def _plain(text: str) -> str:
@@ -191,7 +208,8 @@ def _ratios(run: Run) -> str:
     for cell, dtype in dict.fromkeys((record.cell, record.dtype) for record in run.cells):
         found = [run.find(cell, dtype, size, count, layout) for count, layout, size in kinds]
         rows.append((cell, dtype, *map(_faster, found)))
-    words = "How many times faster cecore is at its highest level than the fastest peer, by the number of elements:"
+    words = "The time of the fastest peer divided by the time of cecore with the best instruction set. Each column is\n"
+    words += "for one number of elements. Columns without a number of threads are for one thread."
     return f"{words}\n\n{table(header, rows, left=2)}"
 
 
@@ -205,8 +223,14 @@ def _gains(run: Run) -> str:
         gains = [_figure(scaling(one, several, name)) for name in names]
         rows.append((several.cell, several.dtype, str(several.threads), gains[0], f"{gains[1]} {names[1]}", gains[2]))
     header = ("cell", "dtype", "threads", "cecore", "fastest peer", RIVAL)
-    words = f"The time with one thread divided by the time with several threads, {SIZE:,} elements:"
+    words = f"The time with one thread divided by the time with several threads, for {SIZE:,} elements:"
     return f"{words}\n\n{table(header, rows, left=2)}" if rows else ""
+
+
+def _lost(run: Run) -> str:
+    rows = lost(run)
+    words = "The ratio is the time of cecore divided by the time of the peer. x86_v3 is AVX2 and x86_v4 is AVX-512:"
+    return f"{words}\n\n{rows}" if rows else ""
 
 
 def _figure(value: float | None) -> str:

@@ -35,9 +35,15 @@ class Epoch(NamedTuple):
 def arguments(description: str | None, epochs: int, picture: str) -> argparse.Namespace:
     """Parse the command line. The defaults differ between the examples."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--epochs", type=int, default=epochs, help="passes over the training rows (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the data split and the training (%(default)s)")
-    parser.add_argument("--picture", type=Path, default=Path(picture), help="file for the training curve (%(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, default=epochs, help="passes over the training rows (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed of the data split and the training (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--picture", type=Path, default=Path(picture), help="file for the plot of the training (default: %(default)s)"
+    )
     options = parser.parse_args()
     if options.epochs < 1 or options.seed < 0:
         parser.error("--epochs must be at least 1 and --seed at least 0")

@@ -6,24 +6,26 @@
 
 docs/accuracy.md holds the table of one run and explains how to read it. The search has three steps:
 
-1. Compute the errors of many random inputs, compared with a wider type: 80 bits for float64, float64 for float32.
-2. Climb from the worst inputs: change one number at a time, by ever smaller steps, and keep the worst result.
-3. Compute the worst inputs again, alone, with tests/reference.py. This gives the printed error.
+1. Compute the results of many random inputs, also in a wider type (80 bits for float64, float64 for float32). The
+   difference is the error.
+2. Start from the inputs with the largest errors. Change one number at a time, by ever smaller steps, and keep the
+   changes that make the error larger.
+3. Compute the exact results of the worst inputs, one at a time, with tests/reference.py. This gives the printed error.
 
-All calls have no sample weights and upstream 1. Errors count in ULP of the exact result. If the row says "of the
-larger", they count in ULP of the larger of p_k * sum(tau) and tau_k. If it says "of the terms", they count in ULP of
-the sum of the absolute values of the result's terms.
+No call has sample weights, and upstream is 1. Errors are counted in ULP of the exact result. If the row says "of the
+larger", they are counted in ULP of the larger of p_k * sum(tau) and tau_k, where tau_k is the weighted target of class
+k. If it says "of the terms", they are counted in ULP of the sum of the absolute values of the result's terms.
 
-The search skips three kinds of results:
+The search skips a result in three cases:
 
 - The number whose ULP counts is below a limit. The limit is the smallest normal number. It is 4096 times as large for
-  rows of logits and for targets that are not hard, where subnormal exponentials can be added or multiplied up to a
-  normal result.
-- The result, or that number, is within a factor of 2 of overflow.
+  rows of logits and for targets that are not hard. There, a normal result can be a sum of subnormal exponentials, or
+  one of them times a large number.
+- The result, or the number whose ULP counts, is within a factor of 2 of overflow.
 - The product of a target and a weight could be subnormal.
 
-"options" and "focal" use class labels in every second round. Several values of focal_gamma are searched, and the one
-whose error is nearest to its bound is printed. The tool needs an x86 machine (80-bit long double).
+"options" and "focal" use class labels in every second round. Several values of focal_gamma are searched, and the value
+whose error comes nearest to its bound is printed. The tool needs an x86 machine (80-bit long double).
 """
 
 from __future__ import annotations

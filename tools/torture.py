@@ -5,9 +5,9 @@
     python tools/torture.py --docs       write the tables into docs/torture.md
     python tools/torture.py --write      compute every "exact" again and rewrite tests/torture.json
 
-A library passes a case if every number is within a relative error of 1e-6 (float64), 1e-3 (float32) or 2e-2 (float16,
-bfloat16), and infinite or NaN exactly where the exact result is. If the input is invalid, it passes if it raises an
-exception. Numbers below the smallest normal number of their dtype may be flushed to zero.
+A library passes a case if every number has a relative error of at most 1e-6 (float64), 1e-3 (float32) or 2e-2 (float16,
+bfloat16), and is infinite or NaN exactly where the exact result is. If the input is invalid, the library passes if it
+raises an exception. It may replace numbers below the smallest normal number of their dtype by 0.
 """
 
 from __future__ import annotations
