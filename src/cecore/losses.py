@@ -741,7 +741,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     value, and the second derivative is within 4 ULP. These bounds hold for tiny results, too. For soft targets, the
     loss is within 4 ULP. Their gradient is within 2 ULP of the larger of p and y. With `label_smoothing` or
     `pos_weight`, the loss and the gradient are within 5 ULP of the sum of their terms' absolute values, and the second
-    derivative is within 6 ULP of it. With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of its terms' absolute values.
+    derivative is within 6 ULP of it. With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of that sum.
     Weights, `upstream` and the divisor of the mean add 1 ULP.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. In float32, the terms of a block are computed
@@ -1065,9 +1065,9 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 3 ULP (units in the last place) of the
     exact value, and the Hessian is within 6 ULP. These bounds hold for tiny results, too. A large offset common to a
     row cancels. For distributions, the loss is within 4 ULP, and the Hessian is within 6 ULP. Their gradient is within
-    2 ULP of the larger of p_k * sum(t) and t_k. With `label_smoothing` or `class_weight` the bounds are 5 ULP (loss), 4 ULP
-    (gradient) and 6 ULP (Hessian). With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of its
-    terms' absolute values. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require that the
+    2 ULP of the larger of p_k * sum(t) and t_k. With `label_smoothing` or `class_weight`, the bounds are 5 ULP (loss),
+    4 ULP (gradient) and 6 ULP (Hessian). With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of
+    its terms' absolute values. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require that the
     exponentials that make the result are normal numbers. They do not hold for a result that is made only of logits
     which lie some 708 (float32: 87) below the largest logit.
 
