@@ -118,8 +118,7 @@ def num_threads(n: int | Literal["auto"]) -> Iterator[None]:
     ...     cecore.binary_cross_entropy([0.9, 0.2], [1, 0])
     0.16425203348601802
     """
-    former = _setting.number
-    set_num_threads(n)
+    former, _setting.number = _setting.number, _checked("n", n)
     try:
         yield
     finally:

@@ -68,7 +68,14 @@ class Loss(Generic[_Value_co]):
 
     else:
         # Type checkers must not see the slots: pyright would not read the options through `Option`
-        __slots__ = ("__weakref__", "_packed", "_spec", "label_smoothing", "mean_over", "reduction")
+        __slots__ = {  # the texts are shown by help()
+            "reduction": "What becomes of the losses: their mean, their sum, or none, which returns them all.",
+            "mean_over": "The divisor of the mean: the sum of the weights, or the count.",
+            "label_smoothing": "The share of the uniform distribution in the targets.",
+            "_spec": "What the checks need to know.",
+            "_packed": "The options as the kernels take them.",
+            "__weakref__": None,
+        }
 
     def __init_subclass__(cls) -> None:
         own = vars(cls).get("__slots__", ())
@@ -623,8 +630,7 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     >>> value, gradient = loss.forward_backward(probs, targets)
     """
 
-    _x: ClassVar[str] = "probs"
-    _rows: ClassVar[bool] = False
+    _x, _rows = "probs", False
 
     if TYPE_CHECKING:
         eps: ClassVar[Option[float]]
@@ -648,7 +654,11 @@ class BinaryCrossEntropy(Loss[_Value_co]):
         __replace__ = replace
 
     else:
-        __slots__ = ("eps", "gradient_outside", "pos_weight")
+        __slots__ = {  # the texts are shown by help()
+            "eps": "Probabilities are clipped to [eps, 1 - eps].",
+            "gradient_outside": "The derivatives of clipped probabilities: at the clipped point, or zero.",
+            "pos_weight": "The factor for the term of the target 1: a number, a tuple, or None.",
+        }
 
     @overload
     def __init__(
@@ -766,8 +776,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     array([-4.24835426e-18, -5.00000000e-01, -1.00000000e+00])
     """
 
-    _x: ClassVar[str] = "logits"
-    _rows: ClassVar[bool] = False
+    _x, _rows = "logits", False
 
     if TYPE_CHECKING:
         focal_gamma: ClassVar[Option[float]]
@@ -792,7 +801,10 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
         __replace__ = replace
 
     else:
-        __slots__ = ("focal_gamma", "pos_weight")
+        __slots__ = {  # the texts are shown by help()
+            "focal_gamma": "The exponent of the focal factor.",
+            "pos_weight": "The factor for the term of the target 1: a number, a tuple, or None.",
+        }
 
     @overload
     def __init__(
@@ -931,8 +943,7 @@ class CrossEntropy(Loss[_Value_co]):
     array([0.35667494, 1.03972077])
     """
 
-    _x: ClassVar[str] = "probs"
-    _rows: ClassVar[bool] = True
+    _x, _rows = "probs", True
 
     if TYPE_CHECKING:
         eps: ClassVar[Option[float]]
@@ -958,7 +969,13 @@ class CrossEntropy(Loss[_Value_co]):
         __replace__ = replace
 
     else:
-        __slots__ = ("eps", "gradient_outside", "class_weight", "ignore_index", "axis")  # noqa: RUF023 (documented order)
+        __slots__ = {  # the texts are shown by help()
+            "eps": "Probabilities are clipped to [eps, 1 - eps].",
+            "gradient_outside": "The derivatives of clipped probabilities: at the clipped point, or zero.",
+            "class_weight": "One weight for each class: a tuple, or None.",
+            "ignore_index": "Rows with this label do not count; None if every row counts.",
+            "axis": "The axis that holds the classes.",
+        }
 
     @overload
     def __init__(
@@ -1092,8 +1109,7 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
            [ 0.5       , -0.5       ,  0.        ]])
     """
 
-    _x: ClassVar[str] = "logits"
-    _rows: ClassVar[bool] = True
+    _x, _rows = "logits", True
 
     if TYPE_CHECKING:
         focal_gamma: ClassVar[Option[float]]
@@ -1120,7 +1136,12 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
         __replace__ = replace
 
     else:
-        __slots__ = ("focal_gamma", "class_weight", "ignore_index", "axis")  # noqa: RUF023 (documented order)
+        __slots__ = {  # the texts are shown by help()
+            "focal_gamma": "The exponent of the focal factor.",
+            "class_weight": "One weight for each class: a tuple, or None.",
+            "ignore_index": "Rows with this label do not count; None if every row counts.",
+            "axis": "The axis that holds the classes.",
+        }
 
     @overload
     def __init__(
