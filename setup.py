@@ -60,7 +60,8 @@ class BuildLevels(build_ext):
 
         level = ext.name.rpartition(".")[2]
         # Each level has its own folder: Cython copies the headers there, and the other levels may be reading theirs.
-        ext.sources = [self.translate(source, f"build/cython/{level}") for source in ext.sources]
+        folder = f"build/cython/{level}"
+        ext.sources = [self.translate(file, folder) if file.endswith(".pyx") else file for file in ext.sources]
         ext.include_dirs.append(numpy.get_include())
         if self.compiler.compiler_type == "msvc":
             flags = ["/O2", "/fp:precise", *MSVC[level]]

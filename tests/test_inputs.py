@@ -19,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 bce, ce, bce_logits, ce_logits = LOSSES
 METHODS = ("forward", "backward", "forward_backward", "gradient_hessian")
+EPSILONS = {np.float64: 2.0**-52, np.float32: 2.0**-23, np.float16: 2.0**-10}
+each_dtype = pytest.mark.parametrize("dtype", EPSILONS)
 SWAPPED = "the first predictions are all exactly 0 or 1, but the targets are not: are the arguments swapped?"
 UNNORMALIZED = "a row of probs does not sum to 1"
 
@@ -174,6 +176,58 @@ def test_nothing_is_computed_before_the_warning(kind):
     assert total.count == 0
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [1280, 300_000])
+def test_nothing_is_computed_before_the_warning_where_rounding_is_tolerated(dtype, n):
+    x, out = np.ones(n, dtype), np.full(n, 7.0, dtype)
+    x[::3] = 0
+    for position in (0, 5, 255):
+        given = x.copy()
+        given[position] = 1 + np.finfo(dtype).eps
+        with pytest.raises(cecore.InputWarning):
+            cecore.BinaryCrossEntropy().backward(given, np.full(n, 0.5), out=out)
+        assert (out == 7).all()
+
+
+def test_suspicion_is_of_the_numbers_that_count():
+    for dtype in EPSILONS:
+        near = dtype(4 * EPSILONS[dtype])
+        for x in ([1 + near, 0], [0, 1 + near], [-near, 1]):
+            assert warned(lambda: bce.kind()(np.array(x, dtype), [0.5, 0.5]))  # noqa: B023
+        row = np.full(1001, -near, dtype)
+        row[0] = 1
+        assert not warned(lambda: ce.kind()(row[None], [0]))  # noqa: B023
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    assert not warned(lambda: ce.kind()(np.array([[1.03125, 0, 0]], bfloat16), [0]))
+
+
+def test_an_error_in_the_row_of_suspicion_comes_first():
+    p = [[0.5, 0.5], [2.0, -0.5]]
+    for call in (
+        lambda: ce.kind(ignore_index=-100)(p, [-100, 0]),
+        lambda: ce.kind()([[np.nan, 0.5], [2.0, -0.5]], [0, 0]),
+        lambda: ce.kind()(p, [0, 0], sample_weight=[0, 1]),
+        lambda: bce.kind()([1, 0, 1], [0.5, 0.5, 1.5]),
+    ):
+        with pytest.raises(ValueError, match=r"probs\[1, 0\] = 2.0 is outside|targets\[2\] = 1.5 is outside"):
+            call()
+
+
+def test_long_float_rows_are_added_up_in_double():
+    for n in (4_000_000, 6_000_001):
+        p = np.full((1, n), 1 / n, np.float32)
+        assert not warned(lambda: ce.kind()(p, p))  # noqa: B023
+
+
+def test_the_search_for_a_row_gives_up():
+    rows = np.full((200_000, 2), 0.25)
+    labels = np.full(200_000, -1)
+    labels[[100, 150_000]] = 0
+    assert warned(lambda: ce.kind(ignore_index=-1)(rows, labels))
+    labels[100] = -1
+    assert not warned(lambda: ce.kind(ignore_index=-1)(rows, labels))
+
+
 @each_loss
 def test_a_warning_changes_no_result(loss):
     x, t = ([1.0, 0.0, 1.0], [0.5, 0.25, 1.0]) if loss.binary else ([[0.5, 0.25]] * 3, [0, 1, 0])
@@ -197,9 +251,6 @@ def test_any_layout_warns_alike(data):
 
 
 # ---------------------------------------------------------------- the user's own rounding
-
-EPSILONS = {np.float64: 2.0**-52, np.float32: 2.0**-23, np.float16: 2.0**-10}
-each_dtype = pytest.mark.parametrize("dtype", EPSILONS)
 
 
 def results(loss, x, t, **keywords):

@@ -1356,7 +1356,7 @@ OTHERS = [
         "total = CrossEntropy().accumulator()",
         "total.merge('0.5')",
         TypeError,
-        "other is a str: expected an Accumulator",
+        "other has type str: expected an Accumulator",
     ),
     Mistake("", "set_num_threads(0)", ValueError, "n = 0: expected 1..256"),
     Mistake("", "set_num_threads(2.5)", TypeError, "n = 2.5: expected an integer"),

@@ -9,6 +9,8 @@ import os
 import pickle
 import subprocess
 import sys
+from typing import ClassVar
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -40,6 +42,34 @@ def test_objects_are_values(loss):
         loss.kind("mean")
     with pytest.raises(TypeError, match="Loss has no formula"):
         cecore.Loss()
+
+
+def test_losses_can_be_subclassed():
+    class Registered:
+        kinds: ClassVar = []
+
+        def __init_subclass__(cls, **options):
+            super().__init_subclass__(**options)
+            Registered.kinds.append(cls)
+
+    class Named(cecore.BinaryCrossEntropy, Registered):
+        __slots__ = "name"
+
+    class Sum(cecore.CrossEntropy):
+        def __init__(self, **options):
+            super().__init__(reduction="sum", **options)
+
+    assert Registered.kinds == [Named]
+    assert Named(eps=0.25) == Named(eps=0.25) != cecore.BinaryCrossEntropy(eps=0.25)
+    assert repr(Named()).startswith("Named(reduction='mean'")
+    assert Named().replace(eps=0.1) == Named(eps=0.1)
+    assert Sum(axis=0)([[0.25], [0.75]], [1]) == cecore.cross_entropy([[0.25], [0.75]], [1], axis=0, reduction="sum")
+
+
+def test_losses_compare_with_anything():
+    assert cecore.CrossEntropy() == mock.ANY
+    assert cecore.CrossEntropy() != 1
+    assert cecore.CrossEntropy() != cecore.CrossEntropyWithLogits()
 
 
 BAD_OPTIONS = [

@@ -129,7 +129,10 @@ def test_what_is_refused(loss):
         total.merge(loss.kind(label_smoothing=0.1).accumulator())
     with pytest.raises(ValueError, match="other adds up"):
         total + loss.kind(reduction="sum").accumulator()
-    with pytest.raises(TypeError, match="other is a int: expected an Accumulator"):
+    for wrong in (loss.kind, None, 1):
+        with pytest.raises(TypeError, match="is not a loss: pass an object such as CrossEntropy"):
+            cecore.Accumulator(wrong)
+    with pytest.raises(TypeError, match="other has type int: expected an Accumulator"):
         total.merge(1)
     with pytest.raises(TypeError):
         total + 1

@@ -23,6 +23,7 @@ OUTSIDE = {"clipped": False, "zero": True}
 VALUE, GRADIENT, HESSIAN = 1, 2, 4  # the results that a kernel must compute
 BITS = 8, 16, 32, 64  # set if the predictions, targets, weights or upstream are passed as the bits of bfloat16
 PREPARED, IN_PLACE, STATE, WARNED = 128, 256, 512, 1024  # as in the kernels
+BLOCK = 256  # elements: the kernels look at so many for swapped arguments
 TOLERATED = 4  # machine epsilons outside [0, 1] that count as the user's own rounding, as in the kernels
 
 
@@ -56,7 +57,7 @@ class BadBlock(Exception):
 
 
 class Suspicious(Exception):
-    """The user should be warned. The kernels raise this for prepared arrays, before they compute anything."""
+    """The user should be warned of a row. The kernels raise this for prepared arrays, before they compute anything."""
 
 
 class Spec(NamedTuple):
@@ -832,13 +833,16 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 # ---------------------------------------------------------------- suspicious inputs
 
 
-def warn(spec: Spec, call: Call) -> None:
+def warn(spec: Spec, call: Call, row: int) -> None:
     """Warn at the caller's line, unless the values that raised the suspicion are errors.
 
     The text holds no values of the data: Python shows the same text once per line.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        _explain(spec, call, 0, 1 if spec.rows else min(call.x.size, 256))
+        if spec.rows:
+            _explain(spec, call, row, row + 1)
+        elif (np.abs(call.targets.flat[:BLOCK].astype(np.float64) - 0.5) > 0.5).any():  # perhaps outside [0, 1]
+            _explain(spec, call, 0, min(call.x.size, BLOCK))
     if spec.rows:
         text = "a row of probs does not sum to 1. If these are logits, use CrossEntropyWithLogits; "
         if call.x.ndim == 1:
@@ -921,7 +925,7 @@ def outside_hint(spec: Spec, call: Call, name: str, value: float, near: float) -
         )
     if value.is_integer() and value > 1 and not spec.rows:
         return "outside [0, 1]. A binary loss takes labels 0 and 1, or probabilities"
-    first = np.asarray(call.x.flat[:256], np.float64)
+    first = np.asarray(call.x.flat[:BLOCK], np.float64)
     if not value.is_integer() and ((first == 0) | (first == 1)).all():
         return f"outside [0, 1]. Are the arguments swapped? Predictions come first: {spec.function}({spec.x}, targets)"
     return "outside [0, 1]"

@@ -113,7 +113,7 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
 
     .. math:: g = u s (1 - s)
 
-    *Domain*: any numbers. If s is 0 or 1, the result is 0, whatever u is.
+    *Domain*: 0 <= s <= 1, and any u. If s is 0 or 1, the result is 0, whatever u is.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
     -------
     numpy.ndarray
         The gradient; this is `out` if given. The dtype is the dtype of `sigmoid_output` if that is float64, float32,
-        float16 or bfloat16, and float64 otherwise. Each number of the gradient is within 2 ULP (units in the last
+        float16 or bfloat16, and float64 otherwise. Each number of the gradient is within 3 ULP (units in the last
         place) of the exact value, unless that number is subnormal.
 
     Raises

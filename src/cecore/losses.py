@@ -57,7 +57,7 @@ class Loss(Generic[_Value_co]):
 
     _x: ClassVar[str]  # the name of the predictions
     _rows: ClassVar[bool]  # whether the loss is categorical: one loss per row
-    _names: ClassVar[tuple[str, ...]]  # the names of the options
+    _names: ClassVar[tuple[str, ...]] = ("reduction", "mean_over", "label_smoothing")  # of the options
 
     if TYPE_CHECKING:
         reduction: ClassVar[Option[Reduction]]
@@ -76,10 +76,6 @@ class Loss(Generic[_Value_co]):
             "_packed": "The options as the kernels take them.",
             "__weakref__": None,
         }
-
-    def __init_subclass__(cls) -> None:
-        own = vars(cls).get("__slots__", ())
-        cls._names = (*getattr(cls, "_names", ("reduction", "mean_over", "label_smoothing")), *own)
 
     def __init__(self) -> None:
         raise TypeError("Loss has no formula: make a BinaryCrossEntropy, a CrossEntropy, or one of them WithLogits")
@@ -108,7 +104,9 @@ class Loss(Generic[_Value_co]):
         return {name: getattr(self, name) for name in self._names}
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, Loss) and self._given() == other._given()
+        if not isinstance(other, Loss):
+            return NotImplemented
+        return type(self) is type(other) and self._given() == other._given()
 
     def __hash__(self) -> int:
         return hash((type(self), *self._given().values()))
@@ -462,7 +460,7 @@ class Loss(Generic[_Value_co]):
         """
         return Accumulator(self)
 
-    def _sums(self, predictions: Any, targets: Any, sample_weight: Any) -> tuple[int, float, int, int]:
+    def _exact_sums(self, predictions: Any, targets: Any, sample_weight: Any) -> tuple[int, float, int, int]:
         """Return the exact sum of the finite losses, the sum of the others, the exact sum of weights, and the count."""
         wanted = VALUE | STATE
         sums: Any = _dispatch.kernels.loss(
@@ -492,13 +490,13 @@ class Loss(Generic[_Value_co]):
         while True:
             try:
                 return self._compute(call, reduction, wanted, outs)
-            except _checks.Suspicious:
-                bad = None
+            except _checks.Suspicious as found:
+                row, bad = found.args[0], None
             except _checks.BadBlock as found:
                 bad = found.args
             if bad:  # outside the handler, so that the user's error has no other error as its context
                 _checks.explain(self._spec, call, *bad)
-            _checks.warn(self._spec, call)
+            _checks.warn(self._spec, call, row)
             wanted |= WARNED
 
     def _compute(self, call: _checks.Call, reduction: str, wanted: int, outs: tuple[Any, ...]) -> Any:
@@ -659,6 +657,7 @@ class BinaryCrossEntropy(Loss[_Value_co]):
             "gradient_outside": "The derivatives of clipped probabilities: at the clipped point, or zero.",
             "pos_weight": "The factor for the term of the target 1: a number, a tuple, or None.",
         }
+        _names = (*Loss._names, *__slots__)
 
     @overload
     def __init__(
@@ -805,6 +804,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
             "focal_gamma": "The exponent of the focal factor.",
             "pos_weight": "The factor for the term of the target 1: a number, a tuple, or None.",
         }
+        _names = (*Loss._names, *__slots__)
 
     @overload
     def __init__(
@@ -976,6 +976,7 @@ class CrossEntropy(Loss[_Value_co]):
             "ignore_index": "Rows with this label do not count; None if every row counts.",
             "axis": "The axis that holds the classes.",
         }
+        _names = (*Loss._names, *__slots__)
 
     @overload
     def __init__(
@@ -1142,6 +1143,7 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
             "ignore_index": "Rows with this label do not count; None if every row counts.",
             "axis": "The axis that holds the classes.",
         }
+        _names = (*Loss._names, *__slots__)
 
     @overload
     def __init__(

@@ -59,6 +59,8 @@ class Accumulator:
     __slots__ = ("_lock", "_loss", "_sums")
 
     def __init__(self, loss: Loss[float]) -> None:
+        if not isinstance(getattr(loss, "_packed", None), bytes):
+            raise TypeError(f"loss = {loss!r} is not a loss: pass an object such as CrossEntropy()")
         if loss.reduction == "none":
             raise ValueError(
                 "a loss with reduction='none' has no sum to accumulate: use reduction='mean' or reduction='sum'"
@@ -97,7 +99,7 @@ class Accumulator:
             `BinaryCrossEntropy`: if predictions and targets look swapped. `CrossEntropy`: if the first row that counts
             does not sum to 1.
         """
-        self._add(self._loss._sums(predictions, targets, sample_weight))
+        self._add(self._loss._exact_sums(predictions, targets, sample_weight))
 
     def merge(self, other: Accumulator) -> None:
         """Add the sums of another accumulator of the same loss.
@@ -115,7 +117,7 @@ class Accumulator:
             If `other` is not an accumulator.
         """
         if not isinstance(other, Accumulator):
-            raise TypeError(f"other is a {type(other).__name__}: expected an Accumulator")
+            raise TypeError(f"other has type {type(other).__name__}: expected an Accumulator")
         if other._loss != self._loss:
             raise ValueError(f"other adds up {other._loss}: expected {self._loss}, the same loss and options")
         self._add(other._sums)

@@ -351,12 +351,13 @@ cdef void convert_from(int type, const char *data, Py_ssize_t n, real *restrict 
 cdef void round_to_unit(real *block, Py_ssize_t n, double tolerance) noexcept nogil:
     # Replace a number just outside [0, 1], as the user's own rounding leaves it, by 0 or 1.
     cdef real outside = <real>tolerance
+    cdef real one = 1
+    cdef real value
     cdef Py_ssize_t i
     for i in range(n):
-        if block[i] > 1 and block[i] - 1 <= outside:
-            block[i] = 1
-        elif block[i] < 0 and -block[i] <= outside:
-            block[i] = 0
+        value = block[i]
+        value = one if (value > one) & (value - one <= outside) else value
+        block[i] = 0 if (value < 0) & (-value <= outside) else value
 
 
 cdef void load(

@@ -115,6 +115,7 @@ cdef enum:
     UNCACHED = 1 << 18  # elements: arrays of fewer may lie in the second cache
     SPAN = 4  # blocks of derivatives that are computed at once
     TOLERATED = 4  # machine epsilons outside [0, 1] that count as the user's own rounding
+    MOST_SEARCHED = 1 << 16  # rows that do not count, or numbers of rows with NaN, before a row is checked
     MOST_SUMMED = 1024  # classes: with labels, adding up a longer row would cost more than the loss
 
 cdef enum:
@@ -223,7 +224,7 @@ cdef struct Job:
     Array upstream  # data NULL: none
     bint in_place  # an output is x itself
     bint overwritten  # and x is no longer what was given
-    bint suspicious  # nothing has been computed, as the user should be warned first
+    Py_ssize_t suspicious  # the row of which the user should be warned before anything is computed, or -1
     Array value  # outputs; data NULL: not wanted
     Array gradient
     Array hessian
@@ -648,15 +649,17 @@ cdef void log_sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noe
         ones[i] = 1
     logit_value(n, x, &ones[0], none, &ones[0], out)
     for i in range(padded(n)):
-        out[i] = -out[i]
+        out[i] = 0 - out[i]  # not -0
 
 
 cdef void sigmoid_backward_block(Py_ssize_t n, const real *s, const real *u, real *restrict out) noexcept nogil:
-    cdef real value
+    # In double, whatever the type: it costs float no time.
+    cdef double p, value
     cdef Py_ssize_t i
     for i in range(padded(n)):
-        value = s[i] * (1 - s[i]) * u[i]
-        out[i] = 0 if (s[i] == 0) | (s[i] == 1) else value
+        p = s[i]
+        value = p * (1 - p) * u[i]
+        out[i] = <real>(0 if (p == 0) | (p == 1) else value)
 
 
 cdef void run_elementwise(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
@@ -875,21 +878,33 @@ include "pool.pxi"
 cdef double NEAR_1 = 1e-3  # the distance from 1 at which the sum of a row is suspicious; ten times that for halves
 
 
+cdef double machine_epsilon(int type) noexcept nogil:
+    # 0 for integers, of which none lies just outside [0, 1]
+    if type == cnp.NPY_DOUBLE or type == cnp.NPY_LONGDOUBLE:
+        return 2.0 ** -52
+    if type == cnp.NPY_FLOAT:
+        return 2.0 ** -23
+    if type == NPY_HALF:
+        return 2.0 ** -10
+    return 2.0 ** -7 if type == BFLOAT16 else 0
+
+
 cdef inline bint first_may_be_hard(const Array *x) noexcept nogil:
-    # Return whether the first prediction is exactly 0 or 1, or of a rare type; nearly every call ends here.
-    cdef double wide = 0
+    # Return whether the first prediction counts as 0 or 1, or is of a rare type; nearly every call ends here.
+    cdef double value = 0.5
     cdef float narrow = 0
     if x.type == cnp.NPY_DOUBLE and not x.swapped:
-        memcpy(&wide, x.data, sizeof(double))
-        return wide == 0 or wide == 1
-    if x.type == cnp.NPY_FLOAT and not x.swapped:
+        memcpy(&value, x.data, sizeof(double))
+    elif x.type == cnp.NPY_FLOAT and not x.swapped:
         memcpy(&narrow, x.data, sizeof(float))
-        return narrow == 0 or narrow == 1
-    return True
+        value = narrow
+    else:
+        return True
+    return not 1e-6 < value < 1 - 1e-6
 
 
 cdef bint looks_swapped(Job *job) noexcept nogil:
-    # Return whether the first predictions are all exactly 0 or 1 while one of their targets lies between.
+    # Return whether the first predictions all count as 0 or 1 while one of their targets lies between.
     cdef double x[BLOCK]
     cdef double t[BLOCK]
     cdef Py_ssize_t n = min(job.n, <Py_ssize_t>BLOCK)
@@ -897,6 +912,7 @@ cdef bint looks_swapped(Job *job) noexcept nogil:
     cdef bint any_between = False
     load(&job.x, 0, 1, n, x)
     load(&job.targets, 0, 1, n, t)
+    round_to_unit(&x[0], n, TOLERATED * machine_epsilon(job.x.type))
     for i in range(n):
         if x[i] != 0 and x[i] != 1:
             return False
@@ -928,7 +944,7 @@ cdef inline bint first_row_sums_to_1(const Job *job) noexcept nogil:
 
 
 cdef double long_sum(const real *x, Py_ssize_t n) noexcept nogil:
-    # Two arrays of sums, each small enough for registers; a float sum is exact enough for NEAR_1.
+    # Two arrays of sums, each small enough for registers
     cdef real even[SUM_LANES]
     cdef real odd[SUM_LANES]
     cdef double total = 0
@@ -952,32 +968,41 @@ cdef double long_sum(const real *x, Py_ssize_t n) noexcept nogil:
     return total
 
 
-cdef double row_sum(const Job *job, Py_ssize_t row, real unused) noexcept nogil:
-    cdef real scratch[BLOCK]
+cdef double row_sum(const Job *job, Py_ssize_t row, double near) noexcept nogil:
+    # A quick sum, if that is near 1; else one in double, of numbers that count as 0 or 1 just outside [0, 1]
+    cdef double scratch[BLOCK]
     cdef double total = 0
     cdef Py_ssize_t start = row * job.classes
     cdef Py_ssize_t piece, n
-    if of_computing_type(&job.x, unused):
-        return long_sum(<const real *>job.x.data + start, job.classes)
+    if of_computing_type(&job.x, <double>0):
+        total = long_sum(<const double *>job.x.data + start, job.classes)
+    elif of_computing_type(&job.x, <float>0):
+        total = long_sum(<const float *>job.x.data + start, job.classes)
+    if fabs(total - 1) <= near:
+        return total
+    total = 0
     for piece in range(blocks(job.classes)):
         n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
         load(&job.x, start + piece * BLOCK, 1, n, scratch)
-        total += long_sum(<const real *>&scratch[0], n)
+        round_to_unit(&scratch[0], n, TOLERATED * machine_epsilon(job.x.type))
+        total += long_sum(<const double *>&scratch[0], n)
     return total
 
 
-cdef bint is_unnormalized(Job *job) noexcept nogil:
-    # Return whether the first row that counts and holds no NaN does not sum to 1.
+cdef Py_ssize_t unnormalized_row(Job *job) noexcept nogil:
+    # Return the first row that counts and holds no NaN, if it does not sum to 1, else -1. The search gives up after
+    # MOST_SEARCHED rows that do not count, or numbers of rows with NaN.
     cdef double w[BLOCK]
     cdef int64_t labels[BLOCK]
-    cdef double tolerance = 10 * NEAR_1 if in_halves(job.x.type) and job.x.type != cnp.NPY_FLOAT else NEAR_1
+    cdef double near = 10 * NEAR_1 if in_halves(job.x.type) and job.x.type != cnp.NPY_FLOAT else NEAR_1
     cdef double total
     cdef Py_ssize_t start = 0
+    cdef Py_ssize_t left = MOST_SEARCHED
     cdef Py_ssize_t n = 1  # the first row alone settles nearly every call
     cdef Py_ssize_t i
     if job.labels and job.classes > MOST_SUMMED:
-        return False
-    while start < job.n:
+        return -1
+    while start < job.n and left > 0:
         if job.weights.data != NULL:
             load(&job.weights, start, 1, n, w)
         if job.options.ignores:
@@ -985,24 +1010,25 @@ cdef bint is_unnormalized(Job *job) noexcept nogil:
         for i in range(n):
             if (job.weights.data != NULL and not w[i] > 0) or (job.options.ignores and labels[i] == IGNORED):
                 continue
-            if in_halves(job.x.type):
-                total = row_sum(job, start + i, <float>0)
-            else:
-                total = row_sum(job, start + i, <double>0)
+            total = row_sum(job, start + i, near)
             if total == total:
-                return not fabs(total - 1) <= tolerance
+                return -1 if fabs(total - 1) <= near else start + i
+            left -= job.classes
+            if left <= 0:
+                return -1
         start += n
+        left -= n
         n = min(job.n - start, <Py_ssize_t>BLOCK)
-    return False
+    return -1
 
 
-cdef inline bint is_suspicious(Job *job) noexcept nogil:
-    # Return whether legal probabilities look like a mistake; cecore._checks words the warning.
+cdef inline Py_ssize_t suspicious_row(Job *job) noexcept nogil:
+    # Return the row of legal probabilities that look like a mistake (0 for elements), or -1; _checks words the warning.
     if job.n == 0:
-        return False
+        return -1
     if job.options.rows:
-        return not first_row_sums_to_1(job) and is_unnormalized(job)
-    return first_may_be_hard(&job.x) and looks_swapped(job)
+        return -1 if first_row_sums_to_1(job) else unnormalized_row(job)
+    return 0 if first_may_be_hard(&job.x) and looks_swapped(job) else -1
 
 
 # ---------------------------------------------------------------- one call
@@ -1042,9 +1068,11 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
     job.scale_low = 0
     job.targets.narrow = in_float and not job.labels
     job.weights.narrow = job.upstream.narrow = in_float
-    job.bad = -1
-    job.suspicious = not job.options.logits and not wanted & WARNED and is_suspicious(job)
-    if job.suspicious:
+    job.bad = job.suspicious = -1
+    job.wanted_sum = job.overwritten = False
+    if not job.options.logits and not wanted & WARNED:
+        job.suspicious = suspicious_row(job)
+    if job.suspicious >= 0:
         cecore_leave(saved)
         return total
     if reduction == MEAN:
@@ -1066,8 +1094,6 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
         job.clip = job.wide_clip
         if in_float:
             make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
-    job.bad = -1
-    job.wanted_sum = job.overwritten = False
     if job.in_place or nothing:  # a pass that only checks
         job.value.data = job.gradient.data = job.hessian.data = NULL
         run_pass(job, LOSS, in_float)
@@ -1088,17 +1114,6 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
                 total = cecore_quotient(total, divisor, lost, &total_low) + total_low
     cecore_leave(saved)
     return total
-
-
-cdef double machine_epsilon(int type) noexcept:
-    # 0 for integers, of which none lies just outside [0, 1]
-    if type == cnp.NPY_DOUBLE or type == cnp.NPY_LONGDOUBLE:
-        return 2.0 ** -52
-    if type == cnp.NPY_FLOAT:
-        return 2.0 ** -23
-    if type == NPY_HALF:
-        return 2.0 ** -10
-    return 2.0 ** -7 if type == BFLOAT16 else 0
 
 
 cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double epsilon) noexcept:
@@ -1371,7 +1386,7 @@ cdef object compute(
 ):
     # Return the wanted results, in a tuple if there are several. If the arrays are not prepared, return None when
     # they must be, when a value is outside its domain, and when the user should be warned: the prepared call then
-    # raises. Errors and suspicious inputs are thus found twice, and everything else once.
+    # raises. Only errors and suspicious inputs are thus found again, and everything else once.
     cdef Job job
     cdef Layout layouts[7]
     cdef int ndim, inner, type_, reduction, computing
@@ -1442,14 +1457,14 @@ cdef object compute(
     if job.bad >= 0 and not job.overwritten:  # predictions are tolerated by their dtype, targets by the computing type
         if not job.options.logits:
             tolerate(&job.x, x, rows, &layouts[0], machine_epsilon(job.x.type))
-        if not job.labels:
+        if not job.labels and machine_epsilon(job.targets.type) > 0:
             computing = cnp.NPY_FLOAT if in_halves(job.x.type) else cnp.NPY_DOUBLE
             tolerate(&job.targets, targets, rows, &layouts[1], machine_epsilon(computing))
-        total = run(&job, reduction, wanted, factor)
-    if job.suspicious:
+        total = run(&job, reduction, wanted | WARNED, factor)
+    if job.suspicious >= 0:
         if not prepared:
             return None
-        raise Suspicious
+        raise Suspicious(job.suspicious)
     if job.bad >= 0:
         if job.overwritten:  # after a pass that found nothing
             raise ValueError("an array of the call changed during it, which works in place")
