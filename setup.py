@@ -20,7 +20,8 @@ STRICT = ["-O2", "-ftree-vectorize", "-fno-fast-math", "-fno-math-errno", "-fno-
 # C has no exceptions that would need unwind tables; the next two copy code that is not hot. A loop over lanes that is
 # peeled early is not made vector code, and the ends of loops, most of which have none, need not be. Functions and loops
 # start at a cache line: else a change of one function moves the others, and some of their loops take 5 % longer. -O3
-# adds a tenth to the size, scheduling adds a fortieth: processors that have vectors this wide reorder by themselves. Registers saved around calls, rather than kept from use, add a hundredth, and no speed.
+# adds a tenth to the size, scheduling adds a fortieth: processors that have vectors this wide reorder by themselves.
+# Registers saved around calls, rather than kept from use, add a hundredth, and no speed.
 TUNING = [
     *("-fvect-cost-model=dynamic", "-fno-reorder-blocks-and-partition", "-fno-tree-tail-merge"),
     *("-fno-inline-small-functions", "-fno-inline-functions-called-once"),  # in GCC's words,
