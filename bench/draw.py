@@ -18,15 +18,16 @@ from .results import BANDWIDTH, FORMULA, LEVELS, OURS, Record, Run
 PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the bandwidth baseline](speed.svg)"
 LEGEND = """\
 A peer is another library, or the NumPy formula that people usually write. "fastest peer" is the time and the name of
-the fastest one. "x faster" is this time divided by the time of cecore with the best instruction set; below 1, cecore is
-slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches. "x bandwidth" is the time of
-cecore divided by the bandwidth baseline, the time that plain NumPy takes to move the same bytes. If it is near 1,
-cecore takes as long as the memory does."""
+the fastest peer. "x faster" is this time divided by the time of cecore with the best instruction set. If "x faster" is
+below 1, cecore is slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches.
+"x bandwidth" is the time of cecore divided by the bandwidth baseline, the time that plain NumPy takes to move the same
+bytes. If "x bandwidth" is near 1, cecore takes as long as the memory does."""
 WORDS = """\
-The name of a cell is the loss, the method and the kind of targets. "bce" is the binary cross-entropy and "ce" the
-cross-entropy of several classes, of probabilities or of "logits". "none" is the forward pass with `reduction="none"`.
-"hard" targets are all 0 or 1, "int8" targets are hard too but stored as int8, and "soft" targets are probabilities.
-With "out=", the results are written to reused arrays."""
+A cell is a combination of a loss, a method and a kind of targets, and its name lists these three. "bce" is the binary
+cross-entropy, and "ce" is the cross-entropy of several classes. The predictions are logits if the name says "logits",
+and probabilities otherwise. "none" is the forward pass with `reduction="none"`. "hard" targets are all 0 or 1, "int8"
+targets are hard too but stored as int8, and "soft" targets are probabilities. With "out=", the results are written to
+reused arrays."""
 VERDICTS = """\
 Each line is a goal. PASS means that cecore reached the goal, and MISS means that it did not. For example:
 
@@ -34,7 +35,7 @@ Each line is a goal. PASS means that cecore reached the goal, and MISS means tha
   The goal was 10 times.
 - "1.37x the bandwidth baseline; wanted 1.6x": cecore takes 1.37 times the baseline. The goal was at most 1.6 times.
 - "1.92x one thread; PyTorch 1.90x": two threads make cecore 1.92 times as fast as one thread, and PyTorch 1.90 times.
-  The goal is the speed-up of PyTorch. Up to 5% less counts as noise and still passes."""
+  The goal is the speed-up of PyTorch. A speed-up that is up to 5% smaller still passes, because 5% counts as noise."""
 AVX2, AVX512 = OURS + "x86_v3", OURS + "x86_v4"
 COLORS = {
     AVX512: "#0b3d91",
@@ -125,8 +126,10 @@ def about(run: Run) -> str:
     ]
     spreads = [timing["spread"] for timing in shown]
     disturbed = sum(timing["disturbed"] > 0 for timing in shown)
-    spread = f"The median spread of these timings is {median(spreads):.0%}, the largest {max(spreads):.0%} (the spread"
-    spread += " is the interquartile range divided by the median). A noisy neighbour, which is another virtual machine"
+    spread = f"The median spread of these timings is {median(spreads):.0%}, and the largest is {max(spreads):.0%}. The"
+    spread += (
+        " spread is the interquartile range divided by the median. A noisy neighbour, which is another virtual machine"
+    )
     spread += f" on the same CPU core, disturbed {disturbed} of the {len(shown)} timings."
     build = f"commit {machine['build']['commit']} of cecore, Python {machine['python']}"
     return "\n".join(textwrap.wrap(f"{where}. {spread} Versions: {versions}, {build}.", 120))
@@ -134,8 +137,11 @@ def about(run: Run) -> str:
 
 def beaten(run: Run) -> str:
     """Say in how many of all measured cells a peer is faster."""
-    words = f"In {nowhere(run).figure} of the whole run, with all sizes and numbers of threads, a peer is faster by"
-    words += " more than 5%" + (": [the list](#where-a-peer-is-faster)." if losses(run) else ".")
+    link = " ([the list](#where-a-peer-is-faster))" if losses(run) else ""
+    words = (
+        f"In {nowhere(run).figure} of the whole run, a peer is faster by more than 5%{link}. Here, each cell is counted"
+    )
+    words += " once for each dtype, layout, size and number of threads."
     return "\n".join(textwrap.wrap(words, 120))
 
 
@@ -208,8 +214,8 @@ def _ratios(run: Run) -> str:
     for cell, dtype in dict.fromkeys((record.cell, record.dtype) for record in run.cells):
         found = [run.find(cell, dtype, size, count, layout) for count, layout, size in kinds]
         rows.append((cell, dtype, *map(_faster, found)))
-    words = "The time of the fastest peer divided by the time of cecore with the best instruction set. Each column is\n"
-    words += "for one number of elements. Columns without a number of threads are for one thread."
+    words = "Each ratio is the time of the fastest peer divided by the time of cecore with the best instruction set.\n"
+    words += "Each column is for one number of elements. Columns without a number of threads are for one thread."
     return f"{words}\n\n{table(header, rows, left=2)}"
 
 
@@ -223,7 +229,9 @@ def _gains(run: Run) -> str:
         gains = [_figure(scaling(one, several, name)) for name in names]
         rows.append((several.cell, several.dtype, str(several.threads), gains[0], f"{gains[1]} {names[1]}", gains[2]))
     header = ("cell", "dtype", "threads", "cecore", "fastest peer", RIVAL)
-    words = f"The time with one thread divided by the time with several threads, for {SIZE:,} elements:"
+    words = (
+        f"Each speed-up is the time with one thread divided by the time with several threads, for {SIZE:,} elements:"
+    )
     return f"{words}\n\n{table(header, rows, left=2)}" if rows else ""
 
 

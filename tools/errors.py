@@ -13,14 +13,15 @@ docs/accuracy.md holds the table of one run and explains how to read it. The sea
 3. Compute the exact results of the worst inputs, one at a time, with tests/reference.py. This gives the printed error.
 
 No call has sample weights, and upstream is 1. Errors are counted in ULP of the exact result. If the row says "of the
-larger", they are counted in ULP of the larger of p_k * sum(tau) and tau_k, where tau_k is the weighted target of class
-k. If it says "of the terms", they are counted in ULP of the sum of the absolute values of the result's terms.
+larger", errors are counted in ULP of the larger of p_k * sum(tau) and tau_k, where tau_k is the weighted target of
+class k. If the row says "of the terms", errors are counted in ULP of the sum of the absolute values of the result's
+terms.
 
 The search skips a result in three cases:
 
-- The number whose ULP counts is below a limit. The limit is the smallest normal number. It is 4096 times as large for
-  rows of logits and for targets that are not hard. There, a normal result can be a sum of subnormal exponentials, or
-  one of them times a large number.
+- The number whose ULP counts is below a limit. The limit is the smallest normal number. For rows of logits and for
+  targets that are not hard, the limit is 4096 times this number. In these calls, a normal result can be a sum of
+  subnormal exponentials. It can also be the product of a subnormal exponential and a large number.
 - The result, or the number whose ULP counts, is within a factor of 2 of overflow.
 - The product of a target and a weight could be subnormal.
 

@@ -1,13 +1,14 @@
 """Print which library gets which case of tests/torture.json right, and compute the exact results of the cases.
 
     python tools/torture.py              print the tables for the libraries that are installed
-    python tools/torture.py --failures   also print what each library returned where it fails
+    python tools/torture.py --failures   also print what each library returned for the cases it fails
     python tools/torture.py --docs       write the tables into docs/torture.md
     python tools/torture.py --write      compute every "exact" again and rewrite tests/torture.json
 
 A library passes a case if every number has a relative error of at most 1e-6 (float64), 1e-3 (float32) or 2e-2 (float16,
-bfloat16), and is infinite or NaN exactly where the exact result is. If the input is invalid, the library passes if it
-raises an exception. It may replace numbers below the smallest normal number of their dtype by 0.
+bfloat16). A number must be infinite or NaN exactly where the exact result is infinite or NaN. If the input is invalid,
+the library passes if it raises an exception. A library may replace numbers below the smallest normal number of their
+dtype by 0.
 """
 
 from __future__ import annotations
@@ -463,7 +464,9 @@ def table(failures: bool) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--failures", action="store_true", help="also print what each library returned where it fails")
+    parser.add_argument(
+        "--failures", action="store_true", help="also print what each library returned for the cases it fails"
+    )
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/torture.md")
     parser.add_argument("--write", action="store_true", help="compute the exact results again, into tests/torture.json")
     options = parser.parse_args()

@@ -69,7 +69,7 @@ class Loss(Generic[_Value_co]):
     else:
         # Type checkers must not see the slots: pyright would not read the options through `Option`
         __slots__ = {  # the texts are shown by help()
-            "reduction": "What becomes of the losses: their mean, their sum, or none, which returns them all.",
+            "reduction": "How the losses are reduced: to their mean or their sum, or not at all ('none').",
             "mean_over": "The divisor of the mean: the sum of the weights, or the count.",
             "label_smoothing": "The share of the uniform distribution in the targets.",
             "_spec": "What the checks need to know.",
@@ -175,12 +175,12 @@ class Loss(Generic[_Value_co]):
             loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
             A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
-            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
-            distribution per row, in the shape of the predictions.
+            categorical loss takes class labels 0 to C-1 or one distribution per row. The labels have the shape of the
+            predictions without `axis`; the distributions have the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 contribute exactly
-            0 and are not checked; they may even be NaN.
+            Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such
+            an array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a
+            mask. Elements with weight 0 contribute exactly 0 and are not checked; they may even be NaN.
         out : numpy.ndarray, optional
             The array to write the losses into, only with ``reduction="none"``. It must have the shape of the losses and
             the dtype of the results; its layout is free. It can be the predictions array itself, but must not share
@@ -243,12 +243,12 @@ class Loss(Generic[_Value_co]):
             loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
             A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
-            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
-            distribution per row, in the shape of the predictions.
+            categorical loss takes class labels 0 to C-1 or one distribution per row. The labels have the shape of the
+            predictions without `axis`; the distributions have the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 have gradient
-            exactly 0.
+            Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such
+            an array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a
+            mask. Elements with weight 0 have gradient exactly 0.
         upstream : float or array_like, optional
             The derivative of the final objective with respect to this loss. The gradient is multiplied by it. With
             ``reduction="none"`` it can be an array with the shape of the losses.
@@ -316,12 +316,12 @@ class Loss(Generic[_Value_co]):
             loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
             A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
-            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
-            distribution per row, in the shape of the predictions.
+            categorical loss takes class labels 0 to C-1 or one distribution per row. The labels have the shape of the
+            predictions without `axis`; the distributions have the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 contribute exactly
-            0.
+            Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such
+            an array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a
+            mask. Elements with weight 0 contribute exactly 0.
         loss_out : numpy.ndarray, optional
             The array to write the losses into, only with ``reduction="none"``. It must have the shape of the losses and
             the dtype of the results.
@@ -392,12 +392,12 @@ class Loss(Generic[_Value_co]):
             loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
         targets : array_like
             A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
-            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
-            distribution per row, in the shape of the predictions.
+            categorical loss takes class labels 0 to C-1 or one distribution per row. The labels have the shape of the
+            predictions without `axis`; the distributions have the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-            whose axes of length 1 are broadcast. A bool array is a mask. Elements with weight 0 have derivatives
-            exactly 0.
+            Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such
+            an array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a
+            mask. Elements with weight 0 have derivatives exactly 0.
         gradient_out, hessian_out : numpy.ndarray, optional
             Two arrays to write the derivatives into. They must have the shape of the predictions and the dtype of the
             results. One of them can be the predictions array itself. They must not share memory with each other or
@@ -573,7 +573,7 @@ class BinaryCrossEntropy(Loss[_Value_co]):
         a saturated wrong prediction still learns. ``"zero"`` makes them 0: the clipped loss is constant there.
     pos_weight : float or array_like, optional
         A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
-        of class 1, the term that contains y.
+        of class 1, -y log p.
 
     Raises
     ------
@@ -596,13 +596,14 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
-    place. The result is bit for bit that of a contiguous copy.
+    place. The result is bit for bit the same as for a contiguous copy.
 
     *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
     value. For soft targets they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing` or
-    `pos_weight`, the loss and the gradient are within 4 ULP of the sum of their terms' absolute values, and the second
-    derivative is within 6 ULP of it. Weights, `upstream` and the divisor of the mean add 1 ULP, as long as their
-    product with a target is a normal number of the type in which the loss is computed.
+    `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms. The error is then at
+    most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the divisor
+    of the mean add 1 ULP. This holds if their product with a target is a normal number of the type in which the loss is
+    computed.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Sums of float64 losses have a relative error
     of at most 6e-15, for any length. The same holds for sums over targets 0 and 1 in any dtype.
@@ -655,7 +656,7 @@ class BinaryCrossEntropy(Loss[_Value_co]):
         __slots__ = {  # the texts are shown by help()
             "eps": "Probabilities are clipped to [eps, 1 - eps].",
             "gradient_outside": "The derivatives of clipped probabilities: at the clipped point, or zero.",
-            "pos_weight": "The factor for the term of the target 1: a number, a tuple, or None.",
+            "pos_weight": "The factor for the term of class 1: a number, a tuple, or None.",
         }
         _names = (*Loss._names, *__slots__)
 
@@ -703,9 +704,9 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     The gradient is :math:`p - y`. The second derivative is :math:`p (1 - p)`. With `focal_gamma` the loss is the focal
     loss [1]_.
 
-    *Domain*: any logit z, and 0 <= y <= 1. For a logit of -inf or +inf, the loss is 0 or inf and the gradient is its
-    limit. A target outside [0, 1] by at most four machine epsilons counts as 0 or 1. NaN is not an error: it gives
-    NaN.
+    *Domain*: any logit z, and 0 <= y <= 1. For a logit of -inf or +inf, the loss is 0 or inf, and the gradient is the
+    limit of the formula. A target outside [0, 1] by at most four machine epsilons counts as 0 or 1. NaN is not an
+    error: it gives NaN.
 
     Parameters
     ----------
@@ -721,7 +722,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
         probability of that class. This factor down-weights samples that are already classified well.
     pos_weight : float or array_like, optional
         A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
-        of class 1, the term that contains y.
+        of class 1, y log(1 + exp(-z)).
 
     Raises
     ------
@@ -744,14 +745,15 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
-    place. The result is bit for bit that of a contiguous copy.
+    place. The result is bit for bit the same as for a contiguous copy.
 
     *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
     value, and the second derivative is within 4 ULP. These bounds hold for tiny results, too. For soft targets, the
-    loss is within 4 ULP. Their gradient is within 2 ULP of the larger of p and y. With `label_smoothing` or
-    `pos_weight`, the loss and the gradient are within 5 ULP of the sum of their terms' absolute values, and the second
-    derivative is within 6 ULP of it. With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of that sum.
-    Weights, `upstream` and the divisor of the mean add 1 ULP.
+    loss is within 4 ULP. The error of their gradient is at most 2 ULP of p or of y, whichever is larger. With
+    `label_smoothing` or `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms.
+    The error is then at most 5 ULP for the loss and the gradient, and 6 ULP for the second derivative. With
+    `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the
+    divisor of the mean add 1 ULP.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. In float32, the terms of a block are computed
     in float32.
@@ -802,7 +804,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     else:
         __slots__ = {  # the texts are shown by help()
             "focal_gamma": "The exponent of the focal factor.",
-            "pos_weight": "The factor for the term of the target 1: a number, a tuple, or None.",
+            "pos_weight": "The factor for the term of class 1: a number, a tuple, or None.",
         }
         _names = (*Loss._names, *__slots__)
 
@@ -857,10 +859,11 @@ class CrossEntropy(Loss[_Value_co]):
     The gradient is :math:`-t_k / p_k`. The second derivative is :math:`t_k / p_k^2`. With class labels the loss is
     :math:`-\log p_{label}`. A row is the C numbers of one sample along `axis`.
 
-    *Domain*: 0 <= p_k <= 1 where t_k is not 0, and 0 <= t_k <= 1. The rows of p should sum to 1; an `InputWarning` is
-    issued if the first row that counts does not. The rows of t need not sum to 1. A number outside [0, 1] by at most
-    four machine epsilons counts as 0 or 1; the average of several models can be such a number. NaN is an error as a
-    class label only. Everywhere else it gives NaN in the loss and in the derivatives that depend on it.
+    *Domain*: 0 <= p_k <= 1 where t_k is not 0, and 0 <= t_k <= 1. The rows of p should sum to 1. An `InputWarning` is
+    issued if the first row that counts does not sum to 1; `InputWarning` says which rows count. The rows of t need not
+    sum to 1. A number outside [0, 1] by at most four machine epsilons counts as 0 or 1; the average of several models
+    can be such a number. NaN is an error only as a class label. Everywhere else it gives NaN in the loss and in the
+    derivatives that depend on it.
 
     Parameters
     ----------
@@ -910,14 +913,14 @@ class CrossEntropy(Loss[_Value_co]):
     Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
-    place. The result is bit for bit that of a contiguous copy.
+    place. The result is bit for bit the same as for a contiguous copy.
 
     *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 2 ULP (units in the last place) of the
     exact value. For distributions they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing`
-    or `class_weight`, the loss and the gradient are within 4 ULP of the sum of their terms' absolute values, and the
-    second derivative is within 6 ULP of it. Weights, `upstream` and the divisor of the mean add 1 ULP, as long as their
-    product with a target is a normal number of the type in which the loss is computed. For distributions, this product
-    is computed in float64.
+    or `class_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms. The error is
+    then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the
+    divisor of the mean add 1 ULP. This holds if their product with a target is a normal number of the type in which the
+    loss is computed. For distributions, this product is computed in float64.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums of float64 losses have a
     relative error of at most 6e-15, for any length.
@@ -1027,9 +1030,9 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     `focal_gamma` the loss is the focal loss. A row is the C numbers of one sample along `axis`.
 
     *Domain*: any logits, and 0 <= t_k <= 1. The rows of t need not sum to 1. A logit of -inf masks its class: the class
-    has probability 0. If exactly one logit of a row is +inf, its class has probability 1, the limit. A row with two or
-    more logits of +inf, or with only -inf, gives NaN in that row alone. A target outside [0, 1] by at most four machine
-    epsilons counts as 0 or 1. NaN is an error as a class label only. Everywhere else it gives NaN in its
+    has probability 0. If exactly one logit of a row is +inf, its class has probability 1, which is the limit. A row
+    with two or more logits of +inf, or with only -inf, gives NaN in that row alone. A target outside [0, 1] by at most
+    four machine epsilons counts as 0 or 1. NaN is an error only as a class label. Everywhere else it gives NaN in its
     row alone.
 
     Parameters
@@ -1078,16 +1081,17 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     Otherwise they are float64. float16 and bfloat16 are computed in float32, longdouble in float64.
 
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
-    place. The result is bit for bit that of a contiguous copy.
+    place. The result is bit for bit the same as for a contiguous copy.
 
     *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 3 ULP (units in the last place) of the
-    exact value, and the Hessian is within 6 ULP. These bounds hold for tiny results, too. A large offset common to a
-    row cancels. For distributions, the loss is within 4 ULP, and the Hessian is within 6 ULP. Their gradient is within
-    2 ULP of the larger of p_k * sum(t) and t_k. With `label_smoothing` or `class_weight`, the bounds are 5 ULP (loss),
-    4 ULP (gradient) and 6 ULP (Hessian). With `focal_gamma`, each result is within 8 + 2 focal_gamma ULP of the sum of
-    its terms' absolute values. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require that the
-    exponentials that make the result are normal numbers. They do not hold for a result that is made only of logits
-    which lie some 708 (float32: 87) below the largest logit.
+    exact value, and the Hessian is within 6 ULP. These bounds hold for tiny results, too. If all logits of a row share
+    a large offset, the offset cancels. For distributions, the loss is within 4 ULP, and the Hessian is within 6 ULP.
+    The error of their gradient is at most 2 ULP of p_k * sum(t) or of t_k, whichever is larger. With `label_smoothing`
+    or `class_weight`, the bounds are 5 ULP (loss), 4 ULP (gradient) and 6 ULP (Hessian). With `focal_gamma`, the error
+    of each result is at most 8 + 2 focal_gamma ULP of the sum of the absolute values of its terms. Weights, `upstream`
+    and the divisor of the mean add 1 ULP. All bounds require that the result comes from exponentials that are normal
+    numbers. The bounds do not hold for a result that comes only from logits about 708 (float32: 87) or more below the
+    largest logit.
 
     *Memory and threads.* Each row is read up to three times while it is in the cache. No temporary array has the size
     of the data. Large calls use several threads. The number of threads does not change the results; see
@@ -1272,8 +1276,8 @@ def binary_cross_entropy(
     targets : array_like
         Labels y, 0 and 1, or probabilities of class 1, in the same shape.
     sample_weight : array_like, optional
-        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-        whose axes of length 1 are broadcast. A bool array is a mask.
+        Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such an
+        array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each element.
     mean_over : {"weights", "count"}
@@ -1288,7 +1292,7 @@ def binary_cross_entropy(
         the same options as the class.
     pos_weight : float or array_like, optional
         A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
-        of class 1, the term that contains y.
+        of class 1, -y log p.
 
     Returns
     -------
@@ -1375,8 +1379,8 @@ def binary_cross_entropy_with_logits(
     targets : array_like
         Labels y, 0 and 1, or probabilities of class 1, in the same shape.
     sample_weight : array_like, optional
-        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-        whose axes of length 1 are broadcast. A bool array is a mask.
+        Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such an
+        array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each element.
     mean_over : {"weights", "count"}
@@ -1389,7 +1393,7 @@ def binary_cross_entropy_with_logits(
         probability of that class.
     pos_weight : float or array_like, optional
         A finite factor >= 0, or a sequence with one factor per element of the last axis. The factor multiplies the term
-        of class 1, the term that contains y.
+        of class 1, y log(1 + exp(-z)).
 
     Returns
     -------
@@ -1472,10 +1476,11 @@ def cross_entropy(
     probs : array_like
         Probabilities of shape (..., C), with the C classes along `axis`.
     targets : array_like
-        Class labels 0 to C-1, in the shape without `axis`, or distributions t, one in each row, in the full shape.
+        Class labels 0 to C-1, or one distribution t per row. The labels have the shape of the predictions without
+        `axis`; the distributions have the shape of the predictions.
     sample_weight : array_like, optional
-        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-        whose axes of length 1 are broadcast. A bool array is a mask.
+        Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such an
+        array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each row.
     mean_over : {"weights", "count"}
@@ -1582,10 +1587,11 @@ def cross_entropy_with_logits(
     logits : array_like
         Logits of shape (..., C), with the C classes along `axis`.
     targets : array_like
-        Class labels 0 to C-1, in the shape without `axis`, or distributions t, one in each row, in the full shape.
+        Class labels 0 to C-1, or one distribution t per row. The labels have the shape of the predictions without
+        `axis`; the distributions have the shape of the predictions.
     sample_weight : array_like, optional
-        Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-        whose axes of length 1 are broadcast. A bool array is a mask.
+        Finite weights >= 0: a single number, one weight per loss, or an array that is broadcast to the losses. Such an
+        array has as many dimensions as the losses, and its axes of length 1 are repeated. A bool array is a mask.
     reduction : {"mean", "sum", "none"}
         ``"mean"`` and ``"sum"`` return one number. ``"none"`` returns one loss for each row.
     mean_over : {"weights", "count"}
