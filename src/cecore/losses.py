@@ -751,7 +751,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     value, and the second derivative is within 4 ULP. These bounds hold for tiny results, too. For soft targets, the
     loss is within 4 ULP. The error of their gradient is at most 2 ULP of p or of y, whichever is larger. With
     `label_smoothing` or `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms.
-    The error is then at most 5 ULP for the loss and the gradient, and 6 ULP for the second derivative. With
+    The error is then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. With
     `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the
     divisor of the mean add 1 ULP.
 
@@ -1087,11 +1087,11 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     exact value, and the Hessian is within 6 ULP. These bounds hold for tiny results, too. If all logits of a row share
     a large offset, the offset cancels. For distributions, the loss is within 4 ULP, and the Hessian is within 6 ULP.
     The error of their gradient is at most 2 ULP of p_k * sum(t) or of t_k, whichever is larger. With `label_smoothing`
-    or `class_weight`, the bounds are 5 ULP (loss), 4 ULP (gradient) and 6 ULP (Hessian). With `focal_gamma`, the error
-    of each result is at most 8 + 2 focal_gamma ULP of the sum of the absolute values of its terms. Weights, `upstream`
-    and the divisor of the mean add 1 ULP. All bounds require that the result comes from exponentials that are normal
-    numbers. The bounds do not hold for a result that comes only from logits about 708 (float32: 87) or more below the
-    largest logit.
+    or `class_weight`, the bounds are 5 ULP (loss), 4 ULP (gradient) and 6 ULP (Hessian). The Hessian's bounds for
+    distributions and options are in ULP of the sum of the absolute values of its terms. With `focal_gamma`, the error
+    of each result is at most 8 + 2 focal_gamma ULP of that sum. Weights, `upstream` and the divisor of the mean add
+    1 ULP. All bounds require that the result comes from exponentials that are normal numbers. The bounds do not hold
+    for a result that comes only from logits about 708 (float32: 87) or more below the largest logit.
 
     *Memory and threads.* Each row is read up to three times while it is in the cache. No temporary array has the size
     of the data. Large calls use several threads. The number of threads does not change the results; see
