@@ -3,7 +3,7 @@
 Choose the loss by the last layer of your model. Predictions come first, then the targets.
 
 ==================================  ================================  =======================================
-function: returns the loss          class: also gradients             predictions
+function: returns the loss          class: also computes gradients    predictions
 ==================================  ================================  =======================================
 `binary_cross_entropy`              `BinaryCrossEntropy`              one probability for each target
 `binary_cross_entropy_with_logits`  `BinaryCrossEntropyWithLogits`    one logit for each target
@@ -13,7 +13,7 @@ function: returns the loss          class: also gradients             prediction
 
 The classes have the methods `forward`, `backward`, `forward_backward`, `gradient_hessian` and `accumulator`. `sigmoid`,
 `log_sigmoid`, `softmax` and `log_softmax` turn logits into probabilities and their logarithms. `set_num_threads` limits
-the threads of large calls. `InputWarning` is raised for inputs that look like a mistake.
+the threads of large calls. cecore issues an `InputWarning` if inputs look like a mistake.
 
 >>> import cecore
 >>> cecore.binary_cross_entropy([0.9, 0.2, 0.6], [1, 0, 1])

@@ -50,9 +50,9 @@ def set_num_threads(n: int | Literal["auto"]) -> None:
 
     Notes
     -----
-    A call uses two threads if it has 65,536 probabilities or 32,768 logits. It uses twice as many threads for four
-    times the work, and one thread for less work. If the targets are class labels and no derivatives are computed, only
-    one probability of each row is needed. Each row then counts as one probability.
+    A call uses two threads if it has 65,536 probabilities or 32,768 logits. A call with fewer numbers uses one thread.
+    For four times the work, a call uses twice as many threads. If the targets are class labels and no derivatives are
+    computed, a loss on probabilities needs only one probability of each row. Each row then counts as one probability.
 
     Examples
     --------

@@ -39,9 +39,9 @@ def sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     Returns
     -------
     numpy.ndarray
-        The probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32, float16 or
-        bfloat16, and float64 otherwise. Each probability is within 2 ULP (units in the last place) of the exact value,
-        even if it is tiny.
+        The probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has the
+        same dtype. Otherwise it is float64. Each probability is within 2 ULP (units in the last place) of the exact
+        value, even if it is tiny.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
 
     .. math:: \log \sigma(x) = -\log(1 + e^{-x})
 
-    In principle this is ``np.log(sigmoid(x))``. But large negative x do not give -inf, and large x do not round to 0.
+    In principle this is ``np.log(sigmoid(x))``, but it is more accurate. Large negative x do not give -inf, and large
+    positive x do not round to 0.
 
     *Domain*: any number. -inf gives -inf, +inf gives 0, and NaN gives NaN.
 
@@ -82,9 +83,9 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     Returns
     -------
     numpy.ndarray
-        The log-probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32,
-        float16 or bfloat16, and float64 otherwise. Each log-probability is within 2 ULP (units in the last place) of
-        the exact value, even if it is tiny.
+        The log-probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has
+        the same dtype. Otherwise it is float64. Each log-probability is within 2 ULP (units in the last place) of the
+        exact value, even if it is tiny.
 
     Raises
     ------
@@ -129,8 +130,8 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
     Returns
     -------
     numpy.ndarray
-        The gradient; this is `out` if given. The dtype is the dtype of `sigmoid_output` if that is float64, float32,
-        float16 or bfloat16, and float64 otherwise. Each number of the gradient is within 3 ULP (units in the last
+        The gradient; this is `out` if given. If `sigmoid_output` is float64, float32, float16 or bfloat16, the result
+        has the same dtype. Otherwise it is float64. Each number of the gradient is within 3 ULP (units in the last
         place) of the exact value, unless that number is subnormal.
 
     Raises
@@ -138,7 +139,7 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
     TypeError
         If an array does not hold real numbers, or if `out` is not a NumPy array.
     ValueError
-        If the shapes differ, or if the shape, dtype or memory of `out` does not fit.
+        If an array is ragged, if the shapes differ, or if the shape, dtype or memory of `out` does not fit.
 
     Examples
     --------
@@ -160,8 +161,8 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
     .. math:: p_k = e^{x_k} / \sum_j e^{x_j}
 
     *Domain*: any numbers. A row is the numbers along `axis` that are normalized together. -inf gives 0. If exactly one
-    number of a row is +inf, it gives 1, the limit. A row with two or more +inf, with only -inf, or with NaN gives NaN
-    in that row alone.
+    number of a row is +inf, it gives 1, the limit. If a row has two or more +inf, only -inf, or a NaN, all results of
+    this row are NaN. The other rows are not affected.
 
     Parameters
     ----------
@@ -175,8 +176,8 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
     Returns
     -------
     numpy.ndarray
-        The probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32, float16 or
-        bfloat16, and float64 otherwise. Each probability that is a normal number is within 3 ULP (units in the last
+        The probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has the
+        same dtype. Otherwise it is float64. Each probability that is a normal number is within 3 ULP (units in the last
         place) of the exact value. A large offset common to a row cancels exactly.
 
     Raises
@@ -209,12 +210,12 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Ar
 
     .. math:: \log p_k = x_k - \log \sum_j e^{x_j}
 
-    In principle this is ``np.log(softmax(x))``. But small probabilities do not give -inf, and logarithms of
-    probabilities near 1 do not round to 0.
+    In principle this is ``np.log(softmax(x))``, but it is more accurate. Small probabilities do not give -inf, and the
+    logarithms of probabilities near 1 do not round to 0.
 
     *Domain*: any numbers. A row is the numbers along `axis` that are normalized together. -inf gives -inf. If exactly
-    one number of a row is +inf, it gives 0, the limit. A row with two or more +inf, with only -inf, or with NaN gives
-    NaN in that row alone.
+    one number of a row is +inf, it gives 0, the limit. If a row has two or more +inf, only -inf, or a NaN, all results
+    of this row are NaN. The other rows are not affected.
 
     Parameters
     ----------
@@ -228,9 +229,9 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Ar
     Returns
     -------
     numpy.ndarray
-        The log-probabilities; this is `out` if given. The dtype is the dtype of `x` if that is float64, float32,
-        float16 or bfloat16, and float64 otherwise. Each log-probability is within 3 ULP (units in the last place) of
-        the exact value, even if it is tiny, as long as the exponentials that make it are normal numbers.
+        The log-probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has
+        the same dtype. Otherwise it is float64. Each log-probability is within 3 ULP (units in the last place) of the
+        exact value, even if it is tiny. This bound holds as long as the exponentials in the formula are normal numbers.
 
     Raises
     ------
@@ -283,16 +284,17 @@ def softmax_backward(
     Returns
     -------
     numpy.ndarray
-        The gradient; this is `out` if given. The dtype is the dtype of `softmax_output` if that is float64, float32,
-        float16 or bfloat16, and float64 otherwise. The error of each number g_k is at most 2 ULP (units in the last
-        place) of s_k times the largest absolute value of the u_j.
+        The gradient; this is `out` if given. If `softmax_output` is float64, float32, float16 or bfloat16, the result
+        has the same dtype. Otherwise it is float64. Let m be s_k times the largest absolute value of the u_j. The error
+        of each number g_k is at most 2 ULP (units in the last place) of m.
 
     Raises
     ------
     TypeError
         If an array does not hold real numbers, if `axis` is not an integer, or if `out` is not a NumPy array.
     ValueError
-        If the shapes differ, if `axis` is out of range, or if the shape, dtype or memory of `out` does not fit.
+        If an array is ragged, if the shapes differ, if `axis` is out of range, or if the shape, dtype or memory of
+        `out` does not fit.
 
     Examples
     --------

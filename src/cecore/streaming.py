@@ -34,6 +34,8 @@ class Accumulator:
     ------
     ValueError
         If the reduction of the loss is ``"none"``.
+    TypeError
+        If `loss` is not a loss object.
 
     Notes
     -----
@@ -77,14 +79,15 @@ class Accumulator:
         ----------
         predictions : array_like
             Probabilities for `BinaryCrossEntropy` and `CrossEntropy`, logits for the two losses on logits. A binary
-            loss takes any shape. A categorical loss takes an array with the classes along the option `axis`.
+            loss takes any shape. A categorical loss takes an array with the classes along the axis that its option
+            `axis` sets.
         targets : array_like
             A binary loss takes labels 0 and 1, or probabilities of class 1, in the shape of the predictions. A
-            categorical loss takes class labels 0 to C-1, in the shape of the predictions without `axis`, or one
-            distribution per row, in the shape of the predictions.
+            categorical loss takes class labels or distributions. The class labels are 0 to C-1, in the shape of the
+            predictions without `axis`. The distributions, one per row, have the shape of the predictions.
         sample_weight : array_like, optional
-            Finite weights >= 0: one weight per loss, a single number, or an array with as many dimensions as the losses
-            whose axes of length 1 are broadcast. A bool array is a mask.
+            Finite weights >= 0. Pass a single number, or an array with one weight per loss. The array must have as many
+            dimensions as the losses, and its axes of length 1 are broadcast. A bool array is a mask.
 
         Raises
         ------
@@ -144,7 +147,7 @@ class Accumulator:
 
     @property
     def value(self) -> float:
-        """The mean or the sum of all losses so far. The reduction of the loss chooses which.
+        """The mean or the sum of all losses so far, depending on the reduction of the loss.
 
         If the divisor of the mean is 0, the mean is NaN.
         """
