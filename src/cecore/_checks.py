@@ -35,8 +35,9 @@ class InputWarning(UserWarning):
     1. `BinaryCrossEntropy`: the first 256 predictions are all exactly 0 or 1, but one of their targets lies between 0
        and 1. The arguments may be swapped: predictions come first.
     2. `CrossEntropy`: the first row that counts does not sum to 1. A row counts if it is not ignored, has a weight
-       above 0 and holds no NaN. The tolerance is 1e-3, or 1e-2 for float16 and bfloat16. With class labels, rows of
-       more than 1,024 classes are not summed. The array may hold logits, or its classes may lie along another axis.
+       above 0 and holds no NaN; cecore stops looking after some 65,000 rows that do not count. The tolerance is 1e-3,
+       or 1e-2 for float16 and bfloat16. With class labels, rows of more than 1,024 classes are not summed. The array
+       may hold logits, or its classes may lie along another axis.
 
     If the inputs are correct, turn the warning off with
     ``warnings.filterwarnings("ignore", category=cecore.InputWarning)``.
