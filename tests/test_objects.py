@@ -209,6 +209,12 @@ def test_show_config(capsys):
     assert printed.count("in use") == 1
 
 
+def test_masked_arrays_are_not_imported_for_a_list():
+    code = "import sys, numpy; n = set(sys.modules); import cecore; cecore.binary_cross_entropy([0.5], [1]);"
+    done = run(f"{code} print('numpy.ma' in set(sys.modules) - n)")
+    assert done.stdout.strip() == "False", done.stderr
+
+
 def test_the_import_brings_numpy_alone():
     done = run("import sys, numpy; n = set(sys.modules); import cecore; print(sorted(set(sys.modules) - n))")
     extra = {name.partition(".")[0] for name in eval(done.stdout)}

@@ -223,6 +223,15 @@ def test_tensors_that_cannot_be_read():
         cecore.binary_cross_entropy(p, p.clone().requires_grad_())
 
 
+def test_an_array_without_end():
+    class Endless:
+        def __array__(self, dtype=None, copy=None):
+            return self.__array__()
+
+    with pytest.raises(TypeError, match="probs cannot be read as an array: maximum recursion depth exceeded"):
+        cecore.binary_cross_entropy(Endless(), [1])
+
+
 def missing():
     pandas, polars, pyarrow = map(need, ("pandas", "polars", "pyarrow"))
     yield pandas.Series([0.5, None], dtype="Float64")

@@ -197,3 +197,12 @@ def test_updates_from_several_threads():
     for worker in workers:
         worker.join()
     assert repr(total) == repr(want)
+
+
+@each_loss
+def test_sums_from_elsewhere_are_refused(loss):
+    restore, (made, sums) = loss.kind().accumulator().__reduce__()
+    assert restore(made, sums).count == 0
+    for wrong in (("a", 1, 2, 3), (0, 0.0, 0), (0, 0, 0, 0), (0.0, 0.0, 0, 0), ()):
+        with pytest.raises(ValueError, match="expected three integers and a float"):
+            restore(made, wrong)

@@ -216,6 +216,9 @@ def test_the_environment():
     for ignored in ("0", "many", "999"):
         assert int(run(ASK, OMP_NUM_THREADS=ignored)) == usable
     assert int(run(ASK, OMP_NUM_THREADS="1", CECORE_NUM_THREADS="3")) == 3
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run(ASK, CECORE_NUM_THREADS="9" * 5000)
+    assert 'expected "auto" or an integer from 1 to 256' in caught.value.stderr
     for wrong in ("0", "-2", "many", "1.5", "257"):
         with pytest.raises(subprocess.CalledProcessError) as caught:
             run(ASK, CECORE_NUM_THREADS=wrong)

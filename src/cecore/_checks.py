@@ -391,9 +391,15 @@ def _refuse_missing(name: str, value: Any) -> None:
         raise ValueError(f"{name}{where} is missing: fill or drop missing values first")
 
 
+def is_masked(value: Any) -> bool:
+    """Return whether a value is a masked array. If numpy.ma, which takes 10 ms to import, is not there, none exists."""
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, masked.MaskedArray)
+
+
 def real_array(name: str, value: Any) -> np.ndarray:
     """Return an array of real numbers, in any layout, from anything that ``np.asarray`` takes or from DLPack."""
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         instead = "data" if name == "x" or name.endswith("output") else "filled(0)"
         raise TypeError(f"{name} is a masked array: pass {name}.{instead}")
     if not isinstance(value, (np.ndarray, list, tuple, float, int)):
@@ -490,7 +496,7 @@ def _refuse_dask(name: str, value: Any) -> None:
 
 def _refuse_masked(spec: Spec, name: str, value: Any, x: Any) -> None:
     """Raise an error if the predictions x, or targets, are a masked array; the code it suggests makes weights."""
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         each = f".any(axis={spec.axis})" if spec.rows and value.ndim == x.ndim else ""
         raise TypeError(
             f"{name} is a masked array: pass {name}.data and sample_weight=~np.ma.getmaskarray({name}){each}"
@@ -777,7 +783,7 @@ def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ..
 
 
 def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+    if not isinstance(out, np.ndarray) or is_masked(out):
         raise TypeError(f"{name} is {kind_of(out)}: expected a numpy.ndarray")
     allocate = f"Allocate it with np.empty({shape}, {'ml_dtypes' if is_bfloat16(dtype) else 'np'}.{dtype})"
     if out.shape != shape:

@@ -129,7 +129,7 @@ def _checked(name: str, value: int | str) -> int | str:
     if value == AUTO:
         return AUTO
     if isinstance(value, str):
-        raise ValueError(f'{name} = {value!r}: expected "auto" or an integer from 1 to {MOST}')
+        raise ValueError(f'{name} = {_checks.shown(value)}: expected "auto" or an integer from 1 to {MOST}')
     return _checks.integer(name, value, 1, MOST)
 
 
@@ -215,7 +215,7 @@ def _lines(path: str) -> list[str]:
 def _from_environment() -> int | str:
     value = os.environ.get("CECORE_NUM_THREADS", AUTO).strip() or AUTO
     try:
-        return _checked("CECORE_NUM_THREADS", int(value) if value.isdecimal() else value)
+        return _checked("CECORE_NUM_THREADS", int(value) if value.isdecimal() and len(value) < 10 else value)
     except ValueError as error:
         raise ImportError(str(error)) from None
 

@@ -184,6 +184,8 @@ class Accumulator:
 
 def _restore(loss: Loss[float], sums: tuple[int, float, int, int]) -> Accumulator:
     result = Accumulator(loss)
+    if len(sums) != 4 or tuple(map(type, sums)) != (int, float, int, int):  # a pickle that cecore did not write
+        raise ValueError(f"sums = {sums!r}: expected three integers and a float, as an accumulator holds them")
     result._sums = sums
     return result
 
