@@ -19,7 +19,7 @@ STRICT = ["-O2", "-ftree-vectorize", "-fno-fast-math", "-fno-math-errno", "-fno-
 # which leaves their loop scalar; kernels stay out of line, one function each (what must be inlined says so itself);
 # C has no exceptions that would need unwind tables; the next two copy code that is not hot. A loop over lanes that is
 # peeled early is not made vector code, and the ends of loops, most of which have none, need not be. Functions and loops
-# start at a cache line: else a change of one function moves the others, and some of their loops take 5 % longer. -O3
+# start at a cache line: else a change of one function moves the others, and some of their loops take longer. -O3
 # adds a tenth to the size, scheduling adds a fortieth: processors that have vectors this wide reorder by themselves.
 # Registers saved around calls, rather than kept from use, add a hundredth, and no speed.
 TUNING = [

@@ -16,8 +16,8 @@ Limits = float | tuple[float, float]  # two numbers are the limits for AVX2 and 
 class Goal:
     """A goal for one cell on one thread.
 
-    `faster`: how many times faster than the fastest peer, at least. `bandwidth`: the time over that of the bandwidth
-    baseline, at most.
+    cecore must be at least `faster` times as fast as the fastest peer. Its time must be at most `bandwidth` times the
+    time of the bandwidth baseline.
     """
 
     cell: str

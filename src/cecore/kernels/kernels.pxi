@@ -653,7 +653,7 @@ cdef void log_sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noe
 
 
 cdef void sigmoid_backward_block(Py_ssize_t n, const real *s, const real *u, real *restrict out) noexcept nogil:
-    # In double, whatever the type: it costs float no time.
+    # In double, whatever the type, so that a float result is rounded once.
     cdef double p, value
     cdef Py_ssize_t i
     for i in range(padded(n)):
@@ -879,7 +879,7 @@ cdef double NEAR_1 = 1e-3  # the distance from 1 at which the sum of a row is su
 
 
 cdef double machine_epsilon(int type) noexcept nogil:
-    # 0 for integers, of which none lies just outside [0, 1]
+    # Return 0 for integer types: an integer cannot lie just outside [0, 1].
     if type == cnp.NPY_DOUBLE or type == cnp.NPY_LONGDOUBLE:
         return 2.0 ** -52
     if type == cnp.NPY_FLOAT:
@@ -1117,7 +1117,7 @@ cdef double run_checked(Job *job, int reduction, int wanted, double upstream) no
 
 
 cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double epsilon) noexcept:
-    # Load numbers just outside [0, 1] as 0 or 1, unless none of the type lies there
+    # Load numbers just outside [0, 1] as 0 or 1. An epsilon of 0 means that the type cannot hold such a number.
     if epsilon > 0:
         array.tolerance = TOLERATED * epsilon
         if array.layout == NULL:
