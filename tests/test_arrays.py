@@ -14,10 +14,7 @@ from ulp import bits
 
 import cecore
 
-pytestmark = [
-    pytest.mark.usefixtures("level"),
-    pytest.mark.filterwarnings("ignore::cecore.InputWarning"),  # many rows here do not sum to 1, on purpose
-]
+pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 bce, ce, bce_logits, ce_logits = LOSSES
 
@@ -61,6 +58,7 @@ def test_layouts_give_the_bits_of_the_contiguous_copy(loss):
             assert bits(*made.forward_backward(p, t, sample_weight=other)) == want, name
 
 
+@pytest.mark.filterwarnings("ignore::cecore.InputWarning")  # some rows do not sum to 1, on purpose
 @each_loss
 def test_broadcast_arrays(loss):
     n = 2 * BLOCK + 1
@@ -92,6 +90,7 @@ def test_zero_dimensions():
     assert one_row.backward([0.25, 0.75], 0).tolist() == [-4, 0]
 
 
+@pytest.mark.filterwarnings("ignore::cecore.InputWarning")  # some rows do not sum to 1, on purpose
 def test_many_dimensions():
     rng = np.random.default_rng(3)
     p, y = rng.random((3, 4, 5)), rng.integers(0, 2, (3, 4, 5))
@@ -337,6 +336,7 @@ def test_bad_calls(loss, arguments, keywords, error, message, method):
             getattr(loss.kind(reduction=reduction), method)(*arguments, **keywords)
 
 
+@pytest.mark.filterwarnings("ignore::cecore.InputWarning")  # some rows do not sum to 1, on purpose
 @pytest.mark.parametrize(("loss", "options", "arguments", "message"), BAD_OPTION_CALLS)
 @pytest.mark.parametrize("method", ["forward", "backward", "forward_backward", "gradient_hessian"])
 def test_bad_calls_with_options(loss, options, arguments, message, method):

@@ -18,10 +18,7 @@ from ulp import bits
 import cecore
 from cecore import _dispatch, _threads
 
-pytestmark = [
-    pytest.mark.usefixtures("level"),
-    pytest.mark.filterwarnings("ignore::cecore.InputWarning"),  # many rows here do not sum to 1, on purpose
-]
+pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 N = 40 * BLOCK + 3
 
