@@ -904,6 +904,20 @@ WEIGHTS = [
         "ignore_index needs class labels, but targets has shape (1, 2). To skip rows, give them sample_weight 0",
         {"sample_weight": "cross_entropy(probs, targets, sample_weight=[0])"},
     ),
+    Mistake(
+        f"{P2}; w = np.array([1e308, 1e308])",
+        "BinaryCrossEntropy().forward(probs, targets, sample_weight=w)",
+        ValueError,
+        "the sum of the weights overflows float64. Divide all weights (sample_weight or class_weight) by the same "
+        "large number: the mean stays the same",
+    ),
+    Mistake(
+        f"{P2}; w = np.array([1e-310, 1e-310])",
+        "BinaryCrossEntropy().backward(probs, targets, sample_weight=w)",
+        ValueError,
+        "the gradient of the mean overflows float64: upstream is divided by the sum of the weights, which is too "
+        "small. Multiply all weights (sample_weight or class_weight) by the same large number: the mean stays the same",
+    ),
 ]
 
 OPTIONS = [
@@ -1534,6 +1548,7 @@ ELSEWHERE = [  # messages that need a library, another thread or the environment
     "probs is a bfloat16 tensor: reading it needs pip install 'cecore[bfloat16]'",
     "probs, targets or sample_weight changed during the call",
     "an array of the call changed during it, which works in place",
+    "this thread has 46 KiB of stack left, but cecore needs 92 KiB",
     "CECORE_SIMD = 'avx': expected one of baseline, x86_v3, x86_v4",
     "CECORE_NUM_THREADS = 'all': expected \"auto\" or an integer from 1 to 256",
 ]

@@ -7,6 +7,7 @@ import math
 import pickle
 import threading
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -152,23 +153,80 @@ def test_infinities_and_nan():
 
 
 @each_loss
-def test_weights_beyond_a_sum(loss):
+@pytest.mark.parametrize("n", [2, 300])
+def test_weights_whose_sum_overflows(loss, n):
+    """Every method and the accumulator raise the same error, also if only two updates together overflow."""
     rng = np.random.default_rng(0)
-    x, t, w = loss.predictions(rng, 300), loss.hard(rng, 300), np.full(300, 1e308)
-    total = loss.kind().accumulator()
-    total.update(x, t, w)
-    assert total.value == pytest.approx(loss.kind().forward(x, t, sample_weight=w), rel=1e-14)
-    assert total.weight == math.inf
-    total.update(x, t)
-    assert total.value == pytest.approx(loss.kind().forward(x, t), rel=1e-14)
+    x, t, w = loss.predictions(rng, n), loss.hard(rng, n), np.full(n, 1e308)
+    made, total = loss.kind(), loss.kind().accumulator()
+    calls = [made.forward, made.backward, made.forward_backward, total.update]
     if not loss.binary:
-        total = loss.kind(class_weight=[1e150] * 3).accumulator()
-        total.update(x, t, w)
-        assert total.value == pytest.approx(loss.kind().forward(x, t), rel=1e-14)
-        total = loss.kind(class_weight=[1e200] * 3).accumulator()
-        with pytest.raises(ValueError, match="products of sample_weight and class_weight are too large"):
+        calls.append(loss.kind(class_weight=[1e200] * 3).forward)  # the products overflow
+    for call in calls:
+        with pytest.raises(ValueError, match=r"^the sum of the weights overflows float64\. Divide all weights"):
+            call(x, t, sample_weight=w)
+    total.update(x[:1], t[:1], w[:1])
+    before = total._sums
+    for more in (partial(total.update, x[1:2], t[1:2], w[1:2]), partial(total.merge, total)):
+        with pytest.raises(ValueError, match=r"^the sum of the weights overflows float64"):
+            more()
+        assert total._sums == before
+    with pytest.raises(ValueError, match="targets"):  # what is outside its domain is reported first
+        made.forward(x, t + 5, sample_weight=w)
+
+
+@each_loss
+@pytest.mark.parametrize("options", [{"reduction": "sum"}, {"mean_over": "count"}], ids=str)
+def test_where_the_sum_of_the_weights_is_no_divisor_it_may_overflow(loss, options):
+    made = loss.kind(**options)
+    x = np.zeros(2) if loss.binary else np.eye(3)[:2]  # a loss of about 0 in the first row
+    if loss.logits:
+        x = x * 2000 + (0 if not loss.binary else 1000)
+    elif loss.binary:
+        x = x + 1
+    t = np.array([1, 1])
+    total = made.accumulator()
+    for _ in range(2):
+        total.update(x[:1], t[:1] if loss.binary else [0], [1e308])
+    assert total.weight == math.inf
+    assert total.value == made.forward(x[[0, 0]], t if loss.binary else [0, 0], sample_weight=[1e308, 1e308])
+    total = made.accumulator()
+    total.update(x[[0, 0]], t if loss.binary else [0, 0], [1e308, 1e308])
+    assert total.weight == math.inf
+
+
+@each_loss
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1.0, 1e150, 1e250])
+@pytest.mark.parametrize("n", [1, 7, BLOCK, BLOCK + 3])
+def test_weights_of_any_size_are_looked_at(loss, scale, n):
+    """No weight is scaled to 0: bad inputs are found, and infinite losses count, whatever other weights there are."""
+    rng = np.random.default_rng(4)
+    x, t, w = loss.predictions(rng, n + 1), loss.hard(rng, n + 1), np.full(n + 1, scale)
+    w[-1] = 1e-200
+    made = loss.kind(**({} if loss.logits else {"eps": 0}))
+    bad = t.copy()
+    bad[-1] = 7
+    for call in (made.forward, made.backward, made.forward_backward, made.gradient_hessian, made.accumulator().update):
+        with pytest.raises(ValueError, match=rf"targets\[{n}\] = 7"):
+            call(x, bad, sample_weight=w)
+    x[-1] = (-np.inf if loss.logits else 0) if loss.binary else ([-np.inf, 0, 0] if loss.logits else [0, 0.5, 0.5])
+    t[-1] = 1 if loss.binary else 0
+    total = made.accumulator()
+    total.update(x, t, w)
+    assert total.value == math.inf == made.forward(x, t, sample_weight=w)
+
+
+@each_loss
+def test_a_value_equals_the_forward_pass(loss):
+    """Also for weights of unusual size, and where products of weight and loss overflow float32."""
+    rng = np.random.default_rng(5)
+    for dtype, low, high in ((np.float64, -290, 290), (np.float32, -25, 25)):
+        for n in (1, 3, BLOCK + 9):
+            w = (10.0 ** rng.uniform(low, high, n)).astype(dtype)
+            x, t = loss.predictions(rng, n, dtype), loss.hard(rng, n)
+            total = loss.kind().accumulator()
             total.update(x, t, w)
-        assert total.count == 0
+            assert total.value == loss.kind().forward(x, t, sample_weight=w)
 
 
 def test_copies_are_apart():
@@ -200,6 +258,6 @@ def test_updates_from_several_threads():
 def test_sums_from_elsewhere_are_refused(loss):
     restore, (made, sums) = loss.kind().accumulator().__reduce__()
     assert restore(made, sums).count == 0
-    for wrong in (("a", 1, 2, 3), (0, 0.0, 0), (0, 0, 0, 0), (0.0, 0.0, 0, 0), ()):
-        with pytest.raises(ValueError, match="expected three integers and a float"):
+    for wrong in (("a", 1, 2, 3), (0, 0.0, 0), (0, 0, 0, 0), (0.0, 0.0, 0, 0), (), (0, 0.0, -1, 0), (-1, 0.0, 0, 0)):
+        with pytest.raises(ValueError, match="expected three integers >= 0 and a float"):
             restore(made, wrong)

@@ -97,7 +97,7 @@ MUTATIONS = [
     Mutation(
         "one-hot rows on the general path",
         ROWS,
-        "return place if ones == 1 else <int64_t>NOT_ONE_HOT",
+        "return place if ones == 1 and place < classes else <int64_t>NOT_ONE_HOT",
         "return NOT_ONE_HOT",
     ),
     Mutation("cross term of products dropped", LOGITS, "CECORE_FMA(curved[j], wide, wide)", "wide"),

@@ -24,6 +24,18 @@ VALUE, GRADIENT, HESSIAN = 1, 2, 4  # the results that a kernel must compute
 BITS = 8, 16, 32, 64  # set if the predictions, targets, weights or upstream are passed as the bits of bfloat16
 PREPARED, IN_PLACE, STATE, WARNED = 128, 256, 512, 1024  # as in the kernels
 BLOCK = 256  # elements: the kernels look at so many for swapped arguments
+WEIGHTS_TOO_LARGE = (
+    "the sum of the weights overflows float64. Divide all weights (sample_weight or class_weight) by the same large "
+    "number: the mean stays the same"
+)
+WEIGHTS_TOO_SMALL = (
+    "the gradient of the mean overflows float64: upstream is divided by the sum of the weights, which is too small. "
+    "Multiply all weights (sample_weight or class_weight) by the same large number: the mean stays the same"
+)
+SMALL_STACK = (
+    "this thread has {} KiB of stack left, but cecore needs {} KiB: call threading.stack_size(1 << 20) before you "
+    "start the thread"
+)
 TOLERATED = 4  # machine epsilons outside [0, 1] that count as the user's own rounding, as in the kernels
 
 
@@ -193,7 +205,7 @@ def number(name: str, value: object, wanted: str, fine: Callable[[float], bool])
     result = as_float(name, value)
     if not fine(result):
         raise ValueError(f"{name} = {value!r}: expected {wanted}")
-    return result + 0.0  # -0.0 becomes 0.0
+    return abs(result)  # -0.0 becomes 0.0, also where subnormal numbers count as 0
 
 
 def as_float(name: str, value: Any) -> float:
@@ -953,7 +965,7 @@ def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
         if not (weight >= 0 and math.isfinite(weight)):
             assert w is not None
             raise not_a_weight("sample_weight", *((w, index) if any(w.strides) else (np.asarray(w[index]), ())))
-        if weight == 0:
+        if w is not None and w[index] == 0:  # not what float32 rounds to 0: that counts for nothing, but it is checked
             continue
         if spec.rows:
             _explain_row(spec, call, index)

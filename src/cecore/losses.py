@@ -44,6 +44,12 @@ class Loss(Generic[_Value_co]):
     not set; `replace` makes a loss with other options. Losses can be compared, hashed and pickled. Several threads can
     use the same loss at once.
 
+    Ctrl-C ends a call within about 0.2 seconds, and so does an exception of any other signal handler. All output arrays
+    are then unspecified, and so are predictions that an output overwrites. An accumulator adds nothing.
+
+    A call needs 92 KiB of stack. In a thread that has less left, it raises a RuntimeError. This can happen only if the
+    program makes threads with small stacks, for example with ``threading.stack_size``.
+
     In annotations, ``Loss[float]`` is a loss with reduction ``"mean"`` or ``"sum"``.
 
     Examples
@@ -196,8 +202,8 @@ class Loss(Generic[_Value_co]):
         Raises
         ------
         ValueError
-            If a value is outside its domain, if shapes do not match, or if `out` cannot hold the result. The
-            inputs are then unchanged.
+            If a value is outside its domain, if shapes do not match, if the sum of the weights overflows, or if `out`
+            cannot hold the result. The inputs are then unchanged.
         TypeError
             If an input does not hold real numbers, or if an output is not a NumPy array.
 
@@ -266,8 +272,8 @@ class Loss(Generic[_Value_co]):
         Raises
         ------
         ValueError
-            If a value is outside its domain, if shapes do not match, or if `out` cannot hold the result. The
-            inputs are then unchanged.
+            If a value is outside its domain, if shapes do not match, if the sum of the weights or `upstream` divided by
+            it overflows, or if `out` cannot hold the result. The inputs are then unchanged.
         TypeError
             If an input does not hold real numbers, or if an output is not a NumPy array.
 
@@ -341,8 +347,8 @@ class Loss(Generic[_Value_co]):
         Raises
         ------
         ValueError
-            If a value is outside its domain, if shapes do not match, or if an output cannot hold its result. The inputs
-            are then unchanged.
+            If a value is outside its domain, if shapes do not match, if the sum of the weights or its inverse
+            overflows, or if an output cannot hold its result. The inputs are then unchanged.
         TypeError
             If an input does not hold real numbers, or if an output is not a NumPy array.
 
@@ -605,6 +611,11 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     of the mean add 1 ULP. This holds if their product with a target is a normal number of the type in which the loss is
     computed.
 
+    *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
+    digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
+    mean is an error. If the results are float32 or smaller, weights are rounded to float32: a positive weight that
+    becomes 0 adds nothing, but its element is still checked.
+
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Sums of float64 losses have a relative error
     of at most 6e-15, for any length. The same holds for sums over targets 0 and 1 in any dtype.
 
@@ -755,8 +766,13 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the
     divisor of the mean add 1 ULP.
 
+    *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
+    digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
+    mean is an error. If the results are float32 or smaller, weights are rounded to float32: a positive weight that
+    becomes 0 adds nothing, but its element is still checked.
+
     *Sums.* Losses are summed in blocks. The block sums are added exactly. In float32, the terms of a block are computed
-    in float32.
+    in float32, and their products with weights in float64.
 
     *Memory and threads.* The arrays are read once. Weights are read twice for a mean. All arrays are read twice if a
     result overwrites the predictions. No temporary array has the size of the data. Large calls use several threads. The
@@ -921,6 +937,11 @@ class CrossEntropy(Loss[_Value_co]):
     then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the
     divisor of the mean add 1 ULP. This holds if their product with a target is a normal number of the type in which the
     loss is computed. For distributions, this product is computed in float64.
+
+    *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
+    digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
+    mean is an error. If the results are float32 or smaller, weights are rounded to float32: a positive weight that
+    becomes 0 adds nothing, but its element is still checked.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums of float64 losses have a
     relative error of at most 6e-15, for any length.
@@ -1302,7 +1323,8 @@ def binary_cross_entropy(
     Raises
     ------
     ValueError
-        If a value is outside its domain, if shapes do not match, or if an option is out of its range.
+        If a value is outside its domain, if shapes do not match, if the sum of the weights overflows, or if an option
+        is out of its range.
     TypeError
         If an array does not hold real numbers, or if an option has the wrong type or does not exist.
 
@@ -1403,7 +1425,8 @@ def binary_cross_entropy_with_logits(
     Raises
     ------
     ValueError
-        If a value is outside its domain, if shapes do not match, or if an option is out of its range.
+        If a value is outside its domain, if shapes do not match, if the sum of the weights overflows, or if an option
+        is out of its range.
     TypeError
         If an array does not hold real numbers, or if an option has the wrong type or does not exist.
 
@@ -1508,7 +1531,8 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        If a value is outside its domain, if shapes do not match, or if an option is out of its range.
+        If a value is outside its domain, if shapes do not match, if the sum of the weights overflows, or if an option
+        is out of its range.
     TypeError
         If an array does not hold real numbers, or if an option has the wrong type or does not exist.
 
@@ -1616,7 +1640,8 @@ def cross_entropy_with_logits(
     Raises
     ------
     ValueError
-        If a value is outside its domain, if shapes do not match, or if an option is out of its range.
+        If a value is outside its domain, if shapes do not match, if the sum of the weights overflows, or if an option
+        is out of its range.
     TypeError
         If an array does not hold real numbers, or if an option has the wrong type or does not exist.
 

@@ -6,7 +6,7 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any
 
-from . import _dispatch
+from . import _checks, _dispatch
 
 if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing takes a millisecond
     from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing t
     from .losses import Loss
 
 _UNIT = 1074  # sums are integers in units of 2 ** -1074, the smallest positive float64
-_ORDINARY = 1e-200, 1e200  # divisors by which the losses divide without rescaling
+_OVERFLOW = (1 << 1024) - (1 << 970) << _UNIT  # sums from here on are rounded to infinity
 
 
 class Accumulator:
@@ -41,8 +41,8 @@ class Accumulator:
     -----
     The losses of a batch are summed in blocks. The sum of a block is rounded in the same way as in `Loss.forward`. The
     sum over all blocks is an integer of some 2,000 bits. It is rounded once, when `value` is read. After one update,
-    `value` is bit for bit the result of `Loss.forward`, as long as the sum of the weights is between 1e-200 and 1e200
-    (float32: 1e-30 and 1e30).
+    `value` is bit for bit the result of `Loss.forward`. (For float32 and smaller types, the sum of the weights must be
+    between 1e-30 and 1e30.)
 
     Examples
     --------
@@ -92,7 +92,8 @@ class Accumulator:
         Raises
         ------
         ValueError
-            If a value is outside its domain, or if shapes do not match. The accumulator is then unchanged.
+            If a value is outside its domain, if shapes do not match, or if the sum of the weights, by which the mean
+            divides, overflows. The accumulator is then unchanged.
         TypeError
             If an array does not hold real numbers.
 
@@ -115,7 +116,8 @@ class Accumulator:
         Raises
         ------
         ValueError
-            If `other` belongs to a different loss, or to the same loss with different options.
+            If `other` belongs to a different loss, or to the same loss with different options, or if the sum of the
+            weights, by which the mean divides, overflows.
         TypeError
             If `other` is not an accumulator.
         """
@@ -128,7 +130,10 @@ class Accumulator:
     def _add(self, sums: tuple[int, float, int, int]) -> None:
         with self._lock:
             a, b = self._sums, sums
-            self._sums = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
+            weights = a[2] + b[2]
+            if weights >= _OVERFLOW and self._loss.reduction == "mean" and self._loss.mean_over == "weights":
+                raise ValueError(_checks.WEIGHTS_TOO_LARGE)
+            self._sums = a[0] + b[0], a[1] + b[1], weights, a[3] + b[3]
 
     def __add__(self, other: Accumulator) -> Accumulator:
         if not isinstance(other, Accumulator):
@@ -152,25 +157,17 @@ class Accumulator:
         If the divisor of the mean is 0, the mean is NaN.
         """
         total, special, weights, count = self._sums
-        if self._loss.reduction == "sum":
-            return special or _rounded(total)
-        divisor = count << _UNIT if self._loss.mean_over == "count" else weights
+        divisor = None
+        if self._loss.reduction == "mean":
+            divisor = count << _UNIT if self._loss.mean_over == "count" else weights
         if divisor == 0:
             return math.nan
-        if special:
-            return special
-        rounded = _rounded(divisor)
-        if not _ORDINARY[0] < rounded < _ORDINARY[1]:
-            return _ratio(total, divisor)
-        numerator, denominator = rounded.as_integer_ratio()
-        lost = divisor - (numerator << _UNIT) // denominator
-        result: float = _dispatch.kernels.quotient(_rounded(total), rounded, _rounded(lost))
-        return result
+        return special or _dispatch.kernels.rounded(total, divisor)
 
     @property
     def weight(self) -> float:
         """The sum of the weights (sample weight times class weight), the default divisor of the mean."""
-        return _rounded(self._sums[2])
+        return _dispatch.kernels.rounded(self._sums[2])
 
     @property
     def count(self) -> int:
@@ -184,18 +181,8 @@ class Accumulator:
 
 def _restore(loss: Loss[float], sums: tuple[int, float, int, int]) -> Accumulator:
     result = Accumulator(loss)
-    if len(sums) != 4 or tuple(map(type, sums)) != (int, float, int, int):  # a pickle that cecore did not write
-        raise ValueError(f"sums = {sums!r}: expected three integers and a float, as an accumulator holds them")
+    # Pickles that cecore did not write may hold anything
+    if len(sums) != 4 or tuple(map(type, sums)) != (int, float, int, int) or min(sums[0], *sums[2:]) < 0:
+        raise ValueError(f"sums = {sums!r}: expected three integers >= 0 and a float, as an accumulator holds them")
     result._sums = sums
     return result
-
-
-def _ratio(numerator: int, denominator: int) -> float:
-    try:
-        return numerator / denominator
-    except OverflowError:
-        return math.inf
-
-
-def _rounded(units: int) -> float:
-    return _ratio(units, 1 << _UNIT)

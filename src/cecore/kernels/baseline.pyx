@@ -20,6 +20,7 @@ def pack(
     """The options of a loss as `loss` takes them."""
     cdef Options options
     cdef double weight
+    cdef uint64_t saved
     memset(&options, 0, sizeof(Options))
     options.eps = eps
     options.smoothing = smoothing
@@ -35,6 +36,8 @@ def pack(
     options.by_count = by_count
     options.length = length
     options.weights = len(weights)
+    saved = cecore_enter()  # where small numbers count as 0, weights would be taken for ordinary ones
     for weight in weights:
         options.awkward |= is_awkward(weight)
+    cecore_leave(saved)
     return (<const char *>&options)[:sizeof(Options)] + array("d", weights).tobytes()

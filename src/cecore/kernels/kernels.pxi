@@ -15,6 +15,7 @@
 
 import os
 import sys
+import threading
 from time import sleep
 
 cimport numpy as cnp
@@ -23,7 +24,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc
 from libc.string cimport memcpy, memset
 
-from cecore._checks import BadBlock, Suspicious
+from cecore._checks import SMALL_STACK, WEIGHTS_TOO_LARGE, WEIGHTS_TOO_SMALL, BadBlock, Suspicious
 from cecore._threads import thread_count
 
 cnp.import_array()
@@ -84,7 +85,17 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_quotient(double, double, double, double *) noexcept
     uint64_t cecore_enter() noexcept
     void cecore_leave(uint64_t) noexcept
+    void cecore_settle(double *) noexcept
     void cecore_pause() noexcept
+
+cdef extern from "system.h" nogil:
+    double cecore_seconds() noexcept
+    size_t cecore_stack_left() noexcept
+
+cdef extern from "Python.h":
+    void *PyEval_SaveThread() noexcept nogil
+    void PyEval_RestoreThread(void *) noexcept nogil
+    int PyErr_CheckSignals() noexcept nogil
 
 cdef extern from "memory.h" nogil:
     void cecore_ask(const char *, Py_ssize_t, bint) noexcept
@@ -110,13 +121,16 @@ cdef enum:
     PANELS = 1 << 19  # bytes, at most, of all plain panels through which a block of rows passes
     PANEL_MARGIN = 64  # bytes
     LEAST_ROWS = 32
-    SCALED_BY = 600  # the exponent of a power of two for weights of unusual size
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
     UNCACHED = 1 << 18  # elements: arrays of fewer may lie in the second cache
     SPAN = 4  # blocks of derivatives that are computed at once
     TOLERATED = 4  # machine epsilons outside [0, 1] that count as the user's own rounding
     MOST_SEARCHED = 1 << 16  # rows that do not count, or numbers of rows with NaN, before a row is checked
     MOST_SUMMED = 1024  # classes: with labels, adding up a longer row would cost more than the loss
+
+cdef enum:  # sums are integers in units of 2 ** -1074: the exponents of two of some numbers
+    UNITS_OF_1 = 1074
+    UNITS_OF_INFINITY = 2098
 
 cdef enum:
     MEAN = 0
@@ -145,6 +159,10 @@ cdef enum:
     HARD = 1  # every target 0 or 1
     SOFT = 2
     NOT_A_NUMBER = 3  # hard, and some prediction is NaN
+
+cdef enum:  # why a mean cannot be computed
+    TOO_LARGE = 1  # the sum of the weights overflows
+    TOO_SMALL = 2  # upstream divided by the sum of the weights does
 
 cdef enum:  # what a pass computes
     DIVISOR = 0
@@ -207,6 +225,12 @@ include "probabilities.pxi"
 include "logits.pxi"
 include "softmax.pxi"
 
+cdef struct Watch:  # of a call
+    void *thread_state  # of the calling thread, which has given the GIL away, or NULL: it holds the GIL
+    uint64_t control  # its floating-point mode
+    double due  # when to look for signals again; 0: not known yet
+    bint stopped  # a signal handler has raised an exception
+
 cdef struct Job:
     Options options
     const double *class_weights  # pos_weight for elements; NULL: all 1
@@ -220,7 +244,8 @@ cdef struct Job:
     bint labels  # targets are class labels
     int activation
     Array weights  # data NULL: all 1
-    double weight_scale  # a power of two that cancels in the mean
+    bint vanishing  # a positive weight was rounded to 0: its element counts for nothing, but it must be legal
+    bint lifted  # such weights are 1, as this pass only checks
     Array upstream  # data NULL: none
     bint in_place  # an output is x itself
     bint overwritten  # and x is no longer what was given
@@ -236,6 +261,11 @@ cdef struct Job:
     Accumulator sum
     Pending pending
     Py_ssize_t bad  # start of the first block with an input outside its domain, or -1
+    int unusable  # why the mean cannot be computed, or 0
+    double total  # the reduced loss, if it is wanted
+    Accumulator *state  # the exact sums of losses, weights and ones, or NULL if they are not wanted
+    Watch *watch
+    bint calling  # this is the thread that called: it answers signals
 
 
 # ---------------------------------------------------------------- elements
@@ -307,9 +337,14 @@ cdef int element_block(
         else:
             if state == HARD:
                 hard_value(n, p, t, partial, w, &job.clip, &terms[0])
-            else:
+            elif real is double:
                 soft_value(n, p, t, none, partial, w, &job.clip, &terms[0])
-            accumulator_add(&job.sum, lane_sum(n, &terms[0]))
+            else:
+                soft_value(n, p, t, none, none, w, &job.clip, &terms[0])
+            if real is double:
+                accumulator_add(&job.sum, lane_sum(n, &terms[0]))
+            else:  # a weighted loss may lie beyond the range of float
+                accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
     if job.value.data != NULL and not valued:
         if state == HARD:
             hard_value(n, p, t, partial, w, &job.clip, value)
@@ -349,8 +384,8 @@ cdef int logit_block(
                 logit_sum(z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
             )
         else:
-            logit_value(n, z, t, none, w, &terms[0])
-            accumulator_add(&job.sum, lane_sum(n, &terms[0]))
+            logit_value(n, z, t, none, none, &terms[0])
+            accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
     if job.value.data != NULL:
         logit_value(n, z, t, none, w, value)
     if job.gradient.data != NULL and job.hessian.data != NULL:
@@ -423,8 +458,27 @@ cdef int weighted_block(
     return SOFT
 
 
+cdef void find_vanishing(Job *job, Py_ssize_t start, Py_ssize_t n, real *w) noexcept nogil:
+    # Note positive weights of a block that float rounds to 0.
+    cdef double given[BLOCK]
+    cdef Array array
+    cdef int zeros = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        zeros += w[i] == 0
+    if zeros == 0:
+        return
+    array = job.weights
+    array.narrow = False
+    load(&array, start, 1, n, given)
+    for i in range(n):
+        if w[i] == 0 and given[i] > 0:
+            job.vanishing = True
+            w[i] = 1 if job.lifted else 0
+
+
 cdef const real *weight_block(
-    const Job *job, Py_ssize_t start, Py_ssize_t n, bint fresh, real *scratch, real *factors
+    Job *job, Py_ssize_t start, Py_ssize_t n, bint fresh, real *scratch, real *factors
 ) noexcept nogil:
     # A block of weights, 0 in the padding, and of the gradient's factors: weight * scale (* upstream), exactly 0
     # where the weight is. Without weights both stay in the scratch from block to block, unless filled afresh. Factors
@@ -433,20 +487,16 @@ cdef const real *weight_block(
     cdef real scale = <real>job.scale
     cdef double wide_scale = job.scale
     cdef double scale_low = job.scale_low
-    cdef real unit = <real>job.weight_scale
     cdef real zero = 0
     cdef real factor
     cdef Py_ssize_t i
     if job.weights.data != NULL:
         w = block_of(&job.weights, start, n, scratch, zero)
-        if job.weight_scale != 1:
-            for i in range(padded(n)):
-                factor = w[i] * unit
-                scratch[i] = factor if factor - factor == 0 else w[i]  # if that overflows, it is of no loss that counts
-            w = scratch
+        if job.weights.narrow and job.weights.type >= cnp.NPY_DOUBLE:
+            find_vanishing(job, start, n, scratch)
     elif fresh or n != BLOCK:
         for i in range(padded(n)):
-            scratch[i] = unit if i < n else 0
+            scratch[i] = 1 if i < n else 0
     if factors == NULL:
         return w
     if job.upstream.data != NULL:
@@ -461,8 +511,9 @@ cdef const real *weight_block(
             factor = <real>cecore_product(w[i], wide_scale, scale_low)
             factors[i] = 0 if w[i] == 0 else factor
     elif fresh or n != BLOCK:
+        factor = <real>cecore_product(1, wide_scale, scale_low)  # as of a weight of 1
         for i in range(padded(n)):
-            factors[i] = w[i] * scale
+            factors[i] = w[i] * factor
     return w
 
 
@@ -565,7 +616,7 @@ cdef Py_ssize_t run_derivatives(Job *job, Py_ssize_t first, Py_ssize_t last, rea
     if job.hessian.data != NULL and not of_computing_type(&job.hessian, unused):
         return first
     for i in range(min(whole - first, <Py_ssize_t>SPAN) * BLOCK):
-        factors[i] = <real>job.weight_scale * <real>job.scale
+        factors[i] = <real>cecore_product(1, job.scale, job.scale_low)
     while first < whole:
         start = first * BLOCK
         count = min(whole - first, <Py_ssize_t>SPAN)
@@ -647,7 +698,7 @@ cdef void log_sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noe
     cdef Py_ssize_t i
     for i in range(padded(n)):
         ones[i] = 1
-    logit_value(n, x, &ones[0], none, &ones[0], out)
+    logit_value(n, x, &ones[0], none, none, out)
     for i in range(padded(n)):
         out[i] = 0 - out[i]  # not -0
 
@@ -714,7 +765,7 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
             own[i] = 1 if by_count else own[i]
             if labels[i] == IGNORED:
                 own[i] = 0
-            elif weighted and own[i] != 0 and labels[i] < job.classes and labels[i] != INVALID:
+            elif weighted and own[i] != 0:
                 own[i] *= target_weight(job, start + i, labels[i])
         add_all(n, &job.sum, &own[0])
 
@@ -826,6 +877,7 @@ cdef void run_panels(
         run_typed(&part, kind, in_float, block, block + 1)
         job.sum = part.sum
         job.bad = part.bad
+        job.vanishing = part.vanishing
         if part.bad >= 0:
             break
         for i in range(2, 4):
@@ -968,6 +1020,16 @@ cdef double long_sum(const real *x, Py_ssize_t n) noexcept nogil:
     return total
 
 
+cdef double plain_sum(const Job *job, const real *x) noexcept nogil:
+    cdef double total = 0
+    cdef Py_ssize_t piece
+    for piece in range((job.classes + ALONE - 1) // ALONE):
+        total += long_sum(x + piece * ALONE, min(job.classes - piece * ALONE, <Py_ssize_t>ALONE))
+        if job.classes > ALONE and halted(job):
+            break
+    return total
+
+
 cdef double row_sum(const Job *job, Py_ssize_t row, double near) noexcept nogil:
     # A quick sum, if that is near 1; else one in double, of numbers that count as 0 or 1 just outside [0, 1]
     cdef double scratch[BLOCK]
@@ -975,13 +1037,15 @@ cdef double row_sum(const Job *job, Py_ssize_t row, double near) noexcept nogil:
     cdef Py_ssize_t start = row * job.classes
     cdef Py_ssize_t piece, n
     if of_computing_type(&job.x, <double>0):
-        total = long_sum(<const double *>job.x.data + start, job.classes)
+        total = plain_sum(job, <const double *>job.x.data + start)
     elif of_computing_type(&job.x, <float>0):
-        total = long_sum(<const float *>job.x.data + start, job.classes)
+        total = plain_sum(job, <const float *>job.x.data + start)
     if fabs(total - 1) <= near:
         return total
     total = 0
     for piece in range(blocks(job.classes)):
+        if halted_at(job, piece):
+            break
         n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
         load(&job.x, start + piece * BLOCK, 1, n, scratch)
         round_to_unit(&scratch[0], n, TOLERATED * machine_epsilon(job.x.type))
@@ -1051,69 +1115,107 @@ cdef inline bint trivial_divisor(const Job *job) noexcept nogil:
     return job.options.by_count or job.weights.data == NULL
 
 
-cdef double run_checked(Job *job, int reduction, int wanted, double upstream) noexcept nogil:
-    # Everything between entering and leaving the floating-point mode; the reduced loss, if it is wanted.
-    cdef double divisor = 1
-    cdef double lost = 0
-    cdef double total = 0
-    cdef double total_low = 0
-    cdef bint nothing = False  # to average
-    cdef bint in_float = in_halves(job.x.type)
-    cdef uint64_t saved = cecore_enter()
+cdef void check(Job *job, bint in_float, bint lifted) noexcept nogil:
+    # A pass that only looks for inputs outside their domain; lifted: also for those that rounded weights hide
     cdef char *value = job.value.data
     cdef char *gradient = job.gradient.data
     cdef char *hessian = job.hessian.data
-    job.weight_scale = 1
+    cdef bint wanted_sum = job.wanted_sum
+    cdef Accumulator sum = job.sum
+    job.value.data = job.gradient.data = job.hessian.data = NULL
+    job.wanted_sum = False
+    job.lifted = lifted
+    run_pass(job, LOSS, in_float)
+    job.lifted = False
+    job.sum = sum
+    job.wanted_sum = wanted_sum
+    job.value.data = value
+    job.gradient.data = gradient
+    job.hessian.data = hessian
+
+
+cdef inline bint is_over(const Job *job) noexcept nogil:
+    # Whether nothing more is to be computed
+    return job.bad >= 0 or job.watch.stopped
+
+
+cdef void add_weights(Job *job, bint by_count, bint in_float, Accumulator *sum) noexcept nogil:
+    # What the mean over the weights, or over the count, divides by
+    cdef bint former = job.options.by_count
+    job.options.by_count = by_count
+    if trivial_divisor(job):
+        accumulator_clear(sum)
+        accumulator_add(sum, <double>job.n)
+    else:
+        run_pass(job, DIVISOR, in_float)
+        sum[0] = job.sum
+    job.options.by_count = former
+
+
+cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noexcept nogil:
+    # Everything between entering and leaving the floating-point mode. What it computes must be in the job, in memory,
+    # when it returns: the compiler would move arithmetic on other variables to where they are used.
+    cdef double divisor = 1
+    cdef double lost = 0
+    cdef double total_low = 0
+    cdef bint nothing = False  # to average
+    cdef bint in_float = in_halves(job.x.type)
     job.scale = upstream
-    job.scale_low = 0
+    job.scale_low = job.total = 0
     job.targets.narrow = in_float and not job.labels
     job.weights.narrow = job.upstream.narrow = in_float
     job.bad = job.suspicious = -1
-    job.wanted_sum = job.overwritten = False
+    job.unusable = 0
+    job.wanted_sum = job.overwritten = job.vanishing = job.lifted = False
     if not job.options.logits and not wanted & WARNED:
         job.suspicious = suspicious_row(job)
-    if job.suspicious >= 0:
-        cecore_leave(saved)
-        return total
+    if job.suspicious >= 0 or job.watch.stopped:
+        return
     if reduction == MEAN:
         divisor = divisor_of(job, in_float, &lost)
-        if not 1e-200 < divisor < 1e200 and not job.options.by_count and job.n > 0:
-            # weights and class weights of any size cancel
-            job.weight_scale = ldexp(1, -SCALED_BY if divisor > 1 else SCALED_BY)
-            divisor = divisor_of(job, False, &lost)
-            in_float = False
         nothing = divisor == 0
         if not nothing:
             job.scale = cecore_quotient(upstream, divisor, lost, &job.scale_low)
+        if divisor == INFINITY:
+            job.unusable = TOO_LARGE
+        elif wanted & GRADIENT and fabs(job.scale) == INFINITY and fabs(upstream) < INFINITY:
+            job.unusable = TOO_SMALL
     if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
         in_float = False
-    if job.options.rows and job.class_weights != NULL and not job.options.logits:
-        in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
+    if job.class_weights != NULL and job.options.rows and (job.weights.data != NULL or not job.options.logits):
+        # The products of weights may lie beyond the range of float. The sums of hard targets are as exact as those of
+        # double, and weighted by products.
+        in_float = False
     if not job.options.logits:
         make_clip(&job.wide_clip, job.options.eps, job.options.zero_outside, <double>0)
         job.clip = job.wide_clip
         if in_float:
             make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
-    if job.in_place or nothing:  # a pass that only checks
-        job.value.data = job.gradient.data = job.hessian.data = NULL
-        run_pass(job, LOSS, in_float)
-        job.value.data = value
-        job.gradient.data = gradient
-        job.hessian.data = hessian
+    if job.in_place or nothing or job.unusable:
+        check(job, in_float, False)
+        if job.vanishing and not is_over(job):
+            check(job, in_float, True)
+    if job.unusable or is_over(job):
+        return
     if nothing:
-        total = NAN
-        if job.bad < 0:
-            store_zeros(&job.gradient, 0, job.n * job.classes)
-    elif job.bad < 0:
-        job.overwritten = job.in_place
-        job.wanted_sum = wanted & VALUE and reduction != NONE
-        run_pass(job, LOSS, in_float)
-        if job.wanted_sum and job.bad < 0:
-            total = accumulator_round(&job.sum)
-            if reduction == MEAN:
-                total = cecore_quotient(total, divisor, lost, &total_low) + total_low
-    cecore_leave(saved)
-    return total
+        job.total = NAN
+        clear_numbers(job, &job.gradient, 0, job.n * job.classes)
+        return
+    job.overwritten = job.in_place
+    job.wanted_sum = wanted & VALUE and reduction != NONE
+    run_pass(job, LOSS, in_float)
+    if job.vanishing and not job.in_place and not is_over(job):
+        check(job, in_float, True)
+    if is_over(job):
+        return
+    if job.wanted_sum:
+        job.total = accumulator_round(&job.sum)
+        if reduction == MEAN:
+            job.total = cecore_quotient(job.total, divisor, lost, &total_low) + total_low
+    if job.state != NULL:
+        job.state[0] = job.sum
+        add_weights(job, False, in_float, &job.state[1])
+        add_weights(job, True, in_float, &job.state[2])
 
 
 cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double epsilon) noexcept:
@@ -1125,23 +1227,75 @@ cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double
             array.layout = layout
 
 
-def quotient(double total, double divisor, double lost):
-    """A sum by what the mean divides by, as in the losses."""
-    cdef uint64_t saved = cecore_enter()
-    cdef double low
-    cdef double result = cecore_quotient(total, divisor, lost, &low)
-    result += low
+cdef bint load_units(Accumulator *sum, object units) except *:
+    # An integer number of the smallest float64; False if it is larger than any sum here
+    cdef uint32_t limbs[LIMBS]
+    cdef int i
+    if units >> (32 * LIMBS):
+        return False
+    data = units.to_bytes(sizeof(limbs), sys.byteorder)
+    memcpy(limbs, <const char *>data, sizeof(limbs))
+    accumulator_clear(sum)
+    for i in range(LIMBS):
+        sum.limb[i] = limbs[i]
+    sum.first = 0
+    sum.last = LIMBS
+    return True
+
+
+def rounded(units, divisor=None):
+    """An exact sum rounded once, or divided by another one as for the mean. Both are in units of 2 ** -1074."""
+    cdef Accumulator sum, below
+    cdef double result = INFINITY
+    cdef double total, low
+    cdef uint64_t saved
+    if not load_units(&sum, units) or (divisor is not None and not load_units(&below, divisor)):
+        return result
+    saved = cecore_enter()
+    if divisor is None:
+        result = accumulator_round(&sum)
+    else:
+        total = accumulator_round(&below)
+        result = cecore_quotient(accumulator_round(&sum), total, accumulator_lost(&below, total), &low) + low
+    cecore_settle(&result)
     cecore_leave(saved)
     return result
 
 
 cdef void run_activations(Job *job) noexcept nogil:
-    cdef uint64_t saved = cecore_enter()
     run_pass(job, FUNCTION, in_halves(job.x.type))
-    cecore_leave(saved)
+
+
+cdef bint run(Job *job, int reduction, int wanted, double upstream) except -1:
+    # Run the job without the GIL, unless it is short. True, or an exception that a signal handler has raised
+    cdef Watch watch
+    watch.thread_state = NULL
+    watch.due = 0
+    watch.stopped = False
+    job.watch = &watch
+    job.calling = True
+    if job.n * job.cost >= GIL_KEPT_BELOW:
+        watch.thread_state = PyEval_SaveThread()
+    watch.control = cecore_enter()
+    if job.activation == NOT_ACTIVATION:
+        run_checked(job, reduction, wanted, upstream)
+    else:
+        run_activations(job)
+    cecore_leave(watch.control)
+    if watch.thread_state != NULL:
+        PyEval_RestoreThread(watch.thread_state)
+    job.watch = NULL
+    return -1 if watch.stopped else True
 
 
 # ---------------------------------------------------------------- entry points
+
+cdef inline int require_stack() except -1:
+    cdef size_t left = cecore_stack_left()
+    if left < LEAST_LEFT:
+        raise RuntimeError(SMALL_STACK.format(left // 1024, LEAST_LEFT // 1024))
+    return 0
+
 
 cdef bint in_halves(int type) noexcept nogil:
     # whether predictions of a type are computed in float
@@ -1305,8 +1459,11 @@ cdef void set_size(Job *job, object x) except *:
     elif rows:
         job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
     job.cost = job.classes
-    if rows and not job.options.logits and job.labels and job.gradient.data == NULL and job.hessian.data == NULL:
-        job.cost = 1
+    if (
+        rows and not logits and job.labels and job.options.smoothing == 0
+        and job.gradient.data == NULL and job.hessian.data == NULL
+    ):
+        job.cost = 1  # of a row, the label's probability
     job.threads = 1
     work = job.n * job.cost * (2 if logits else 1)
     if work >= threaded_from:
@@ -1330,54 +1487,11 @@ cdef object exact(Accumulator *sum):
     return int.from_bytes((<const char *>limbs)[:sizeof(limbs)], sys.byteorder)
 
 
-cdef void pass_scaled(Job *job, int kind, bint by_count, bint scaled) noexcept nogil:
-    # The losses or the divisor added up; scaled, so that weights beyond the range of a sum stay within it
-    cdef uint64_t saved = cecore_enter()
-    job.options.by_count = by_count
-    job.weight_scale = ldexp(1, -SCALED_BY) if scaled else 1
-    if scaled:
-        job.clip = job.wide_clip
-    run_pass(job, kind, in_halves(job.x.type) and not scaled)
-    cecore_leave(saved)
-
-
-cdef object exact_sums(Job *job):
-    # Of the losses, what is no number of them, of the weights, and of ones
-    cdef bint scaled = job.sum.special == INFINITY and job.weights.data != NULL
-    cdef double special
-    if scaled:
-        with nogil:
-            pass_scaled(job, LOSS, job.options.by_count, True)
-    special = job.sum.special
-    total = exact(&job.sum) << (SCALED_BY if scaled else 0)
-    job.options.by_count = False
-    if trivial_divisor(job):
-        weights = <object>job.n << 1074
-    else:
-        with nogil:
-            pass_scaled(job, DIVISOR, False, False)
-        scaled = job.sum.special != 0
-        if scaled:
-            with nogil:
-                pass_scaled(job, DIVISOR, False, True)
-            if job.sum.special != 0:
-                raise ValueError("the products of sample_weight and class_weight are too large to be added up")
-        weights = exact(&job.sum) << (SCALED_BY if scaled else 0)
-    job.options.by_count = True
-    if trivial_divisor(job):
-        return total, special, weights, job.n
-    with nogil:
-        pass_scaled(job, DIVISOR, True, False)
-    return total, special, weights, exact(&job.sum) >> 1074
-
-
-cdef inline double run(Job *job, int reduction, int wanted, double upstream) noexcept:
-    cdef double total
-    if job.n * job.cost < GIL_KEPT_BELOW:
-        return run_checked(job, reduction, wanted, upstream)
-    with nogil:
-        total = run_checked(job, reduction, wanted, upstream)
-    return total
+cdef object exact_sums(Accumulator *state):
+    # Of the losses, of those that are infinite or NaN, of the weights, and of ones. Weights that overflow make a number
+    # that does so too.
+    weights = <object>1 << UNITS_OF_INFINITY if state[1].special == INFINITY else exact(&state[1])
+    return exact(&state[0]), state[0].special, weights, exact(&state[2]) >> UNITS_OF_1
 
 
 cdef object compute(
@@ -1391,15 +1505,18 @@ cdef object compute(
     cdef Layout layouts[7]
     cdef int ndim, inner, type_, reduction, computing
     cdef cnp.npy_intp *shape
-    cdef double factor = 1, total
+    cdef double factor = 1
+    cdef Accumulator state[3]
     cdef const char *packed = options
     cdef bint rows
     cdef bint prepared = wanted & PREPARED
+    require_stack()
     if not (is_real(x) and is_real(targets) and (weights is None or is_real(weights))):
         return None
     memcpy(&job.options, packed, sizeof(Options))
     job.class_weights = <const double *>(packed + sizeof(Options)) if job.options.weights else NULL
     job.activation = NOT_ACTIVATION
+    job.state = state if wanted & STATE else NULL
     rows = job.options.rows
     reduction = SUM if wanted & (HESSIAN | STATE) else job.options.reduction
     ndim = cnp.PyArray_NDIM(x)
@@ -1453,14 +1570,14 @@ cdef object compute(
             may_overlap(&job.value, &job.x) or may_overlap(&job.gradient, &job.x) or may_overlap(&job.hessian, &job.x)
         )
     set_size(&job, x)
-    total = run(&job, reduction, wanted, factor)
+    run(&job, reduction, wanted, factor)
     if job.bad >= 0 and not job.overwritten:  # predictions are tolerated by their dtype, targets by the computing type
         if not job.options.logits:
             tolerate(&job.x, x, rows, &layouts[0], machine_epsilon(job.x.type))
         if not job.labels and machine_epsilon(job.targets.type) > 0:
             computing = cnp.NPY_FLOAT if in_halves(job.x.type) else cnp.NPY_DOUBLE
             tolerate(&job.targets, targets, rows, &layouts[1], machine_epsilon(computing))
-        total = run(&job, reduction, wanted | WARNED, factor)
+        run(&job, reduction, wanted | WARNED, factor)
     if job.suspicious >= 0:
         if not prepared:
             return None
@@ -1471,10 +1588,14 @@ cdef object compute(
         if not prepared:
             return None
         raise BadBlock(job.bad, min(job.bad + job.block, job.n))
+    if job.unusable:
+        if not prepared:
+            return None
+        raise ValueError(WEIGHTS_TOO_LARGE if job.unusable == TOO_LARGE else WEIGHTS_TOO_SMALL)
     if wanted & STATE:
-        return exact_sums(&job)
+        return exact_sums(state)
     if wanted & VALUE:
-        value = value_out if reduction == NONE else total
+        value = value_out if reduction == NONE else job.total
         if wanted & GRADIENT:
             return value, gradient_out
         return value
@@ -1503,6 +1624,7 @@ def activation(int function, int flags, x, upstream, out):
     cdef bint rows = function == SOFTMAX or function == LOG_SOFTMAX or function == SOFTMAX_BACKWARD
     cdef bint backward = function == SOFTMAX_BACKWARD or function == SIGMOID_BACKWARD
     cdef bint prepared = flags & PREPARED
+    require_stack()
     if (upstream is None) == backward:
         return None
     if not is_real(x) or not (upstream is None or is_real(upstream)):
@@ -1530,6 +1652,7 @@ def activation(int function, int flags, x, upstream, out):
     set_array(&job.weights, None, False, False, NULL)
     job.upstream = job.value = job.hessian = job.weights
     job.in_place = flags & IN_PLACE
+    job.state = NULL
     if not prepared:
         if may_overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
             return None
@@ -1537,11 +1660,7 @@ def activation(int function, int flags, x, upstream, out):
             return None
         job.in_place = may_overlap(&job.gradient, &job.x) or may_overlap(&job.gradient, &job.targets)
     set_size(&job, x)
-    if job.n * job.cost < GIL_KEPT_BELOW:
-        run_activations(&job)
-    else:
-        with nogil:
-            run_activations(&job)
+    run(&job, NONE, 0, 1)
     return out
 
 
@@ -1618,7 +1737,12 @@ def exact_sum(cnp.ndarray terms):
     """The sum of float64 numbers >= 0, rounded once."""
     cdef Accumulator sum
     cdef Py_ssize_t i
+    cdef double result
+    cdef uint64_t saved = cecore_enter()
     accumulator_clear(&sum)
     for i in range(terms.size):
         accumulator_add(&sum, (<double *>terms.data)[i])
-    return accumulator_round(&sum)
+    result = accumulator_round(&sum)
+    cecore_settle(&result)
+    cecore_leave(saved)
+    return result

@@ -78,7 +78,8 @@ cdef inline real log1p_unit(real e, real low) noexcept nogil:
 
 
 cdef inline void logit_values(
-    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, real *restrict out
+    Py_ssize_t n, const real *z, const real *t, const real *u, bint complement, const real *w, bint weighted,
+    real *restrict out
 ) noexcept nogil:
     cdef real e[BLOCK]
     cdef real low[BLOCK]
@@ -96,18 +97,23 @@ cdef inline void logit_values(
         rest = log1p_unit(e[i], low[i])
         if not complement:
             rest = (t[i] + other) * rest
-        value = w[i] * ((one + zero) + rest)
-        out[i] = 0 if w[i] == 0 else value
+        value = (one + zero) + rest
+        if weighted:
+            value = w[i] * value
+            value = 0 if w[i] == 0 else value
+        out[i] = value
 
 
 cdef void logit_value(
     Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *restrict out
 ) noexcept nogil:
-    # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t, as it always is of float
-    if u == NULL:
-        logit_values(n, z, t, u, True, w, out)
+    # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t, as it always is of float; w NULL for 1
+    if u == NULL and w == NULL:
+        logit_values(n, z, t, u, True, w, False, out)
+    elif u == NULL:
+        logit_values(n, z, t, u, True, w, True, out)
     elif real is double:
-        logit_values(n, z, t, u, False, w, out)
+        logit_values(n, z, t, u, False, w, True, out)
 
 
 cdef inline real logit_slope(real z, real t, real e, real low) noexcept nogil:

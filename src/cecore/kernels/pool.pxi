@@ -12,6 +12,8 @@ cdef extern from "pythread.h" nogil:  # none of these needs the GIL
         NOWAIT_LOCK
     PyThread_type_lock PyThread_allocate_lock() noexcept
     int PyThread_acquire_lock(PyThread_type_lock, int) noexcept
+    int PyThread_acquire_lock_timed(PyThread_type_lock, long long, int) noexcept  # in microseconds
+    unsigned long PyThread_get_thread_ident() noexcept
     void PyThread_release_lock(PyThread_type_lock) noexcept
     void PyThread_free_lock(PyThread_type_lock) noexcept
     unsigned long PyThread_start_new_thread(void (*)(void *) noexcept nogil, void *) noexcept
@@ -20,9 +22,13 @@ cdef extern from "pythread.h" nogil:  # none of these needs the GIL
 
 cdef enum:
     MAX_THREADS = 256
-    LEAST_STACK = 1 << 17  # bytes that the kernels need
+    LEAST_STACK = 1 << 17  # bytes, of a helper
+    LEAST_LEFT = 92 << 10  # of the stack of a thread that calls
     LEAST_CHUNKS = 32  # that make a whole one: each still takes much longer than claiming it
     LOOKS = 1000  # 10 to 60 us by processor: about as long as waking up takes
+    ALONE = 1 << 18  # numbers that a thread without helpers computes between two looks for signals
+    PIECES_BETWEEN_LOOKS = 1 << 10  # of a row
+    PATIENCE = 50000  # microseconds until the caller looks for signals again
 
 cdef struct Worker
 
@@ -36,6 +42,7 @@ cdef struct Task:  # one pass
     Py_ssize_t last
     Accumulator sum
     Py_ssize_t bad
+    bint vanishing
     Worker *team[MAX_THREADS]
     int size  # of the team
     int helpers  # of the team that have neither ended nor been sent home
@@ -56,6 +63,7 @@ cdef struct Pool:
     int count  # that have not
 
 cdef Pool pool
+cdef unsigned long main_thread  # the only one in which Python answers signals
 # probabilities, or half as many logits: below, waking a helper costs more than it brings
 cdef Py_ssize_t threaded_from = 1 << 16
 cdef Py_ssize_t chunk_size = 1 << 16
@@ -69,13 +77,14 @@ cdef void unlock() noexcept nogil:
     PyThread_release_lock(pool.mutex)
 
 
-cdef void look_then_wait(PyThread_type_lock signal) noexcept nogil:
+cdef bint look_then_wait(PyThread_type_lock signal, long long microseconds) noexcept nogil:
+    # At most so long, unless that is negative. Whether the signal came
     cdef int i
     for i in range(LOOKS):
         if PyThread_acquire_lock(signal, NOWAIT_LOCK):
-            return
+            return True
         cecore_pause()
-    PyThread_acquire_lock(signal, WAIT_LOCK)
+    return PyThread_acquire_lock_timed(signal, microseconds, 0) == 1
 
 
 cdef Py_ssize_t claim(Task *task, Py_ssize_t *last) noexcept nogil:
@@ -91,7 +100,53 @@ cdef Py_ssize_t claim(Task *task, Py_ssize_t *last) noexcept nogil:
     return first
 
 
-cdef void work_on(Task *task) noexcept nogil:
+cdef void answer_signals(Watch *watch) noexcept nogil:
+    # Let Python run the handlers of signals that have come, in its own floating-point mode.
+    cdef bint stopped
+    cecore_leave(watch.control)
+    PyEval_RestoreThread(watch.thread_state)
+    stopped = PyErr_CheckSignals() != 0  # the exception stays with the thread
+    watch.thread_state = PyEval_SaveThread()
+    watch.control = cecore_enter()
+    lock()
+    watch.stopped = stopped
+    unlock()
+
+
+cdef bint halted(const Job *job) noexcept nogil:
+    # Whether the call is to end early. Taking the GIL may take long, so that the caller does it now and then.
+    cdef Watch *watch = job.watch
+    cdef double now
+    cdef bint stopped
+    if job.calling and watch.thread_state != NULL and PyThread_get_thread_ident() == main_thread:
+        now = cecore_seconds()
+        if watch.due == 0:
+            watch.due = now + PATIENCE / 1e6
+        elif now >= watch.due and not watch.stopped:
+            answer_signals(watch)
+            watch.due = cecore_seconds() + PATIENCE / 1e6
+    lock()
+    stopped = watch.stopped
+    unlock()
+    return stopped
+
+
+cdef inline bint halted_at(const Job *job, Py_ssize_t piece) noexcept nogil:
+    # The same now and then in a long row
+    return piece % PIECES_BETWEEN_LOOKS == PIECES_BETWEEN_LOOKS - 1 and halted(job)
+
+
+cdef void clear_numbers(const Job *job, const Array *array, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    # Any number of zeros
+    cdef Py_ssize_t piece, first
+    for piece in range((n + ALONE - 1) // ALONE):
+        first = piece * ALONE
+        store_zeros(array, start + first, min(n - first, <Py_ssize_t>ALONE))
+        if n > ALONE and halted(job):
+            return
+
+
+cdef void work_on(Task *task, bint calling) noexcept nogil:
     # One thread's part of a pass
     cdef Job job
     cdef Py_ssize_t last
@@ -101,14 +156,16 @@ cdef void work_on(Task *task) noexcept nogil:
         return
     saved = cecore_enter()
     job = task.job[0]
+    job.calling = calling
     clear_results(&job)
     while first >= 0:
         run_blocks(&job, task.kind, task.in_float, first, last)
-        first = -1 if job.bad >= 0 else claim(task, &last)
+        first = -1 if job.bad >= 0 or halted(&job) else claim(task, &last)
     lock()
     if job.bad >= 0:
         task.next = task.last  # earlier blocks are all claimed, so that the first bad one is found
         task.bad = job.bad if task.bad < 0 else min(task.bad, job.bad)
+    task.vanishing |= job.vanishing
     accumulator_merge(&task.sum, &job.sum)
     unlock()
     cecore_leave(saved)
@@ -138,9 +195,19 @@ cdef void dismiss(Task *task) noexcept nogil:
     task.waiting = task.helpers > 0
     unlock()
     if task.waiting:
-        look_then_wait(task.done)
+        while not look_then_wait(task.done, PATIENCE):
+            halted(task.job)
         lock()  # the last helper holds it until it has left the task
         unlock()
+
+
+cdef void run_alone(Job *job, int kind, bint in_float, Py_ssize_t count, Py_ssize_t most) noexcept nogil:
+    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t last
+    while first < count:
+        last = min(first + most, count)
+        run_blocks(job, kind, in_float, first, last)
+        first = count if job.bad >= 0 or (last < count and halted(job)) else last
 
 
 cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
@@ -153,7 +220,7 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     if job.threads > 1 and count > 1:
         task.done = PyThread_allocate_lock()
     if task.done == NULL:
-        run_blocks(job, kind, in_float, 0, count)
+        run_alone(job, kind, in_float, count, max(ALONE // size, <Py_ssize_t>1))
         return
     PyThread_acquire_lock(task.done, WAIT_LOCK)
     task.job = job
@@ -165,14 +232,16 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     task.last = count
     accumulator_clear(&task.sum)
     task.bad = -1
+    task.vanishing = job.vanishing
     task.size = 0
     task.waiting = False
     recruit(&task, <int>min(<Py_ssize_t>job.threads - 1, count - 1))
-    work_on(&task)
+    work_on(&task, True)
     dismiss(&task)
     PyThread_free_lock(task.done)
     job.sum = task.sum
     job.bad = task.bad
+    job.vanishing = task.vanishing
 
 
 cdef Worker *make_worker() noexcept nogil:
@@ -227,7 +296,7 @@ cdef void serve(void *given) noexcept nogil:
     cdef Task *task
     cdef bint ends
     while True:
-        look_then_wait(worker.wake)  # calls often follow each other
+        look_then_wait(worker.wake, -1)  # calls often follow each other
         lock()
         task = worker.task
         worker.begun = task != NULL
@@ -236,7 +305,7 @@ cdef void serve(void *given) noexcept nogil:
         if ends:
             break
         if task != NULL:
-            work_on(task)
+            work_on(task, False)
             leave(task)
         rest(worker)
     spare(worker)
@@ -287,7 +356,9 @@ def retire():
 
 
 def forget():
-    """In a forked child: it has none of the threads, and the mutex may have been another's."""
+    """In a forked child: it has none of the other threads, and one of them may have held the mutex."""
+    global main_thread
+    main_thread = PyThread_get_thread_ident()
     pool.mutex = PyThread_allocate_lock()
     if pool.mutex == NULL:
         raise MemoryError
@@ -296,6 +367,7 @@ def forget():
 
 
 forget()
+main_thread = threading.main_thread().ident
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=retire, after_in_child=forget)
 

@@ -4,7 +4,7 @@
 
 # ---------------------------------------------------------------- labels
 
-cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t classes, real unused) noexcept nogil:
+cdef int64_t one_hot_label(const Job *job, Py_ssize_t row, real unused) noexcept nogil:
     # The label of a row that holds one 1 and is 0 elsewhere, or NOT_ONE_HOT.
     cdef real scratch[BLOCK]
     cdef const real *t
@@ -12,7 +12,12 @@ cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t cl
     cdef int64_t ones = 0
     cdef int64_t others = 0
     cdef int64_t place = 0
+    cdef const Array *targets = &job.targets
+    cdef Py_ssize_t classes = job.classes
+    cdef Py_ssize_t start = row * classes
     for piece in range(blocks(classes)):
+        if halted_at(job, piece):
+            break
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
         if of_computing_type(targets, unused):  # a short row too: what lies behind it is not read
@@ -28,7 +33,7 @@ cdef int64_t one_hot_label(const Array *targets, Py_ssize_t start, Py_ssize_t cl
             place += first + k if t[k] == 1 else 0
         if ones != others or ones > 1:
             return NOT_ONE_HOT
-    return place if ones == 1 else <int64_t>NOT_ONE_HOT
+    return place if ones == 1 and place < classes else <int64_t>NOT_ONE_HOT  # another thread may write there
 
 
 cdef void one_hot_labels(
@@ -62,7 +67,7 @@ cdef void labels_of_rows(
     cdef Py_ssize_t i, first, rows
     cdef bint few = job.classes <= FEW
     # one look tells rows that are not one-hot
-    few = few and one_hot_label(&job.targets, start * job.classes, job.classes, <real>0) >= 0
+    few = few and one_hot_label(job, start, <real>0) >= 0
     for i in range((n + WIDTH - 1) // WIDTH if few else 0):
         first = i * WIDTH
         rows = min(n - first, <Py_ssize_t>WIDTH)
@@ -71,7 +76,7 @@ cdef void labels_of_rows(
         if w[i] == 0:
             labels[i] = 0
         elif not few:
-            labels[i] = one_hot_label(&job.targets, (start + i) * job.classes, job.classes, <real>0)
+            labels[i] = one_hot_label(job, start + i, <real>0)
 
 
 cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels) noexcept nogil:
@@ -89,7 +94,7 @@ cdef bint find_labels(const Job *job, Py_ssize_t start, Py_ssize_t n, const real
         return True
     for i in range(n):
         if labels[i] != IGNORED and not 0 <= labels[i] < job.classes:
-            labels[i] = 0 if w[i] == 0 else labels[i]
+            labels[i] = 0  # whatever is read of the weight, which another thread may change
             fine = fine and w[i] == 0
     return fine
 
@@ -188,6 +193,8 @@ cdef double target_weight(const Job *job, Py_ssize_t row, int64_t label) noexcep
         return job.class_weights[label]
     sums_clear(&sums)
     for piece in range(blocks(job.classes)):
+        if halted_at(job, piece):
+            break
         first = piece * BLOCK
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         load(&job.targets, row * job.classes + first, 1, n, t)
@@ -252,10 +259,11 @@ cdef void gather(
 
 
 cdef void store_label_rows(
-    const Array *out, Py_ssize_t classes, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *general,
+    const Job *job, const Array *out, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *general,
     const real *values
 ) noexcept nogil:
     # Rows that are 0 but for their labels
+    cdef Py_ssize_t classes = job.classes
     cdef real column[BLOCK]
     cdef Py_ssize_t i, k
     cdef bint all = True
@@ -277,7 +285,7 @@ cdef void store_label_rows(
         if general[i]:
             continue
         if not together:
-            store_zeros(out, (start + i) * classes, classes)
+            clear_numbers(job, out, (start + i) * classes, classes)
         store(out, (start + i) * classes + labels[i], 1, values + i)
 
 
@@ -308,8 +316,8 @@ cdef int label_block(
     for i in range(n):
         if not general[i] and job.value.data != NULL:
             losses[i] = value[i]
-    store_label_rows(&job.gradient, job.classes, start, n, labels, general, &gradient[0])
-    store_label_rows(&job.hessian, job.classes, start, n, labels, general, &hessian[0])
+    store_label_rows(job, &job.gradient, start, n, labels, general, &gradient[0])
+    store_label_rows(job, &job.hessian, start, n, labels, general, &hessian[0])
     return HARD
 
 
@@ -373,6 +381,8 @@ cdef int distribution_block(
             continue
         sums_clear(&sums)
         for piece in range(blocks(classes) if one_row else 1):
+            if halted_at(job, piece):
+                return SOFT
             first = piece * BLOCK
             per_row = min(classes - first, <Py_ssize_t>BLOCK)
             count = rows * per_row
@@ -409,7 +419,7 @@ cdef int distribution_block(
             if job.gradient.data != NULL:
                 hard_gradient(count, p, &ones[0], &weights[0], &factors[0], &job.wide_clip, &out[0])
             if job.hessian.data != NULL:
-                hessian_block(count, p, &ones[0], <const double *>NULL, &weights[0], &job.wide_clip, &bends[0])
+                hard_hessian(count, p, &ones[0], &weights[0], &job.wide_clip, &bends[0])
             # not before: p may lie in either
             store_rows(&job.gradient, classes, start + r, rows, first, per_row, mine + r, &out[0])
             store_rows(&job.hessian, classes, start + r, rows, first, per_row, mine + r, &bends[0])
@@ -594,9 +604,9 @@ cdef bint all_ordinary(const real *least, const real *top, Py_ssize_t n) noexcep
 
 cdef void label_tile(
     Job *job, Py_ssize_t first, Py_ssize_t rows, const int64_t *labels, const bint *general, const real *w,
-    const real *factors, double *losses
+    const real *factors, double *losses, bint *unusual
 ) noexcept nogil:
-    # A panel of few classes
+    # A panel of few classes. Rows that are unusual are left to the caller: the panel takes most of the stack.
     cdef real z[FEW * WIDTH]
     cdef real e[FEW * WIDTH]
     cdef bint mine[WIDTH]
@@ -636,8 +646,7 @@ cdef void label_tile(
         for r in range(rows):
             if is_ordinary(least[r], top[r]):
                 continue
-            if mine[r]:
-                unusual_row(job, first, r, labels, w, factors, losses)
+            unusual[r] = mine[r]
             mine[r] = False
             top[r] = 0
     rows_largest(top, lanes, shift, &softmax)
@@ -723,6 +732,8 @@ cdef void label_row(
         small[k] = INFINITY
         large[k] = -INFINITY
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
         row_extremes(piece_of(&job.x, start + first, n, scratch), n, small, large)
@@ -730,6 +741,8 @@ cdef void label_row(
     load(&job.x, start + label, 1, 1, &own_z)
     memset(&sums, 0, sizeof(Exponentials))
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
         row_exponentials(piece_of(&job.x, start + first, n, scratch), &top, n, e)
@@ -748,6 +761,8 @@ cdef void label_row(
     scale = <real>(softmax.log_total[0] if job.activation == LOG_SOFTMAX else over_total(factor, &softmax, 0))
     bend_scale = <real>over_total(w, &softmax, 0)
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
         if kept:
@@ -924,6 +939,8 @@ cdef bint is_ordinary_row(Job *job, Py_ssize_t row, real *top, bint *far) noexce
         small[j] = INFINITY
         large[j] = -INFINITY
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         first = piece * BLOCK
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         row_extremes(piece_of(&job.x, start + first, n, scratch), n, small, large)
@@ -933,6 +950,8 @@ cdef bint is_ordinary_row(Job *job, Py_ssize_t row, real *top, bint *far) noexce
         for j in range(SUM_LANES):
             small[j] = top[0]
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             first = piece * BLOCK
             n = min(job.classes - first, <Py_ssize_t>BLOCK)
             row_least_of_near(piece_of(&job.x, start + first, n, scratch), top[0], n, small)
@@ -954,6 +973,8 @@ cdef void add_row(
     cdef Py_ssize_t piece, first, n
     total[0] = lost[0] = 0
     for piece in range(blocks(job.classes)):
+        if halted_at(job, piece):
+            break
         first = piece * BLOCK
         n = min(job.classes - first, <Py_ssize_t>BLOCK)
         z = piece_of(&job.x, start + first, n, scratch)
@@ -989,6 +1010,8 @@ cdef void row_rest(
     cdef double largest = softmax.largest[lane]
     memset(&sums, 0, sizeof(Exponentials))
     for piece in range(blocks(job.classes)):
+        if halted_at(job, piece):
+            break
         n = min(job.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
         exponentials_add(
             &sums, row_piece(job, row * job.classes + piece * BLOCK, n, kept, top, far, shift, scratch, e), n, largest
@@ -1080,6 +1103,8 @@ cdef void label_batch(
             inverse = <real>over_total(1, &softmax, r)
             bend_scale = <real>over_total(w[r], &softmax, r)
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             first = piece * BLOCK
             n = min(classes - first, <Py_ssize_t>BLOCK)
             if job.activation == LOG_SOFTMAX:
@@ -1110,8 +1135,9 @@ cdef void label_rows(
 ) noexcept nogil:
     # Panels of rows; of activations labels, weights, factors and losses are NULL
     cdef bint few = job.classes <= FEW
+    cdef bint unusual[WIDTH]
     cdef Py_ssize_t height = WIDTH if few else min(max(CACHED // job.classes, <Py_ssize_t>1), <Py_ssize_t>WIDTH)
-    cdef Py_ssize_t i, r, first, rows
+    cdef Py_ssize_t i, k, r, first, rows
     for i in range((n + height - 1) // height):
         first = start + i * height
         rows = min(n - i * height, height)
@@ -1119,7 +1145,11 @@ cdef void label_rows(
         if job.classes == 2:
             pair_tile(job, first, rows, labels + r, general + r, w + r, factors + r, losses + r)
         elif few:
-            label_tile(job, first, rows, labels + r, general + r, w + r, factors + r, losses + r)
+            memset(unusual, 0, sizeof(unusual))
+            label_tile(job, first, rows, labels + r, general + r, w + r, factors + r, losses + r, unusual)
+            for k in range(rows):
+                if unusual[k]:
+                    unusual_row(job, first, k, labels + r, w + r, factors + r, losses + r)
         else:
             label_batch(job, first, rows, labels + r, general + r, w + r, factors + r, losses + r)
 
@@ -1305,6 +1335,8 @@ cdef int general_panel(
         least[i] = INFINITY
         top[i] = -INFINITY
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
         if one_row:
             row_extremes(&z[0], n, &least[0], &top[0])
@@ -1319,6 +1351,8 @@ cdef int general_panel(
     for i in range(rows):
         top[i] = settled(&job.x, (first_row + i) * classes, classes, top[i])
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
         exponential_parts(z, top, one_row, n, e, p)
         exponentials_add(&sums, &e[0], n, 1)
@@ -1327,6 +1361,8 @@ cdef int general_panel(
         exponentials_join(&sums)
     softmax_finish(&sums, 1 if one_row else WIDTH, &softmax)
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
         load_taus(job, first_row, rows, one_row, labels, mine, w, piece, n, tau)
         classes_of(z, top, &softmax, one_row, n, p, r, minus_log)
@@ -1348,6 +1384,8 @@ cdef int general_panel(
     if job.gradient.data == NULL and job.hessian.data == NULL:
         return SOFT
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         n = load_piece(job, &job.x, first_row, rows, one_row, piece, z)
         load_taus(job, first_row, rows, one_row, labels, mine, w, piece, n, tau)
         classes_of(z, top, &softmax, one_row, n, p, r, minus_log)
@@ -1581,6 +1619,8 @@ cdef void find_near(
                     near.classes[i] = k
             continue
         for piece in range(blocks(job.classes)):
+            if halted_at(job, piece):
+                break
             n = load_piece(job, &job.x, row, 1, True, piece, scratch)
             for k in range(n):
                 if scratch[k] == top[0]:
@@ -1661,6 +1701,8 @@ cdef int soft_panel(
         top[i] = -INFINITY
     if one_row:
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[piece * step])
             row_extremes(&z[piece * step], n, &least[0], &top[0])
         top[0] = largest_lane(&top[0])
@@ -1670,12 +1712,16 @@ cdef int soft_panel(
         if not taus_tile(job, first_row, rows, labels, mine, w, &t[0]):
             return BAD
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             rows_extremes(&z[piece * WIDTH], WIDTH, &least[0], &top[0])
     far = not all_ordinary(&least[0], &top[0], rows)
     if far:
         for i in range(WIDTH):
             least[i] = top[0] if one_row else top[i]
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             if one_row:
                 n = load_piece(job, &job.x, first_row, rows, one_row, piece, &z[piece * step])
                 row_least_of_near(&z[piece * step], top[0], n, &least[0])
@@ -1698,6 +1744,8 @@ cdef int soft_panel(
         totals[i] = above
         losts[i] = 0
     for piece in range(pieces):
+        if halted_at(job, piece):
+            break
         place = piece * step
         if one_row:
             n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK)
@@ -1751,6 +1799,8 @@ cdef int soft_panel(
             if near.classes[i] >= 0:
                 nearly[i] = t[near.classes[i] * WIDTH + i]
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             place = piece * step
             first = first_row * classes + piece * BLOCK
             if not one_row:
@@ -1992,6 +2042,8 @@ cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noex
             load_tile(&job.targets, first, rows, WIDTH, classes, &u[0])
         sums_clear(&sums)
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             place = piece * step
             if one_row:
                 n = load_piece(job, &job.x, first, rows, True, piece, &s[0])
@@ -2004,6 +2056,8 @@ cdef void run_softmax_backward(Job *job, Py_ssize_t start, Py_ssize_t stop) noex
         if one_row:
             sums_join(&sums)
         for piece in range(pieces):
+            if halted_at(job, piece):
+                break
             place = piece * step
             if pieces > 1 and one_row:  # else they are there
                 n = load_piece(job, &job.x, first, rows, True, piece, &s[0])

@@ -1,0 +1,263 @@
+"""What surrounds a call: the floating-point modes of its thread, signals, and small stacks."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import signal
+import subprocess
+import sys
+from itertools import product
+
+import numpy as np
+import pytest
+from registry import LOSSES
+from ulp import bits
+
+import cecore
+
+pytestmark = pytest.mark.usefixtures("level")
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+
+# ---------------------------------------------------------------- floating-point modes
+
+needs_fenv = pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc",
+    reason="reads glibc's x86-64 fenv_t",
+)
+# Bits of MXCSR, and the whole x87 control word
+MODES = {
+    "flush to zero": (0x8040, 0x37F),
+    "down": (0x2000, 0x77F),
+    "up": (0x4000, 0xB7F),
+    "towards zero": (0x6000, 0xF7F),
+    "towards zero, flush to zero": (0xE040, 0xF7F),
+    "x87 in double precision": (0, 0x27F),
+    "x87 in single precision, up": (0, 0x87F),
+}
+
+
+class ControlWords:
+    """MXCSR and the x87 control word, through glibc's fenv_t: MXCSR lies behind the 28 bytes of the x87 state."""
+
+    def __init__(self):
+        self.libm = ctypes.CDLL("libm.so.6")
+        self.environment = (ctypes.c_uint32 * 8)()
+
+    def read(self):
+        self.libm.fegetenv(self.environment)
+        return self.environment[7], self.environment[0] & 0xFFFF
+
+    def write(self, mxcsr, x87):
+        self.libm.fegetenv(self.environment)
+        self.environment[7] = mxcsr
+        self.environment[0] = x87
+        self.libm.fesetenv(self.environment)
+
+
+def in_each_mode(call):
+    """Yield the bits of a call's results in each mode, and check that the call leaves the mode as it was."""
+    words = ControlWords()
+    mxcsr, x87 = words.read()
+    for name, (more, x87_mode) in MODES.items():
+        words.write(mxcsr | more, x87_mode)
+        try:
+            got = call()
+            after = words.read()
+        finally:
+            words.write(mxcsr, x87)
+        assert (after[0] & ~0x3F, after[1]) == ((mxcsr | more) & ~0x3F, x87_mode), name  # but for flags
+        yield name, bits(*got)
+
+
+@needs_fenv
+@each_loss
+def test_modes_of_others_do_not_matter(loss):
+    p = np.array([5e-324, 1e-310, 0.3, 1 - 1e-16]) * (-745 if loss.logits else 1)
+    t = np.array([1, 0, 1, 0])
+    if not loss.binary:
+        p, t = np.stack([p, 1 - p], -1), 1 - t
+    bad = t + 2
+    w = np.array([1e-310, 2e-310, 3.0, 1.0]) / 3
+    for options, reduction in product(loss.combinations(), ("none", "mean", "sum")):
+        made = loss.kind(**options, reduction=reduction)
+
+        def call(made=made):
+            with contextlib.suppress(ValueError):
+                made.forward(p, bad)
+            return made.forward_backward(p, t, sample_weight=w)
+
+        want = bits(*call())
+        for name, got in in_each_mode(call):
+            assert got == want, name
+
+
+@needs_fenv
+@each_loss
+@pytest.mark.parametrize("scale", [1.0, 5e-324, 1e-310])
+def test_an_accumulator_is_rounded_to_nearest(loss, scale):
+    rng = np.random.default_rng(1)
+    batches = [(loss.predictions(rng, 7), loss.hard(rng, 7), rng.integers(1, 9, 7) * scale) for _ in range(5)]
+
+    def call():
+        total = loss.kind().accumulator()
+        for batch in batches:
+            total.update(*batch)
+            yield total.value
+            yield total.weight
+
+    want = bits(*call())
+    for name, got in in_each_mode(lambda: list(call())):
+        assert got == want, name
+
+
+@needs_fenv
+@each_loss
+def test_long_double_is_rounded_to_nearest(loss):
+    rng = np.random.default_rng(2)
+    x, t = loss.predictions(rng, 40).astype(np.longdouble), loss.soft(rng, 40).astype(np.longdouble)
+    w = rng.random(40).astype(np.longdouble) / 3
+    x = x / 3 if loss.logits else x * (1 - np.longdouble(1e-9) / 3)  # numbers that are between those of double
+    made = loss.kind()
+    want = bits(*made.forward_backward(x, t, sample_weight=w))
+    for name, got in in_each_mode(lambda: made.forward_backward(x, t, sample_weight=w)):
+        assert got == want, name
+
+
+@needs_fenv
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_options_that_are_subnormal_keep_their_size(dtype):
+    p, labels = np.array([[0.0, 1.0], [0.25, 0.75]], dtype), [0, 1]
+
+    def call():
+        yield cecore.CrossEntropy(eps=1e-310).forward(p, labels)
+        yield cecore.BinaryCrossEntropy(eps=1e-310).forward(p[:, 0], labels)
+        yield cecore.BinaryCrossEntropy(pos_weight=1e-310).gradient_hessian(p[1], [1, 1])[0]
+        yield cecore.CrossEntropyWithLogits(class_weight=[1e-310, 3e-310], reduction="sum").backward(p, labels)
+        yield cecore.CrossEntropy(class_weight=[1e-310, 3e-310]).forward(p + dtype(0.125) * (0.5 - p), labels)
+
+    def results():
+        return [np.asarray(result) for result in call()]
+
+    want = bits(*results())
+    for name, got in in_each_mode(results):
+        assert got == want, name
+
+
+# ---------------------------------------------------------------- signals
+
+SIGNALS = """
+import signal
+import time
+
+import numpy as np
+from registry import LOSSES
+
+import cecore
+
+
+class Interrupt(BaseException):
+    pass
+
+
+def interrupt(*_):
+    raise Interrupt
+
+
+def calls(loss, classes, n=1 << 50):
+    shape = (n,) if loss.binary else (n // 1024, classes)
+    rows = shape if loss.binary else shape[:1]
+    x = np.broadcast_to(np.float32(0.25 if loss.binary else 1 / classes), shape)
+    labels, soft, w = np.broadcast_to(np.int8(1), rows), np.broadcast_to(np.float64(x.flat[0]), shape), 0.5
+    yield lambda: loss.kind()(x, labels)
+    yield lambda: loss.kind()(x, soft, sample_weight=w)
+    yield lambda: loss.kind(label_smoothing=0.1)(x, labels)
+    total = loss.kind().accumulator()
+    yield lambda: total.update(x, labels, w)
+    assert total.count == 0
+
+
+signal.signal(signal.SIGALRM, interrupt)
+for threads in (1, 2):
+    cecore.set_num_threads(threads)
+    for loss in LOSSES:
+        for classes in (1,) if loss.binary else (2, 40, 70, 1000):
+            for number, call in enumerate(calls(loss, classes)):
+                signal.setitimer(signal.ITIMER_REAL, 0.02)
+                start = time.perf_counter()
+                try:
+                    call()
+                except Interrupt:
+                    took = time.perf_counter() - start - 0.02
+                    print(f"{took:.3f} s: {loss.name}, call {number}, {classes} classes, {threads} threads")
+"""
+
+
+def run(program, level, *arguments):
+    """Run a program in a new process, at an instruction-set level, and return what it prints."""
+    environment = {**os.environ, "CECORE_SIMD": level, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+def test_an_exception_of_a_signal_handler_ends_a_call(level):
+    """Each of these calls would take days. On a busy machine an answer may take longer than the promised 0.2 s."""
+    printed = run(SIGNALS, level)
+    times = sorted(float(line.split()[0]) for line in printed.splitlines())
+    assert len(times) == 2 * 4 * (2 * 1 + 2 * 4)
+    assert times[len(times) // 2] < 0.2, printed
+    assert times[-1] < 5, printed
+
+
+# ---------------------------------------------------------------- small stacks
+
+STACKS = """
+import sys
+import threading
+
+import numpy as np
+from registry import LOSSES
+
+import cecore
+
+done, refused = [], []
+
+
+def call(kind, x, t, w):
+    try:
+        kind().forward_backward(x, t, sample_weight=w)
+        kind(label_smoothing=0.1).gradient_hessian(x, t)
+        cecore.softmax(x) if x.ndim == 2 else cecore.sigmoid(x)
+        done.append(kind)
+    except RuntimeError as error:
+        refused.append(str(error))
+
+
+rng = np.random.default_rng(0)
+threading.stack_size(int(sys.argv[1]) * 1024)
+for loss in LOSSES:
+    for classes in (1,) if loss.binary else (2, 24, 48, 70, 3000):
+        for dtype in np.float64, np.float16:
+            x = loss.predictions(rng, 70, classes=classes).astype(dtype)
+            x[::7] *= 300 if loss.logits else 1
+            for t in loss.hard(rng, 70, classes), loss.soft(rng, 70, classes=classes):
+                thread = threading.Thread(target=call, args=(loss.kind, np.asfortranarray(x), t, rng.random(70)))
+                thread.start()
+                thread.join()
+assert all("KiB of stack left, but cecore needs 92 KiB: call threading.stack_size" in text for text in refused)
+print(len(done), len(refused))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the stack is measured on Linux and macOS")
+@pytest.mark.parametrize("kib", [32, 64, 96, 104, 108, 112, 116, 128, 256, 1024])
+def test_a_thread_with_a_small_stack(kib, level):
+    done, refused = map(int, run(STACKS, level, kib).split())
+    assert done + refused == 4 * (2 * 1 + 2 * 5)
+    assert kib > 64 or done == 0
+    assert kib < 112 or refused == 0
