@@ -1156,6 +1156,12 @@ cdef bint is_real(object array) noexcept:
     return type <= cnp.NPY_LONGDOUBLE or type == NPY_HALF
 
 
+cdef bint may_overflow(object upstream, object x) noexcept:
+    # Whether a finite number of upstream can become infinite in the computing type: _checks must look for it first.
+    cdef int type = cnp.PyArray_TYPE(upstream)
+    return type == cnp.NPY_LONGDOUBLE or (type == cnp.NPY_DOUBLE and in_halves(cnp.PyArray_TYPE(x)))
+
+
 cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
     cdef int i
     if cnp.PyArray_NDIM(array) != ndim:
@@ -1421,6 +1427,8 @@ cdef object compute(
         upstream = None
     elif not (reduction == NONE and inner and is_real(upstream) and has_shape(upstream, inner, shape)):
         return None
+    elif not prepared and may_overflow(upstream, x):
+        return None
     set_array(&job.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
     type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
     if not prepared and not (
@@ -1512,6 +1520,8 @@ def activation(int function, int flags, x, upstream, out):
     if rows and (ndim == 0 or shape[ndim - 1] == 0):
         return None
     if upstream is not None and not has_shape(upstream, ndim, shape):
+        return None
+    if function == SIGMOID_BACKWARD and not prepared and may_overflow(upstream, x):
         return None
     memset(&job.options, 0, sizeof(Options))
     job.options.rows = rows
