@@ -665,6 +665,30 @@ def test_upstream_that_float32_does_not_hold(loss):
     assert bits(none.backward(x, t, upstream=fine.astype(np.float32).astype(float))) == want
     u[5] = -np.inf  # an infinite number is data
     none.backward(x, t, upstream=u)
+    assert none.backward(x[:0], t[:0], upstream=u[:0]).shape == x[:0].shape
+
+
+@pytest.mark.parametrize("n", [1, 4095, 4096, 4097, 65536, 65537, 200_000])
+def test_upstream_of_any_length_that_float32_does_not_hold(n):
+    x, t, u = np.full(n, 0.5, np.float32), np.ones(n), np.full(n, 2.0)
+    none = bce.kind(reduction="none")
+    layouts = (lambda a: a, lambda a: a[::-1].copy()[::-1], lambda a: np.repeat(a, 2)[::2], lambda a: a.astype(">f8"))
+    for make in layouts:
+        assert (none.backward(x, t, upstream=make(u)) == -4).all()
+        assert cecore.sigmoid_backward(make(u), x)[-1] == 0.5
+    for place in {0, n // 2, n - 1}:
+        for value in (1e39, -1e39):
+            u[:], u[n // 3] = 2.0, np.nan
+            u[place] = value
+            for make in layouts:
+                with pytest.raises(ValueError, match=rf"upstream\[{place}\] = {re.escape(str(value))} is beyond"):
+                    none.backward(x, t, upstream=make(u))
+                with pytest.raises(ValueError, match=rf"upstream\[{place}\] = {re.escape(str(value))} is beyond"):
+                    cecore.sigmoid_backward(make(u), x)
+    u[:] = np.finfo(np.float32).max
+    assert np.isfinite(cecore.sigmoid_backward(u, x)).all()
+    u *= 1 + 1e-8  # rounded to the largest number
+    assert np.isfinite(cecore.sigmoid_backward(u, x)).all()
 
 
 # ---------------------------------------------------------------- labels of long double

@@ -228,9 +228,10 @@ def as_float(name: str, value: Any) -> float:
 def integer(name: str, value: object, least: int, most: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} = {shown(value)}: expected an integer")
-    if not least <= int(value) <= most:
+    result = int(value)
+    if not least <= result <= most:
         raise ValueError(f"{name} = {value!r}: expected {least}..{most}")
-    return int(value)
+    return result
 
 
 def weights(name: str, value: Any) -> tuple[float, ...]:
@@ -813,6 +814,14 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     raise ValueError(f"{problem}: expected {shape}, a single number, or {len(shape)} dimensions with axes of length 1")
 
 
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the numbers of an array in any layout, piece by piece: short enough to be interrupted between two."""
+    flags: Any = ["external_loop", "buffered", "zerosize_ok"]  # Any, because the types of NumPy want literals
+    of_array: Any = ["readonly", "nbo", "aligned"]
+    with np.nditer(array, flags, [of_array], buffersize=1 << 16) as pieces:
+        yield from pieces
+
+
 def refuse_overflow(
     upstream: np.ndarray, dtype: np.dtype, name: str, counting: Callable[[], Any] = lambda: True
 ) -> None:
@@ -825,8 +834,8 @@ def refuse_overflow(
     if upstream.dtype.kind != "f" or upstream.dtype.itemsize <= computing.itemsize:
         return
     most = float(np.finfo(computing).max)
-    with np.errstate(all="ignore"):  # the largest numbers show whether any is beyond, without a temporary array
-        if upstream.size == 0 or (-most <= np.fmin.reduce(upstream, None) and np.fmax.reduce(upstream, None) <= most):
+    with np.errstate(all="ignore"):
+        if all(-most <= np.fmin.reduce(piece) and np.fmax.reduce(piece) <= most for piece in _pieces(upstream)):
             return
         beyond = np.isinf(upstream.astype(computing)) & np.isfinite(upstream)
         beyond = beyond & counting() if beyond.any() else beyond

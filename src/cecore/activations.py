@@ -114,7 +114,8 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
 
     .. math:: g = u s (1 - s)
 
-    *Domain*: 0 <= s <= 1, and any u. If s is 0 or 1, the result is 0, whatever u is.
+    *Domain*: 0 <= s <= 1, and any u. If s is 0 or 1, the result is 0, whatever u is. If s is float32, float16 or
+    bfloat16, u is converted to float32. A finite u that would become infinite is an error.
 
     Parameters
     ----------

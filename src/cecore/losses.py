@@ -253,7 +253,8 @@ class Loss(Generic[_Value_co]):
             mask. Elements with weight 0 have gradient exactly 0.
         upstream : float or array_like, optional
             The derivative of the final objective with respect to this loss. The gradient is multiplied by it. With
-            ``reduction="none"`` it can be an array with the shape of the losses.
+            ``reduction="none"`` it can be an array with the shape of the losses. Such an array is converted to the type
+            in which the loss is computed. A finite number that would become infinite is an error.
         out : numpy.ndarray, optional
             The array to write the gradient into. It must have the shape of the predictions and the dtype of the
             results; its layout is free. It can be the predictions array itself, but must not share memory with any

@@ -18,6 +18,7 @@ import sys
 from time import sleep
 
 cimport numpy as cnp
+from libc.float cimport FLT_MAX
 from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc
@@ -1157,9 +1158,19 @@ cdef bint is_real(object array) noexcept:
 
 
 cdef bint may_overflow(object upstream, object x) noexcept:
-    # Whether a finite number of upstream can become infinite in the computing type: _checks must look for it first.
+    # Whether a finite number of upstream may become infinite in the computing type. If so, _checks looks for it. This
+    # function looks at short plain arrays only.
     cdef int type = cnp.PyArray_TYPE(upstream)
-    return type == cnp.NPY_LONGDOUBLE or (type == cnp.NPY_DOUBLE and in_halves(cnp.PyArray_TYPE(x)))
+    cdef const double *data = <const double *>cnp.PyArray_DATA(upstream)
+    cdef int beyond = 0
+    cdef Py_ssize_t i
+    if type != cnp.NPY_DOUBLE or not in_halves(cnp.PyArray_TYPE(x)):
+        return type == cnp.NPY_LONGDOUBLE
+    if not cnp.PyArray_ISCARRAY_RO(upstream) or cnp.PyArray_SIZE(upstream) > GIL_KEPT_BELOW:
+        return True
+    for i in range(cnp.PyArray_SIZE(upstream)):
+        beyond += (data[i] > FLT_MAX) | (data[i] < -FLT_MAX)
+    return beyond != 0
 
 
 cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
