@@ -576,6 +576,34 @@ def test_no_setting_changes_a_result_or_an_error(setting, data):
         assert each() == want
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_bfloat16_weights_with_any_setting(setting):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    p, t = np.array([0.5, 7.0], np.float32).astype(bfloat16), np.array([1, 1])
+    w = np.array([np.nan, 1e-40, -1.0], np.float32).astype(bfloat16)
+    with SETTINGS[setting]():
+        for place, problem in ((0, "= nan is not a weight"), (2, "= -1.0 is negative")):
+            for weights in (w[place], np.array(w[place]), w[[place, place]]):
+                with pytest.raises(ValueError, match=problem):
+                    bce.function(p, t, sample_weight=weights)
+                with pytest.raises(ValueError, match=problem):
+                    bce.kind(pos_weight=w[[place, place]])
+        for weights in (w[1], np.array(w[1]), w[[1, 1]]):
+            with pytest.raises(ValueError, match=r"probs\[1\] = 7.0 is outside"):
+                bce.function(p, t, sample_weight=weights)
+        with pytest.raises(ValueError, match=r"targets\[0\] = nan is not a class"):
+            ce.function(np.full((1, 2), 0.5), w[:1])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 40, 300, 5000])
+def test_softmax_backward_takes_upstream_in_float64(classes):
+    rng = np.random.default_rng(classes)
+    s = (1e-5 * cecore.softmax(rng.normal(size=(70, classes)))).astype(np.float32)
+    u = 1e39 * rng.normal(size=s.shape)
+    want = s.astype(float) * (u - (s * u).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(cecore.softmax_backward(u, s), want, rtol=1e-6)
+
+
 @needs_long_double
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_long_doubles_beyond_float64_are_errors_with_any_setting(setting):
@@ -602,6 +630,8 @@ def test_long_doubles_beyond_float64_are_errors_with_any_setting(setting):
             lambda: none.backward(p, y, upstream=np.array([-big, 1])),
             lambda: none.backward(p.tolist(), y, upstream=[1, big]),
             lambda: cecore.sigmoid_backward(np.array([big, 1]), p),
+            lambda: cecore.softmax_backward(np.array([big, 1]), p),
+            lambda: cecore.softmax_backward([1, -big], p.astype(np.float32)),
         ):
             with pytest.raises(ValueError, match=beyond):
                 call()

@@ -310,7 +310,7 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {  # each returns the option as 
 
 
 def not_a_weight(name: str, array: np.ndarray, index: tuple[Any, ...]) -> ValueError:
-    problem = "is negative" if array[index] < 0 else "is not a weight"
+    problem = "is negative" if array[index].item() < 0 else "is not a weight"
     hint = ". To exclude a sample, use 0" if name == "sample_weight" else ""
     return ValueError(f"{_at(name, array, index)} {problem}: weights must be finite and >= 0{hint}")
 
@@ -1102,7 +1102,7 @@ def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
 
 def _bad_weight(spec: Spec, call: Call, array: np.ndarray, index: tuple[Any, ...]) -> ValueError:
     """Return the error for a sample weight that is negative, not finite, or infinite in the computing type."""
-    if array[index] >= 0 and np.isfinite(array[index]):
+    if is_weight(array[index].item()):
         computing = computing_type(call.dtype)
         return beyond_range("sample_weight", array, index, computing, "weights are", spec.x, call.dtype)
     return not_a_weight("sample_weight", array, index)

@@ -336,8 +336,8 @@ def _prepare_and_apply(function: int, name: str, x: Any, upstream: Any, out: Any
         upstream = _checks.real("upstream", upstream)
         if upstream.shape != x.shape:
             raise ValueError(f"upstream has shape {upstream.shape}: expected {x.shape}, the shape of {name}")
-        if function == _SIGMOID_BACKWARD:
-            _checks.refuse_overflow(upstream, dtype, name)
+        computing = dtype if function == _SIGMOID_BACKWARD else np.dtype(np.float64)
+        _checks.refuse_overflow(upstream, computing, name)
     in_place = False
     if out is None:
         out = view = np.empty(x.shape, dtype)

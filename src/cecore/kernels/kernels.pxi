@@ -1532,8 +1532,11 @@ def activation(int function, int flags, x, upstream, out):
         return None
     if upstream is not None and not has_shape(upstream, ndim, shape):
         return None
-    if function == SIGMOID_BACKWARD and not prepared and may_overflow(upstream, x):
-        return None
+    if backward and not prepared:
+        if cnp.PyArray_TYPE(upstream) == cnp.NPY_LONGDOUBLE:
+            return None
+        if function == SIGMOID_BACKWARD and may_overflow(upstream, x):  # the other function computes in double
+            return None
     memset(&job.options, 0, sizeof(Options))
     job.options.rows = rows
     job.activation = function
