@@ -72,7 +72,9 @@ def lying(array, *names):
     body = {name: METHODS[name] for name in names if name in METHODS}
     body |= {name: told(LIES[name](array)) for name in names if name in LIES}
     kind = type("Lying", (np.ndarray,), body)
-    return np.ndarray.view(array, kind)
+    made = np.ndarray.view(array, kind)
+    kind.__array_finalize__ = fail  # from now on
+    return made
 
 
 def guarded(shape, dtype=np.float64):

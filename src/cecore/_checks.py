@@ -1,9 +1,9 @@
 """Validation of all inputs, and every message to the user.
 
 The kernels take arrays of real numbers in any layout, and check the values while they compute. All other inputs come to
-this module. ``prepare`` converts the inputs to arrays or raises an error; it never copies an input that is an array
-already. ``explain`` finds the value that stopped a kernel. A message says what was received, where, what was expected,
-and what to do.
+this module. ``convert`` converts the inputs to arrays, and never copies an input that is an array already. ``prepare``
+checks these arrays or raises an error. ``explain`` finds the value that stopped a kernel. A message says what was
+received, where, what was expected, and what to do.
 """
 
 from __future__ import annotations
