@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fractions
 import math
 import re
 import traceback
@@ -81,7 +82,7 @@ class Refusing:
         raise TypeError("use .get()")
 
 
-NAMES = {"np": np, "math": math, "cecore": cecore}
+NAMES = {"np": np, "math": math, "fractions": fractions, "cecore": cecore}
 NAMES |= {kind.__name__: kind for kind in (Tensor, Array, Sparse, Refusing)}
 NAMES |= {name: getattr(cecore, name) for name in cecore.__all__}
 
@@ -824,6 +825,28 @@ WEIGHTS = [
         f"sample_weight[1] = nan is not a weight: {RULE}",
     ),
     Mistake(
+        f"{P2}; probs = probs.astype(np.float32)",
+        "binary_cross_entropy(probs, targets, sample_weight=[1, 1e300])",
+        ValueError,
+        "sample_weight[1] = 1e+300 is beyond the range of float32, to which weights are converted because probs has "
+        "dtype float32. Scale the weights, or pass np.array(probs, dtype=float)",
+        {
+            "np.array(probs, dtype=float)": "binary_cross_entropy(np.array(probs, dtype=float), targets, "
+            "sample_weight=[1, 1e300])"
+        },
+    ),
+    Mistake(
+        f"{SCORES}; targets = [0, 2]; logits = logits.astype(np.float16)",
+        "cross_entropy_with_logits(logits, targets, sample_weight=1e39)",
+        ValueError,
+        "sample_weight = 1e+39 is beyond the range of float32, to which weights are converted because logits has dtype "
+        "float16. Scale the weights, or pass np.array(logits, dtype=float)",
+        {
+            "np.array(logits, dtype=float)": "cross_entropy_with_logits(np.array(logits, dtype=float), targets, "
+            "sample_weight=1e39)"
+        },
+    ),
+    Mistake(
         LABELS,
         "cross_entropy(probs, targets, class_weight=[1, 1, -1])",
         ValueError,
@@ -1222,6 +1245,18 @@ OPTIONS = [
     Mistake("", "CrossEntropy(eps=10**400)", ValueError, "eps is an integer beyond the range of float64"),
     Mistake(
         "",
+        "BinaryCrossEntropy(pos_weight=fractions.Fraction(10**400, 3))",
+        ValueError,
+        "pos_weight is beyond the range of float64",
+    ),
+    Mistake(
+        P2,
+        "BinaryCrossEntropy().backward(probs, targets, upstream=10**400)",
+        ValueError,
+        "upstream is an integer beyond the range of float64",
+    ),
+    Mistake(
+        "",
         "CrossEntropyWithLogits(label_smoothing=10)",
         ValueError,
         "label_smoothing = 10: expected a number from 0 to 1",
@@ -1349,6 +1384,28 @@ OUTPUTS = [
         ValueError,
         "upstream has shape (3,): expected a number or (2,), the shape of the losses",
     ),
+    Mistake(
+        f"{NONE}; {P2}; probs = probs.astype(np.float32)",
+        "loss.backward(probs, targets, upstream=np.array([1.0, 1e39]))",
+        ValueError,
+        "upstream[1] = 1e+39 is beyond the range of float32, to which upstream is converted because probs has dtype "
+        "float32. Scale upstream, or pass np.array(probs, dtype=float)",
+        {
+            "np.array(probs, dtype=float)": "loss.backward(np.array(probs, dtype=float), targets, "
+            "upstream=np.array([1.0, 1e39]))"
+        },
+    ),
+    Mistake(
+        "sigmoid_output = np.array([0.5, 0.25], np.float32)",
+        "sigmoid_backward([1.0, -1e39], sigmoid_output)",
+        ValueError,
+        "upstream[1] = -1e+39 is beyond the range of float32, to which upstream is converted because sigmoid_output "
+        "has dtype float32. Scale upstream, or pass np.array(sigmoid_output, dtype=float)",
+        {
+            "np.array(sigmoid_output, dtype=float)": "sigmoid_backward([1.0, -1e39], "
+            "np.array(sigmoid_output, dtype=float))"
+        },
+    ),
 ]
 
 OTHERS = [
@@ -1404,7 +1461,77 @@ WARNINGS = [
     ),
 ]
 
-MISTAKES = SHAPES + VALUES + TYPES + LIBRARIES + WEIGHTS + OPTIONS + OUTPUTS + OTHERS + WARNINGS
+LONG = np.finfo(np.longdouble).max > np.finfo(np.float64).max  # there are numbers beyond the range of float64
+LONG_DOUBLES = [
+    Mistake(
+        "w = np.longdouble('1e4000')",
+        "BinaryCrossEntropy(pos_weight=w)",
+        ValueError,
+        "pos_weight = 1e+4000 is beyond the range of float64",
+    ),
+    Mistake(
+        "w = np.longdouble('1e4000')",
+        "CrossEntropy(class_weight=[1, w])",
+        ValueError,
+        "class_weight[1] = 1e+4000 is beyond the range of float64. Scale the weights",
+    ),
+    Mistake(
+        "eps = np.longdouble('1e4000')",
+        "CrossEntropy(eps=eps)",
+        ValueError,
+        "eps = 1e+4000 is beyond the range of float64",
+    ),
+    Mistake(
+        f"{P2}; w = np.array(['1', '1e4000'], np.longdouble)",
+        "binary_cross_entropy(probs, targets, sample_weight=w)",
+        ValueError,
+        "sample_weight[1] = 1e+4000 is beyond the range of float64, to which weights are converted. Scale the weights",
+    ),
+    Mistake(
+        f"{P2}; u = np.longdouble('-1e4000')",
+        "BinaryCrossEntropy().backward(probs, targets, upstream=u)",
+        ValueError,
+        "upstream = -1e+4000 is beyond the range of float64",
+    ),
+    Mistake(
+        f"{NONE}; {P2}; u = np.array(['1', '-1e4000'], np.longdouble)",
+        "loss.backward(probs, targets, upstream=u)",
+        ValueError,
+        "upstream[1] = -1e+4000 is beyond the range of float64, to which upstream is converted. Scale upstream",
+    ),
+    Mistake(
+        "probs, targets = np.array([0.5, '1e4000'], np.longdouble), [1, 1]",
+        BCE,
+        ValueError,
+        "probs[1] = 1e+4000 is outside [0, 1]. If these are logits, use BinaryCrossEntropyWithLogits",
+    ),
+    Mistake(
+        f"{ROWS}; targets = np.array([0, 2**53], np.longdouble); targets[1] += 1",
+        CE,
+        ValueError,
+        "targets[1] = 9007199254740993.0 is not a class label: expected 0..2",
+    ),
+    Mistake(
+        f"{ROWS}; targets = np.array([0, 2**53], np.longdouble); targets[1] += 0.5",
+        CE,
+        ValueError,
+        "targets[1] = 9007199254740992.5 is not a whole number: expected a class label 0..2. For probabilities, pass "
+        "one column per class: shape (2, 3)",
+    ),
+]
+
+MISTAKES = (
+    (LONG_DOUBLES if LONG else [])
+    + SHAPES
+    + VALUES
+    + TYPES
+    + LIBRARIES
+    + WEIGHTS
+    + OPTIONS
+    + OUTPUTS
+    + OTHERS
+    + WARNINGS
+)
 each_mistake = pytest.mark.parametrize("mistake", MISTAKES, ids=str)
 
 
@@ -1428,7 +1555,9 @@ def caught(code, names, error):
         else:
             pytest.fail(f"{code} raised nothing")
     assert type(found) is error, found
-    assert found.__cause__ is None
+    if found.__cause__ is not None:  # an error of the user's object, whose traceback shows where
+        last = traceback.extract_tb(found.__cause__.__traceback__)[-1]
+        assert Path(cecore.__file__).parent not in Path(last.filename).parents
     assert found.__context__ is None or found.__suppress_context__
     files = [Path(frame.filename) for frame in traceback.extract_tb(found.__traceback__)]
     assert sum(Path(cecore.__file__).parent in file.parents for file in files) <= 3, files

@@ -1,9 +1,9 @@
 """Validation of all inputs, and every message to the user.
 
 The kernels take arrays of real numbers in any layout, and check the values while they compute. All other inputs come to
-this module. ``prepare`` converts the inputs to arrays or raises an error; it never copies an input that is an array
-already. ``explain`` finds the value that stopped a kernel. A message says what was received, where, what was expected,
-and what to do.
+this module. ``convert`` converts the inputs to arrays, and never copies an input that is an array already. ``prepare``
+checks these arrays or raises an error. ``explain`` finds the value that stopped a kernel. A message says what was
+received, where, what was expected, and what to do.
 """
 
 from __future__ import annotations
@@ -196,6 +196,20 @@ def similar(word: str, known: list[str]) -> str | None:
     return meant if meant in known else next(iter(get_close_matches(word.lower(), known, 1)), None)
 
 
+def is_own(error: BaseException) -> bool:
+    """Return whether cecore raised an error, and not an object of the user's, such as its ``__array__``."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    return frames is None or str(frames.tb_frame.f_globals.get("__name__")).partition(".")[0] == __package__
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """Return an error that cecore caught if Python code raised it: its traceback shows where. NumPy's own has none."""
+    frames = error.__traceback__
+    return error if frames is not None and frames.tb_next is not None else None
+
+
 def number(name: str, value: object, wanted: str, fine: Callable[[float], bool]) -> float:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         hint = ""
@@ -209,18 +223,27 @@ def number(name: str, value: object, wanted: str, fine: Callable[[float], bool])
 
 
 def as_float(name: str, value: Any) -> float:
+    """Convert a single number to float64. Raise an error if it is finite but beyond the range of float64."""
+    if isinstance(value, np.longdouble):
+        with np.errstate(all="ignore"):
+            result = float(value)
+        if math.isinf(result) and not np.isinf(value):
+            raise ValueError(f"{name} = {value!s} is beyond the range of float64")
+        return result
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} is an integer beyond the range of float64") from None
+        which = "an integer beyond" if isinstance(value, numbers.Integral) else "beyond"
+        raise ValueError(f"{name} is {which} the range of float64") from None
 
 
 def integer(name: str, value: object, least: int, most: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} = {shown(value)}: expected an integer")
-    if not least <= int(value) <= most:
+    result = int(value)
+    if not least <= result <= most:
         raise ValueError(f"{name} = {value!r}: expected {least}..{most}")
-    return int(value)
+    return result
 
 
 def weights(name: str, value: Any) -> tuple[float, ...]:
@@ -231,11 +254,15 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
     array = real_array(name, value)
     if array.ndim != 1 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}: expected one dimension with at least one weight")
-    array = array.astype(np.float64)
-    bad = ~((array >= 0) & np.isfinite(array))
+    with np.errstate(all="ignore"):
+        converted = array.astype(np.float64)
+    bad = ~((converted >= 0) & np.isfinite(converted))
     if bad.any():
-        raise not_a_weight(name, array, (int(np.argmax(bad)),))
-    return tuple(array.tolist())
+        index = int(np.argmax(bad))
+        if array.dtype.itemsize > 8 and np.isfinite(array[index]) and array[index] >= 0:
+            raise ValueError(f"{_at(name, array, (index,))} is beyond the range of float64. Scale the weights")
+        raise not_a_weight(name, converted, (index,))
+    return tuple(converted.tolist())
 
 
 def _refuse_index(name: str, value: Any) -> None:
@@ -256,7 +283,7 @@ def weight(name: str, value: Any) -> float | tuple[float, ...]:
         array = real_array(name, value)
         if array.ndim:
             return weights(name, array)
-        value = float(array)
+        value = as_float(name, array[()])
     return number(name, value, "a finite number >= 0", is_weight)
 
 
@@ -295,7 +322,7 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {  # each returns the option as 
 
 
 def not_a_weight(name: str, array: np.ndarray, index: tuple[Any, ...]) -> ValueError:
-    problem = "is negative" if array[index] < 0 else "is not a weight"
+    problem = "is negative" if array[index].item() < 0 else "is not a weight"
     hint = ". To exclude a sample, use 0" if name == "sample_weight" else ""
     return ValueError(f"{_at(name, array, index)} {problem}: weights must be finite and >= 0{hint}")
 
@@ -403,33 +430,64 @@ def _refuse_missing(name: str, value: Any) -> None:
         raise ValueError(f"{name}{where} is missing: fill or drop missing values first")
 
 
+def is_array(value: object) -> bool:
+    """Return whether a value is an ndarray. `isinstance` would also believe the ``__class__`` of a proxy."""
+    return issubclass(type(value), np.ndarray)
+
+
 def is_masked(value: Any) -> bool:
     """Return whether a value is a masked array. If numpy.ma, which takes 10 ms to import, is not there, none exists."""
     masked = sys.modules.get("numpy.ma")
     return masked is not None and isinstance(value, masked.MaskedArray)
 
 
+def base_view(array: np.ndarray) -> np.ndarray:
+    """Return the array itself, or a plain ndarray of the same memory if its class is a subclass of ndarray.
+
+    A subclass can override every attribute and method. A view that the method of ndarray makes has the true shape,
+    strides, dtype and flags.
+    """
+    return array if type(array) is np.ndarray else np.ndarray.view(array, np.ndarray)
+
+
 def real_array(name: str, value: Any) -> np.ndarray:
     """Return an array of real numbers, in any layout, from anything that ``np.asarray`` takes or from DLPack."""
+    return real(name, converted(name, value))
+
+
+def real(name: str, array: np.ndarray) -> np.ndarray:
+    """Return a converted array as a plain ndarray. Raise an error if its dtype is not real."""
+    array = base_view(array)
+    if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
+        raise not_numbers(name, array)
+    return array
+
+
+def converted(name: str, value: Any) -> np.ndarray:
+    """Convert an input to an array; an ndarray, also one of a subclass, is returned as it is.
+
+    The conversion can run code of the user's, which may resize an array of the call or change its dtype. No view of an
+    array is kept here, because it would still show memory that has been freed.
+    """
     if is_masked(value):
         instead = "data" if name == "x" or name.endswith("output") else "filled(0)"
         raise TypeError(f"{name} is a masked array: pass {name}.{instead}")
-    if not isinstance(value, (np.ndarray, list, tuple, float, int)):
+    if is_array(value):
+        return value
+    if not isinstance(value, (list, tuple, float, int)):
         _refuse_dask(name, value)
         _refuse_missing(name, value)
         value = _shared(name, value)
     try:
-        array = np.asarray(value)
+        array: np.ndarray = np.asanyarray(value)
     except (ValueError, OverflowError) as error:
         ragged = "inhomogeneous" in str(error) or "could not broadcast" in str(error)
         problem = "its nested sequences have different lengths" if ragged else error
-        raise ValueError(f"{name} is not an array of numbers: {problem}") from None
+        raise ValueError(f"{name} is not an array of numbers: {problem}") from cause_of(error)
     except (TypeError, RuntimeError, BufferError) as error:
-        raise TypeError(f"{name} cannot be read as an array: {error}") from None
-    if array.dtype == object and hasattr(value, "to_numpy"):
+        raise TypeError(f"{name} cannot be read as an array: {error}") from cause_of(error)
+    if base_view(array).dtype == object and hasattr(value, "to_numpy"):
         array = _without_nullable(value, array)
-    if array.dtype.kind not in "fiub" and not is_bfloat16(array.dtype):
-        raise not_numbers(name, array)
     return array
 
 
@@ -490,7 +548,8 @@ def _is_missing(value: object) -> bool:
 
 def _converts(conversion: Callable[[], object]) -> bool:
     try:
-        conversion()
+        with np.errstate(all="ignore"):
+            conversion()
     except (TypeError, ValueError, OverflowError):
         return False
     return True
@@ -536,7 +595,7 @@ def _shared(name: str, value: Any) -> Any:
         try:
             return np.from_dlpack(value)
         except (RuntimeError, TypeError, BufferError, ValueError) as error:
-            raise TypeError(f"{name} cannot be read as an array: {error}") from None
+            raise TypeError(f"{name} cannot be read as an array: {error}") from cause_of(error)
     return value
 
 
@@ -546,13 +605,13 @@ def _without_nullable(value: Any, array: np.ndarray) -> np.ndarray:
     known = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
     if not known or not all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in known):
         return array
-    converted: np.ndarray = value.to_numpy(dtype=np.result_type(*known))
-    return converted
+    numbers_alone: np.ndarray = value.to_numpy(dtype=np.result_type(*known))
+    return numbers_alone
 
 
 def is_bfloat16(dtype: np.dtype) -> bool:
     """Return whether a dtype is ml_dtypes.bfloat16, in either byte order, without importing ml_dtypes."""
-    return dtype.kind == "V" and dtype.newbyteorder("=").name == "bfloat16"
+    return dtype.kind == "V" and dtype.itemsize == 2 and dtype.newbyteorder("=").name == "bfloat16"
 
 
 def result_type(dtype: np.dtype) -> np.dtype:
@@ -597,17 +656,35 @@ def moved(name: str, shape: tuple[int, ...], axis: int) -> int:
     return axis
 
 
-def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight: Any, upstream: Any) -> Call:
-    """Return the arrays of a call in the form that a kernel takes, or raise the error."""
+def convert(spec: Spec, given: Any, targets: Any, sample_weight: Any, upstream: Any) -> tuple[Any, Any, Any, Any]:
+    """Convert the inputs of a call to arrays; sample_weight can be None, and upstream a float.
+
+    Only this function runs code of the user's objects. Shapes and memory are looked at later, in `prepare`.
+    """
     name = spec.x
     arguments = {name: given, "targets": targets, "sample_weight": sample_weight}
     for argument, value in arguments.items():
         _refuse_dask(argument, value)
     _same_labels(arguments)
     _refuse_masked(spec, name, given, given)
-    x = real_array(name, given)
+    x = converted(name, given)
     _refuse_masked(spec, "targets", targets, x)
-    t = real_array("targets", targets)
+    t = converted("targets", targets)
+    w = None if sample_weight is None else converted("sample_weight", sample_weight)
+    return x, t, w, upstream if type(upstream) is float else converted("upstream", upstream)
+
+
+def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight: Any, upstream: Any) -> Call:
+    """Return the converted arrays of a call in the form that a kernel takes, or raise the error.
+
+    From here to the kernel no code of the user's runs, so the arrays stay as they are.
+    """
+    name = spec.x
+    x = real(name, given)
+    t = real("targets", targets)
+    w = None if sample_weight is None else real("sample_weight", sample_weight)
+    u = upstream if type(upstream) is float else real("upstream", upstream)
+    dtype = result_type(x.dtype)
     shape = full = x.shape
     axis = -1
     if spec.rows:
@@ -634,8 +711,16 @@ def prepare(spec: Spec, reduction: str, given: Any, targets: Any, sample_weight:
         last = f"the last axis of {name} {shape} has length {shape[-1]}" if shape else f"{name} is a single number"
         n = counted(len(spec.pos_weight), "weight")
         raise ValueError(f"pos_weight has {n}, but {last}. Pass one weight per column, or a single number")
-    w = None if sample_weight is None else aligned(real_array("sample_weight", sample_weight), shape)
-    return Call(x, t, w, _upstream(upstream, reduction, shape), result_type(x.dtype), axis)
+    call = Call(x, t, None if w is None else aligned(w, shape), _upstream(u, reduction, shape), dtype, axis)
+    if isinstance(call.upstream, np.ndarray):
+        refuse_overflow(call.upstream, dtype, name, lambda: _counting(spec, call))
+    return call
+
+
+def _counting(spec: Spec, call: Call) -> Any:
+    """Return which losses count: those with a weight above 0 and a label that is not ignored."""
+    counting = True if call.sample_weight is None else call.sample_weight != 0
+    return counting if spec.ignore_index is None else counting & (call.targets != spec.ignore_index)
 
 
 def _same_labels(arguments: dict[str, Any]) -> None:
@@ -722,7 +807,7 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if weight.shape == shape:
         return weight
     fits = len(weight.shape) == len(shape) and all(n in (1, m) for n, m in zip(weight.shape, shape, strict=True))
-    if not weight.shape and not is_weight(float(weight)):
+    if not weight.shape and not is_weight(weight.item()):
         raise not_a_weight("sample_weight", weight, ())
     if fits or not weight.shape:
         return np.broadcast_to(weight, shape)
@@ -741,10 +826,52 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     raise ValueError(f"{problem}: expected {shape}, a single number, or {len(shape)} dimensions with axes of length 1")
 
 
-def _upstream(upstream: Any, reduction: str, shape: tuple[int, ...]) -> float | np.ndarray:
-    u = real_array("upstream", upstream)
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the numbers of an array in any layout, piece by piece: short enough to be interrupted between two."""
+    flags: Any = ["external_loop", "buffered", "zerosize_ok"]  # Any, because the types of NumPy want literals
+    of_array: Any = ["readonly", "nbo", "aligned"]
+    with np.nditer(array, flags, [of_array], buffersize=1 << 16) as pieces:
+        yield from pieces
+
+
+def refuse_overflow(
+    upstream: np.ndarray, dtype: np.dtype, name: str, counting: Callable[[], Any] = lambda: True
+) -> None:
+    """Raise an error for a finite number of upstream that becomes infinite in the type in which a result is computed.
+
+    `name` is the name of the predictions, and `dtype` the dtype of the results. The function `counting` returns which
+    numbers count.
+    """
+    computing = computing_type(dtype)
+    if upstream.dtype.kind != "f" or upstream.dtype.itemsize <= computing.itemsize:
+        return
+    most = float(np.finfo(computing).max)
+    with np.errstate(all="ignore"):
+        if all(-most <= np.fmin.reduce(piece) and np.fmax.reduce(piece) <= most for piece in _pieces(upstream)):
+            return
+        beyond = np.isinf(upstream.astype(computing)) & np.isfinite(upstream)
+        beyond = beyond & counting() if beyond.any() else beyond
+    if beyond.any():
+        index = tuple(int(k) for k in np.unravel_index(int(np.argmax(beyond)), upstream.shape))
+        raise beyond_range("upstream", upstream, index, computing, "upstream is", name, dtype)
+
+
+def beyond_range(
+    argument: str, array: np.ndarray, index: tuple[int, ...], computing: np.dtype, what: str, name: str, dtype: np.dtype
+) -> ValueError:
+    """Return the error for a finite number that is infinite in the type in which a result is computed."""
+    where = f"{_at(argument, array, index)} is beyond the range of {computing}, to which {what} converted"
+    scale = f"Scale {'the weights' if argument == 'sample_weight' else argument}"
+    if computing == np.float64:
+        return ValueError(f"{where}. {scale}")
+    return ValueError(f"{where} because {name} has dtype {dtype}. {scale}, or pass np.array({name}, dtype=float)")
+
+
+def _upstream(u: float | np.ndarray, reduction: str, shape: tuple[int, ...]) -> float | np.ndarray:
+    if not isinstance(u, np.ndarray):
+        return u
     if u.ndim == 0:
-        return float(u)
+        return as_float("upstream", u[()])
     if reduction != "none":
         raise ValueError(f"upstream has shape {u.shape}: expected a number, since reduction is {reduction!r}")
     if u.shape != shape:
@@ -759,10 +886,11 @@ def no_output(name: str, reduction: str) -> None:
         )
 
 
-def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ...]) -> bool:
+def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ...]) -> tuple[bool, list[Any]]:
     """Check the arrays for the value, the gradient and the Hessian against the call's arrays and each other.
 
-    `given` is what the user passed as predictions. Return whether one of the outputs is that array.
+    `given` is what the user passed as predictions. Return whether one of the outputs is that array, and the outputs as
+    plain arrays.
     """
     names = (
         "loss_out" if wanted & GRADIENT else "out",
@@ -771,17 +899,23 @@ def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ..
     )
     x = np.moveaxis(call.x, -1, call.axis) if spec.rows else call.x
     inner = call.x.shape[:-1] if spec.rows else x.shape
-    place = given if isinstance(given, np.ndarray) else x
+    place = base_view(given) if is_array(given) else x
     inputs = {"targets": call.targets, "sample_weight": call.sample_weight, "upstream": call.upstream}
     in_place = False
-    for name, shape, out in zip(names, (inner, x.shape, x.shape), outs, strict=True):
+    shapes = inner, x.shape, x.shape
+    views = [
+        None if out is None else output(name, out, shape, call.dtype)
+        for name, shape, out in zip(names, shapes, outs, strict=True)
+    ]
+    if sum(out is not None for out in outs) > len({id(out) for out in outs if out is not None}):
+        raise ValueError("one array is given for two results: pass a separate array for each")
+    for name, shape, out in zip(names, shapes, views, strict=True):
         if out is None:
             continue
-        output(name, out, shape, call.dtype)
-        can_overwrite = isinstance(given, np.ndarray) and given.shape == shape and given.dtype == out.dtype
+        can_overwrite = is_array(given) and place.shape == shape and place.dtype == out.dtype
         itself = f", or {spec.x} itself to overwrite the predictions" if can_overwrite else ""
         separate = f"Pass a separate array{itself}"
-        others = inputs | {other: o for other, o in zip(names, outs, strict=True) if o is not out}
+        others = inputs | {other: o for other, o in zip(names, views, strict=True) if o is not out}
         for other, array in others.items():
             if _overlap(out, array):
                 raise ValueError(f"{name} shares memory with {other}. {separate}")
@@ -789,14 +923,14 @@ def outputs(spec: Spec, call: Call, given: Any, wanted: int, outs: tuple[Any, ..
             if not _same(out, place):
                 raise ValueError(f"{name} shares memory with {spec.x}, but is not the same array. {separate}")
             in_place = True
-    if sum(out is not None for out in outs) > len({id(out) for out in outs if out is not None}):
-        raise ValueError("one array is given for two results: pass a separate array for each")
-    return in_place
+    return in_place, views
 
 
-def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if not isinstance(out, np.ndarray) or is_masked(out):
+def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return an output as a plain array. Raise an error if it cannot hold the result."""
+    if not is_array(out) or is_masked(out):
         raise TypeError(f"{name} is {kind_of(out)}: expected a numpy.ndarray")
+    out = base_view(out)
     allocate = f"Allocate it with np.empty({shape}, {'ml_dtypes' if is_bfloat16(dtype) else 'np'}.{dtype})"
     if out.shape != shape:
         raise ValueError(f"{name} has shape {out.shape}: expected {shape}, the shape of this result. {allocate}")
@@ -806,6 +940,7 @@ def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None
         raise ValueError(f"{name} is read-only: pass an array that can be written to")
     if out.size and not _are_distinct(out):
         raise ValueError(f"{name} has elements that share their memory: pass an array with a place for each result")
+    return out
 
 
 def _are_distinct(out: np.ndarray) -> bool:
@@ -857,7 +992,7 @@ def warn(spec: Spec, call: Call, row: int) -> None:
 
     The text holds no values of the data: Python shows the same text once per line.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         if spec.rows:
             _explain(spec, call, row, row + 1)
         elif (np.abs(call.targets.flat[:BLOCK].astype(np.float64) - 0.5) > 0.5).any():  # perhaps outside [0, 1]
@@ -892,7 +1027,8 @@ def _at(name: str, array: np.ndarray, index: tuple[Any, ...], axis: int = -1) ->
     if axis >= 0:
         places.insert(axis, places.pop())
     value = array[index]
-    return f"{_place(name, tuple(places))} = {value.item() if isinstance(value, np.generic) else shown(value)}"
+    text = str(value.item()) if isinstance(value, np.generic) else shown(value)  # format() rounds a longdouble
+    return f"{_place(name, tuple(places))} = {text}"
 
 
 def tolerance(dtype: np.dtype) -> float:
@@ -952,7 +1088,7 @@ def outside_hint(spec: Spec, call: Call, name: str, value: float, near: float) -
 
 def explain(spec: Spec, call: Call, start: int, stop: int) -> NoReturn:
     """Raise the error of the first element or row from start to stop that is outside its domain."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         _explain(spec, call, start, stop)
     raise ValueError(f"{spec.x}, targets or sample_weight changed during the call")
 
@@ -964,7 +1100,7 @@ def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
         weight = 1.0 if w is None else w[index].astype(computing_type(call.dtype))
         if not (weight >= 0 and math.isfinite(weight)):
             assert w is not None
-            raise not_a_weight("sample_weight", *((w, index) if any(w.strides) else (np.asarray(w[index]), ())))
+            raise _bad_weight(spec, call, *((w, index) if any(w.strides) else (np.asarray(w[index]), ())))
         if w is not None and w[index] == 0:  # not what float32 rounds to 0: that counts for nothing, but it is checked
             continue
         if spec.rows:
@@ -976,15 +1112,23 @@ def _explain(spec: Spec, call: Call, start: int, stop: int) -> None:
             _within(spec, call, "probs", index, positive != 0 or not t >= 1 or spec.label_smoothing != 0)
 
 
+def _bad_weight(spec: Spec, call: Call, array: np.ndarray, index: tuple[Any, ...]) -> ValueError:
+    """Return the error for a sample weight that is negative, not finite, or infinite in the computing type."""
+    if is_weight(array[index].item()):
+        computing = computing_type(call.dtype)
+        return beyond_range("sample_weight", array, index, computing, "weights are", spec.x, call.dtype)
+    return not_a_weight("sample_weight", array, index)
+
+
 def _explain_row(spec: Spec, call: Call, row: tuple[int, ...]) -> None:
     targets, classes = call.targets, call.x.shape[-1]
     if targets.ndim == call.x.ndim:
         t = _within(spec, call, "targets", row)
     else:
-        label = targets[row]
-        if label.item() == spec.ignore_index:
+        label = whole(targets[row])
+        if label is not None and label == spec.ignore_index:
             return
-        if not (0 <= label < classes and label == math.floor(label)):
+        if label is None or not 0 <= label < classes:
             raise ValueError(not_a_label(spec, call, row))
         t = (np.arange(classes) == label).astype(np.float64)
     if spec.x == "probs":
@@ -994,12 +1138,20 @@ def _explain_row(spec: Spec, call: Call, row: tuple[int, ...]) -> None:
         _within(spec, call, "probs", row, used)
 
 
+def whole(value: Any) -> int | None:
+    """Return a label as an integer, without rounding, or None if it is not a whole number."""
+    number = value.item()
+    if isinstance(number, np.longdouble):  # math.floor would round it to a double
+        return int(number) if np.isfinite(number) and number == np.floor(number) else None
+    return int(number) if math.isfinite(number) and number == math.floor(number) else None
+
+
 def not_a_label(spec: Spec, call: Call, row: tuple[int, ...]) -> str:
     """Return the message for a class label outside 0..C-1."""
     targets, classes = call.targets, call.x.shape[-1]
-    label = targets[row].item()
+    label, value = whole(targets[row]), targets[row]
     at, expected = _at("targets", targets, row), f"0..{classes - 1}"
-    if math.isfinite(label) and label != math.floor(label):
+    if label is None and np.isfinite(value):
         full = np.moveaxis(call.x, -1, call.axis).shape
         each = "column" if len(full) == 2 and call.axis == 1 else "number"
         return (
@@ -1017,8 +1169,8 @@ def not_a_label(spec: Spec, call: Call, row: tuple[int, ...]) -> str:
         some = np.asarray(targets.flat[:1_000_000])
         zero = f". Labels 0 and {classes} both occur: are there {classes + 1} classes?"
         hint = zero if (some == 0).any() else ". If your labels start at 1, pass targets - 1"
-    elif label == 255 or -(1 << 63) <= label < 0:
-        hint = f". To skip such rows, set ignore_index={int(label)} (the default here is None)"
-    elif math.isnan(label):
+    elif label is not None and (label == 255 or -(1 << 63) <= label < 0):
+        hint = f". To skip such rows, set ignore_index={label} (the default here is None)"
+    elif label is None and np.isnan(value):
         hint = ". Drop rows without a label, or give them sample_weight 0"
     return f"{at} is not a class label: expected {expected}{hint}"

@@ -114,7 +114,8 @@ def sigmoid_backward(upstream: ArrayLike, sigmoid_output: ArrayLike, *, out: Arr
 
     .. math:: g = u s (1 - s)
 
-    *Domain*: 0 <= s <= 1, and any u. If s is 0 or 1, the result is 0, whatever u is.
+    *Domain*: 0 <= s <= 1, and any u. If s is 0 or 1, the result is 0, whatever u is. If s is float32, float16 or
+    bfloat16, u is converted to float32. A finite u that would become infinite is an error.
 
     Parameters
     ----------
@@ -307,34 +308,44 @@ def softmax_backward(
 
 
 def _apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int = -1) -> Any:
-    if type(axis) is int and (function not in _ALONG_AXIS or axis in (-1, getattr(x, "ndim", 0) - 1)):
+    if type(axis) is int and (
+        function not in _ALONG_AXIS or axis == -1 or (type(x) is np.ndarray and axis == x.ndim - 1)
+    ):
         result = _dispatch.kernels.activation(function, 0, x, upstream, out)
         if result is not None:
             return result
     try:
         return _prepare_and_apply(function, name, x, upstream, out, axis)
     except (TypeError, ValueError) as error:  # so that few frames stand between the user's line and the message
-        raise error.with_traceback(None) from None
+        if not _checks.is_own(error):
+            raise
+        raise error.with_traceback(None) from error.__cause__
 
 
 def _prepare_and_apply(function: int, name: str, x: Any, upstream: Any, out: Any, axis: int) -> Any:
     axis = _checks.integer("axis", axis, -64, 63)
-    x = _checks.real_array(name, x)
+    x = _checks.converted(name, x)
+    if upstream is not None or function in (_SOFTMAX_BACKWARD, _SIGMOID_BACKWARD):
+        upstream = _checks.converted("upstream", upstream)
+    # From here on no code of the user's runs: the arrays stay as they are
+    x = _checks.real(name, x)
     dtype = _checks.result_type(x.dtype)
     if function in _ALONG_AXIS:
         axis = _checks.moved(name, x.shape, axis)
-    if upstream is not None or function in (_SOFTMAX_BACKWARD, _SIGMOID_BACKWARD):
-        upstream = _checks.real_array("upstream", upstream)
+    if upstream is not None:
+        upstream = _checks.real("upstream", upstream)
         if upstream.shape != x.shape:
             raise ValueError(f"upstream has shape {upstream.shape}: expected {x.shape}, the shape of {name}")
+        computing = dtype if function == _SIGMOID_BACKWARD else np.dtype(np.float64)
+        _checks.refuse_overflow(upstream, computing, name)
     in_place = False
     if out is None:
-        out = np.empty(x.shape, dtype)
+        out = view = np.empty(x.shape, dtype)
     else:
-        _checks.output("out", out, x.shape, dtype)
-        in_place = _checks.apart(out, {name: x, "upstream": upstream})
+        view = _checks.output("out", out, x.shape, dtype)
+        in_place = _checks.apart(view, {name: x, "upstream": upstream})
     flags, (x, _, _, upstream) = _checks.by_bits(x, None, None, upstream)
-    places = [x, upstream, _checks.as_bits(out) if flags & BITS[0] else out]
+    places = [x, upstream, _checks.as_bits(view) if flags & BITS[0] else view]
     if function in _ALONG_AXIS:
         places = [None if place is None else np.moveaxis(place, axis, -1) for place in places]
     _dispatch.kernels.activation(function, flags | PREPARED | (IN_PLACE if in_place else 0), *places)

@@ -93,7 +93,9 @@ class Loss(Generic[_Value_co]):
                 _checks.unexpected(type(self).__name__, self._names, positional, unknown)
             checked = {name: _checks.OPTIONS[name](name, value) for name, value in options.items()}
         except (TypeError, ValueError) as error:
-            raise error.with_traceback(None) from None
+            if not _checks.is_own(error):
+                raise
+            raise error.with_traceback(None) from error.__cause__
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         known = {name: checked[name] for name in _checks.Spec._fields if name in checked}
@@ -257,7 +259,8 @@ class Loss(Generic[_Value_co]):
             mask. Elements with weight 0 have gradient exactly 0.
         upstream : float or array_like, optional
             The derivative of the final objective with respect to this loss. The gradient is multiplied by it. With
-            ``reduction="none"`` it can be an array with the shape of the losses.
+            ``reduction="none"`` it can be an array with the shape of the losses. Such an array is converted to the type
+            in which the loss is computed. A finite number that would become infinite is an error.
         out : numpy.ndarray, optional
             The array to write the gradient into. It must have the shape of the predictions and the dtype of the
             results; its layout is free. It can be the predictions array itself, but must not share memory with any
@@ -479,23 +482,26 @@ class Loss(Generic[_Value_co]):
     def _fall_back(self, *call: Any) -> Any:
         """Prepare the arrays of a call that the kernels handed back. Compute the call or raise its error.
 
-        Errors lose their inner frames here, so that few frames stand between the user's line and the message.
+        Errors of cecore lose their inner frames here, so that few frames stand between the user's line and the message.
         """
         try:
             return self._prepare_and_compute(*call)
         except (TypeError, ValueError, _checks.InputWarning) as error:
-            raise error.with_traceback(None) from None
+            if not _checks.is_own(error):
+                raise
+            raise error.with_traceback(None) from error.__cause__
 
     def _prepare_and_compute(
         self, predictions: Any, targets: Any, sample_weight: Any, upstream: Any, wanted: int, *outs: Any
     ) -> Any:
         reduction = "sum" if wanted & (HESSIAN | STATE) else self.reduction
-        call = _checks.prepare(self._spec, reduction, predictions, targets, sample_weight, upstream)
-        if _checks.outputs(self._spec, call, predictions, wanted, outs):
-            wanted |= IN_PLACE
+        arrays = _checks.convert(self._spec, predictions, targets, sample_weight, upstream)
         while True:
+            # Also again after a warning, which can run code of the user's
+            call = _checks.prepare(self._spec, reduction, *arrays)
+            in_place, views = _checks.outputs(self._spec, call, predictions, wanted, outs)
             try:
-                return self._compute(call, reduction, wanted, outs)
+                return self._compute(call, reduction, wanted | (IN_PLACE if in_place else 0), outs, views)
             except _checks.Suspicious as found:
                 row, bad = found.args[0], None
             except _checks.BadBlock as found:
@@ -505,20 +511,20 @@ class Loss(Generic[_Value_co]):
             _checks.warn(self._spec, call, row)
             wanted |= WARNED
 
-    def _compute(self, call: _checks.Call, reduction: str, wanted: int, outs: tuple[Any, ...]) -> Any:
-        """Compute the wanted results, in the user's output arrays or in new ones."""
+    def _compute(self, call: _checks.Call, reduction: str, wanted: int, outs: tuple[Any, ...], views: list[Any]) -> Any:
+        """Compute the wanted results, in the user's output arrays, of which there are views, or in new ones."""
         flags, arrays = _checks.by_bits(*call[:4])
         x = np.moveaxis(call.x, -1, call.axis) if self._rows else call.x
         shapes = call.x.shape[:-1] if self._rows else x.shape, x.shape, x.shape
         results: list[Any] = []
         places: list[Any] = []
-        for kind, shape, out in zip((VALUE, GRADIENT, HESSIAN), shapes, outs, strict=True):
+        for kind, shape, out, view in zip((VALUE, GRADIENT, HESSIAN), shapes, outs, views, strict=True):
             if not wanted & kind or (kind == VALUE and reduction != "none"):
                 places.append(None)
                 continue
-            out = np.empty(shape, call.dtype) if out is None else out
-            results.append(out)
-            place = _checks.as_bits(out) if flags & BITS[0] else out
+            place = np.empty(shape, call.dtype) if view is None else view
+            results.append(place if out is None else out)
+            place = _checks.as_bits(place) if flags & BITS[0] else place
             places.append(np.moveaxis(place, call.axis, -1) if self._rows and kind != VALUE else place)
         result = _dispatch.kernels.loss(self._packed, *arrays, wanted | flags | PREPARED, *places)
         if wanted & STATE:

@@ -457,6 +457,24 @@ cdef void store_zeros(const Array *array, Py_ssize_t start, Py_ssize_t n) noexce
         store_apart(array, start + piece * BLOCK, False, min(n - piece * BLOCK, <Py_ssize_t>BLOCK), &zeros[0])
 
 
+cdef void load_long_labels(
+    const longdouble *data, const Options *options, Py_ssize_t n, int64_t *out
+) noexcept nogil:
+    # As load_labels. A long double holds every integer of 64 bits, so that the index to ignore is not rounded.
+    cdef longdouble ignored = <longdouble>options.ignore_index
+    cdef longdouble number
+    cdef Py_ssize_t i
+    if options.ignores == UNSIGNED:
+        ignored = <longdouble><uint64_t>options.ignore_index
+    for i in range(n):
+        number = data[i]
+        if options.ignores and number == ignored:
+            out[i] = IGNORED
+            continue
+        out[i] = <int64_t>number if 0 <= number < 9e15 else INVALID
+        out[i] = out[i] if <longdouble>out[i] == number else INVALID
+
+
 cdef void load_labels(
     const Array *array, const Options *options, Py_ssize_t start, Py_ssize_t n, int64_t *out
 ) noexcept nogil:
@@ -488,10 +506,10 @@ cdef void load_labels(
                 elif out[i] < 0:
                     out[i] = INVALID
             return
+    if type == cnp.NPY_LONGDOUBLE and sizeof(longdouble) > sizeof(double):
+        load_long_labels(<const longdouble *>data, options, n, out)
+        return
     convert_from(type, data, n, number)
-    if type == cnp.NPY_LONGDOUBLE:
-        for i in range(n):  # not a whole number that has become one
-            number[i] = number[i] if number[i] == (<const longdouble *>data)[i] else NAN
     # as a number, if it is one exactly
     if options.ignores == UNSIGNED:
         ignored_number = <double><uint64_t>options.ignore_index

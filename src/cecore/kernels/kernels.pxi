@@ -19,6 +19,7 @@ import threading
 from time import sleep
 
 cimport numpy as cnp
+from libc.float cimport FLT_MAX
 from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc
@@ -1310,6 +1311,22 @@ cdef bint is_real(object array) noexcept:
     return type <= cnp.NPY_LONGDOUBLE or type == NPY_HALF
 
 
+cdef bint may_overflow(object upstream, object x) noexcept:
+    # Whether a finite number of upstream may become infinite in the computing type. If so, _checks looks for it. This
+    # function looks at short plain arrays only.
+    cdef int type = cnp.PyArray_TYPE(upstream)
+    cdef const double *data = <const double *>cnp.PyArray_DATA(upstream)
+    cdef int beyond = 0
+    cdef Py_ssize_t i
+    if type != cnp.NPY_DOUBLE or not in_halves(cnp.PyArray_TYPE(x)):
+        return type == cnp.NPY_LONGDOUBLE
+    if not cnp.PyArray_ISCARRAY_RO(upstream) or cnp.PyArray_SIZE(upstream) > GIL_KEPT_BELOW:
+        return True
+    for i in range(cnp.PyArray_SIZE(upstream)):
+        beyond += (data[i] > FLT_MAX) | (data[i] < -FLT_MAX)
+    return beyond != 0
+
+
 cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
     cdef int i
     if cnp.PyArray_NDIM(array) != ndim:
@@ -1538,6 +1555,8 @@ cdef object compute(
         upstream = None
     elif not (reduction == NONE and inner and is_real(upstream) and has_shape(upstream, inner, shape)):
         return None
+    elif not prepared and may_overflow(upstream, x):
+        return None
     set_array(&job.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
     type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
     if not prepared and not (
@@ -1635,6 +1654,11 @@ def activation(int function, int flags, x, upstream, out):
         return None
     if upstream is not None and not has_shape(upstream, ndim, shape):
         return None
+    if backward and not prepared:
+        if cnp.PyArray_TYPE(upstream) == cnp.NPY_LONGDOUBLE:
+            return None
+        if function == SIGMOID_BACKWARD and may_overflow(upstream, x):  # the other function computes in double
+            return None
     memset(&job.options, 0, sizeof(Options))
     job.options.rows = rows
     job.activation = function
