@@ -219,7 +219,8 @@ def weights(name: str, value: Any) -> tuple[float, ...]:
     array = real_array(name, value)
     if array.ndim != 1 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}: expected one dimension with at least one weight")
-    array = array.astype(np.float64)
+    with np.errstate(all="ignore"):
+        array = array.astype(np.float64)
     bad = ~((array >= 0) & np.isfinite(array))
     if bad.any():
         raise not_a_weight(name, array, (int(np.argmax(bad)),))
@@ -244,7 +245,7 @@ def weight(name: str, value: Any) -> float | tuple[float, ...]:
         array = real_array(name, value)
         if array.ndim:
             return weights(name, array)
-        value = float(array)
+        value = float(array[()])
     return number(name, value, "a finite number >= 0", is_weight)
 
 
@@ -710,7 +711,7 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if weight.shape == shape:
         return weight
     fits = len(weight.shape) == len(shape) and all(n in (1, m) for n, m in zip(weight.shape, shape, strict=True))
-    if not weight.shape and not is_weight(float(weight)):
+    if not weight.shape and not is_weight(float(weight[()])):
         raise not_a_weight("sample_weight", weight, ())
     if fits or not weight.shape:
         return np.broadcast_to(weight, shape)
@@ -732,7 +733,7 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _upstream(upstream: Any, reduction: str, shape: tuple[int, ...]) -> float | np.ndarray:
     u = real_array("upstream", upstream)
     if u.ndim == 0:
-        return float(u)
+        return float(u[()])  # float(u) would ignore the byte order of bfloat16
     if reduction != "none":
         raise ValueError(f"upstream has shape {u.shape}: expected a number, since reduction is {reduction!r}")
     if u.shape != shape:
@@ -845,7 +846,7 @@ def warn(spec: Spec, call: Call, row: int) -> None:
 
     The text holds no values of the data: Python shows the same text once per line.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         if spec.rows:
             _explain(spec, call, row, row + 1)
         elif (np.abs(call.targets.flat[:BLOCK].astype(np.float64) - 0.5) > 0.5).any():  # perhaps outside [0, 1]
@@ -940,7 +941,7 @@ def outside_hint(spec: Spec, call: Call, name: str, value: float, near: float) -
 
 def explain(spec: Spec, call: Call, start: int, stop: int) -> NoReturn:
     """Raise the error of the first element or row from start to stop that is outside its domain."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         _explain(spec, call, start, stop)
     raise ValueError(f"{spec.x}, targets or sample_weight changed during the call")
 
