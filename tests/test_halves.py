@@ -131,3 +131,15 @@ def test_integers_are_not_taken_for_bfloat16():
         assert got.dtype == np.float64
         assert got[0] == 0.5
         assert cecore.BinaryCrossEntropy(reduction="none")(np.array([0, 1], kind), [0, 1]).dtype == np.float64
+
+
+def test_single_numbers_in_the_other_byte_order(half):
+    for value in (0.5, 2.0):
+        number = np.array(value, half)
+        other = number.astype(half.newbyteorder())
+        for kind in (cecore.BinaryCrossEntropy, cecore.BinaryCrossEntropyWithLogits):
+            want = kind().backward([0.5], [1], sample_weight=number, upstream=number)
+            assert bits(kind().backward([0.5], [1], sample_weight=other, upstream=other)) == bits(want)
+            assert kind(pos_weight=other).pos_weight == value
+    with pytest.raises(ValueError, match=r"sample_weight = -1.0 is negative"):
+        cecore.binary_cross_entropy(np.empty(0), np.empty(0), sample_weight=np.array(-1).astype(half.newbyteorder()))

@@ -129,6 +129,19 @@ def test_infinities_are_errors_and_not_warnings():
             ce.kind()([row], [0])  # warnings are errors here
 
 
+def test_checks_do_not_depend_on_the_callers_floating_point_errors():
+    """Before the warning or the error, targets and weights are converted to float32, where some underflow."""
+    x, tiny = np.array([[0.5, 0.25]], np.float32), np.array([[0.5, 1e-300]])
+    with np.errstate(all="raise"):
+        with pytest.warns(cecore.InputWarning, match="does not sum to 1"):
+            ce.kind()(x, tiny)
+        with pytest.raises(ValueError, match=r"probs\[0, 0\] = 1.5 is outside"):
+            ce.kind()(x + 1, tiny, sample_weight=[1e-300 + 1])
+        with pytest.raises(ValueError, match=r"targets\[1\] = 2.0 is outside"):
+            bce.kind()(x[0], np.array([1e-300, 2.0]))
+        assert ce.kind(class_weight=np.array([1, 1e-320], np.longdouble)).class_weight == (1.0, 1e-320)
+
+
 def test_zero_logits_passed_as_probabilities():
     [found] = warned(lambda: cecore.cross_entropy(np.zeros((2, 3)), [0, 1]))
     assert "If these are logits, use CrossEntropyWithLogits" in str(found.message)

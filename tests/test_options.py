@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from reference import evaluate
 from registry import BLOCK, LOSSES
-from ulp import bits, ulps, worst
+from ulp import bits, inside, ulps, worst
 
 pytestmark = [
     pytest.mark.usefixtures("level"),
@@ -94,20 +94,6 @@ def calls(draw, loss):
         options["axis"] = axis
     reduction = draw(st.sampled_from(["mean", "sum", "none"]))
     return x, t, w, kind != "soft", reduction, draw(st.sampled_from([1.0, -2.5, 0.1])), options
-
-
-def inside(got, want, sizes, dtype, bound, classes=1):
-    """Within the bound, in ULP of the terms; what is lost below the normal numbers is not held against it.
-
-    There each of a row's exponentials may lose half of the least number.
-    """
-    got, want, sizes = (np.asarray(a, object).reshape(-1) for a in (got, want, sizes))
-    tiny = float(np.finfo(dtype).tiny)
-    lost = tiny * 2.0**-20 + classes * float(np.finfo(dtype).smallest_subnormal) / 2
-    for g, e, size in zip(got, want, sizes, strict=True):
-        if ulps(g, e, dtype) > bound and not (size < tiny and abs(g - e) < lost):
-            assert worst([g], [e], dtype, [size]) <= bound
-    return True
 
 
 @each_loss
@@ -202,6 +188,15 @@ def test_neutral_values_are_absence(loss, dtype, targets):
         for options in neutral:
             assert everything(loss, options, x, t, weights) == want, options
     assert everything(loss, {"mean_over": "count"}, x, t) == everything(loss, {}, x, t)
+
+
+@each_row_loss
+def test_weights_of_1_are_absence_beside_class_weights(loss):
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        x, t = loss.predictions(rng, 7, classes=5), loss.hard(rng, 7, 5)
+        made = loss.kind(class_weight=rng.uniform(0.5, 2, 5))
+        assert bits(*made.forward_backward(x, t)) == bits(*made.forward_backward(x, t, sample_weight=np.ones(7)))
 
 
 @each_row_loss

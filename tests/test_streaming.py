@@ -152,6 +152,24 @@ def test_infinities_and_nan():
     assert total.value == pytest.approx((math.log(2) + 3 * math.log(4)) / 4, rel=1e-14)
 
 
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if not loss.binary], ids=lambda loss: loss.name)
+def test_a_target_that_is_nan_with_class_weights(loss):
+    for options in ({}, {"reduction": "sum"}, {"mean_over": "count"}):
+        made = loss.kind(class_weight=[1, 2], **options)
+        total = made.accumulator()
+        total.update([[0.5, 0.5]], [[math.nan, 0.5]])
+        assert math.isnan(total.value)
+        assert math.isnan(made.forward([[0.5, 0.5]], [[math.nan, 0.5]]))
+
+
+def test_a_weighted_float32_loss_that_overflows():
+    made = cecore.BinaryCrossEntropyWithLogits(reduction="sum")
+    total = made.accumulator()
+    call = np.array([-3e38], np.float32), [1], [2]
+    total.update(*call)
+    assert total.value == made.forward(*call[:2], sample_weight=call[2])
+
+
 @each_loss
 @pytest.mark.parametrize("n", [2, 300])
 def test_weights_whose_sum_overflows(loss, n):

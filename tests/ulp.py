@@ -48,6 +48,22 @@ def worst(got: Any, exact: Any, dtype: Any, sizes: Any = None) -> float:
     return max((error / unit for error, unit in zip(errors, units, strict=True)), default=0.0)
 
 
+def inside(got: Any, want: Any, sizes: Any, dtype: Any, bound: float, classes: int = 1) -> bool:
+    """Within the bound, in ULP of the terms; what is lost below the normal numbers is not held against it.
+
+    There each of a row's exponentials may lose half of the least number.
+    """
+    got, want, sizes = (np.asarray(a, object).reshape(-1) for a in (got, want, sizes))
+    tiny = float(np.finfo(dtype).tiny)
+    lost = tiny * 2.0**-20 + classes * float(np.finfo(dtype).smallest_subnormal) / 2
+    for g, e, size in zip(got, want, sizes, strict=True):
+        if ulps(g, e, dtype) <= bound or (size < tiny and abs(g - e) < lost):
+            continue
+        if worst([g], [e], dtype, [size]) > bound:
+            return False
+    return True
+
+
 def bits(*arrays: Any) -> list[bytes]:
     """Of the numbers in C order and the machine's byte order."""
     found = [np.asarray(array) for array in arrays]

@@ -807,7 +807,7 @@ def aligned(weight: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if weight.shape == shape:
         return weight
     fits = len(weight.shape) == len(shape) and all(n in (1, m) for n, m in zip(weight.shape, shape, strict=True))
-    if not weight.shape and not is_weight(weight.item()):
+    if not weight.shape and not is_weight(weight[()].item()):
         raise not_a_weight("sample_weight", weight, ())
     if fits or not weight.shape:
         return np.broadcast_to(weight, shape)
@@ -871,7 +871,7 @@ def _upstream(u: float | np.ndarray, reduction: str, shape: tuple[int, ...]) -> 
     if not isinstance(u, np.ndarray):
         return u
     if u.ndim == 0:
-        return as_float("upstream", u[()])
+        return as_float("upstream", u[()])  # float(u) would ignore the byte order of bfloat16
     if reduction != "none":
         raise ValueError(f"upstream has shape {u.shape}: expected a number, since reduction is {reduction!r}")
     if u.shape != shape:

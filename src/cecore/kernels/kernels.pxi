@@ -1183,10 +1183,8 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
             job.unusable = TOO_SMALL
     if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
         in_float = False
-    if job.class_weights != NULL and job.options.rows and (job.weights.data != NULL or not job.options.logits):
-        # The products of weights may lie beyond the range of float. The sums of hard targets are as exact as those of
-        # double, and weighted by products.
-        in_float = False
+    if job.options.rows and job.class_weights != NULL and not job.options.logits:
+        in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
     if not job.options.logits:
         make_clip(&job.wide_clip, job.options.eps, job.options.zero_outside, <double>0)
         job.clip = job.wide_clip

@@ -434,11 +434,10 @@ cdef int distribution_block(
 
 # ---------------------------------------------------------------- logits with a label
 
-cdef inline double label_loss(double z, double top, double log_total, double w) noexcept nogil:
+cdef inline double label_loss(double z, double top, double log_total) noexcept nogil:
     cdef double low
     cdef double d = difference(z, top, &low)
-    cdef double value = w * ((log_total - low) - d)
-    return 0 if w == 0 else value
+    return (log_total - low) - d
 
 
 cdef void clear_rows(const real *w, Py_ssize_t rows, Py_ssize_t classes, real *tile) noexcept nogil:
@@ -501,11 +500,11 @@ cdef void place_own(
 
 
 cdef void rows_losses(
-    const real *top, const real *w, const Own *own, const Softmax *softmax, Py_ssize_t n, double *restrict losses
+    const real *top, const Own *own, const Softmax *softmax, Py_ssize_t n, double *restrict losses
 ) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        losses[i] = label_loss(own.z[i], top[i], softmax.log_total[i], w[i])
+        losses[i] = label_loss(own.z[i], top[i], softmax.log_total[i])
 
 
 cdef void rows_own_gradients(
@@ -683,7 +682,7 @@ cdef void label_tile(
         return
     pick_own(z, e, classes, rows, labels, &own)
     if job.value.data != NULL or job.wanted_sum:
-        rows_losses(top, w, &own, &softmax, rows, own_gradients)
+        rows_losses(top, &own, &softmax, rows, own_gradients)
         for r in range(rows):
             losses[r] = own_gradients[r] if mine[r] else losses[r]
     if job.hessian.data != NULL:
@@ -752,7 +751,7 @@ cdef void label_row(
     exponentials_join(&sums)
     softmax_finish(&sums, 1, &softmax)
     if job.activation == NOT_ACTIVATION:
-        loss[0] = label_loss(own_z, top, softmax.log_total[0], w)
+        loss[0] = label_loss(own_z, top, softmax.log_total[0])
     if job.gradient.data == NULL and job.hessian.data == NULL:
         return
     own_z = difference(own_z, top, &own_low)
@@ -918,7 +917,7 @@ cdef void pair_tile(
     pair_terms(z, &z[WIDTH], labels, rows, loss, slope, bend)
     for r in range(rows):
         if mine[r]:
-            losses[r] = 0 if w[r] == 0 else <double>w[r] * loss[r]
+            losses[r] = loss[r]
     if job.gradient.data != NULL:
         pair_derivatives(slope, factors, w, labels, False, rows, out, &out[WIDTH])
         store_pairs(&job.gradient, first, rows, out, mine, all_mine)
@@ -1078,7 +1077,7 @@ cdef void label_batch(
             own.z[r] = own_z[r]
             own.e[r] = exp_shifted(own_z[r], shift[r], &lost) if own_z[r] > far_below(top[r]) else 0
         if job.value.data != NULL or job.wanted_sum:
-            rows_losses(top, w, &own, &softmax, rows, scales)
+            rows_losses(top, &own, &softmax, rows, scales)
             for r in range(rows):
                 if mine[r]:
                     losses[r] = scales[r]
@@ -1917,6 +1916,21 @@ cdef const real *weight_rows(
     return own
 
 
+cdef void loss_weights(
+    const Job *job, Py_ssize_t n, bint in_taus, const int64_t *labels, const real *w, double *out
+) noexcept nogil:
+    # The weights by which the losses of rows are multiplied: of float, a product may lie beyond its range.
+    cdef double weight
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        out[i] = w[i]
+    for i in range(n if job.options.ignores or (job.class_weights != NULL and not in_taus) else 0):
+        weight = 0 if labels[i] == IGNORED else 1
+        if job.class_weights != NULL and not in_taus and labels[i] >= 0:
+            weight = <real>job.class_weights[labels[i]]
+        out[i] = 0 if weight == 0 else out[i] * weight
+
+
 cdef const real *mask_rows(
     Py_ssize_t n, const bint *general, const real *w, real *own, real *factors
 ) noexcept nogil:
@@ -1959,6 +1973,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
         job.bad = start
         if (job.weights.data != NULL and not valid_weights(w, n)) or not find_labels(job, start, n, w, labels):
             return
+        loss_weights(job, n, in_taus, labels, w, wide_w)
         w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
         others = 0
         for i in range(n):
@@ -1971,7 +1986,6 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
             labels[i] = 0
         memset(losses, 0, padded(n) * sizeof(double))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
-            convert(w, wide_w, padded(n))
             convert(&factors[0], wide_factors, padded(n))
             if job.options.logits:
                 if general_rows(job, start, n, labels, general, wide_w, wide_factors, losses, unused) == BAD:
@@ -1990,11 +2004,14 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
                     return
             elif job.value.data != NULL or job.gradient.data != NULL or job.hessian.data != NULL or job.wanted_sum:
                 label_rows(job, start, n, labels, general, w, &factors[0], losses)
+                for i in range(n):
+                    if not general[i]:
+                        losses[i] = 0 if wide_w[i] == 0 else wide_w[i] * losses[i]
+                    wide_w[i] = 0 if general[i] else losses[i]
         job.bad = -1
         if job.options.logits and job.wanted_sum and any_label:
-            memcpy(wide_w, losses, padded(n) * sizeof(double))
-            for i in range(n if any_general else 0):
-                wide_w[i] = 0 if general[i] else wide_w[i]
+            for i in range(n, padded(n)):
+                wide_w[i] = 0
             accumulator_add(&job.sum, lane_sum(n, &wide_w[0]))
         store(&job.value, start, n, &losses[0])
 
