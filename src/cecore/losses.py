@@ -614,8 +614,8 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     value. For soft targets they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing` or
     `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms. The error is then at
     most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the divisor
-    of the mean add 1 ULP. This holds if their product with a target is a normal number of the type in which the loss is
-    computed.
+    of the mean add 1 ULP. This holds if the result without them and their product with a target are normal numbers of
+    the type in which the loss is computed.
 
     *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
     digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
@@ -770,7 +770,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     `label_smoothing` or `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms.
     The error is then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. With
     `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the
-    divisor of the mean add 1 ULP.
+    divisor of the mean add 1 ULP if the result without them is a normal number.
 
     *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
     digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
@@ -941,8 +941,8 @@ class CrossEntropy(Loss[_Value_co]):
     exact value. For distributions they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing`
     or `class_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms. The error is
     then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the
-    divisor of the mean add 1 ULP. This holds if their product with a target is a normal number of the type in which the
-    loss is computed. For distributions, this product is computed in float64.
+    divisor of the mean add 1 ULP. This holds if the result without them and their product with a target are normal
+    numbers of the type in which the loss is computed. For distributions, this product is computed in float64.
 
     *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
     digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the

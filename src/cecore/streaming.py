@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing t
 
 _UNIT = 1074  # sums are integers in units of 2 ** -1074, the smallest positive float64
 _OVERFLOW = (1 << 1024) - (1 << 970) << _UNIT  # sums from here on are rounded to infinity
+
+# Of all accumulators, and held for a few steps only. A fork waits for it, so that no child finds it locked for ever.
+_lock = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Accumulator:
@@ -58,7 +64,7 @@ class Accumulator:
     True
     """
 
-    __slots__ = ("_lock", "_loss", "_sums")
+    __slots__ = ("_loss", "_sums")
 
     def __init__(self, loss: Loss[float]) -> None:
         if not isinstance(getattr(loss, "_packed", None), bytes):
@@ -68,7 +74,6 @@ class Accumulator:
                 "a loss with reduction='none' has no sum to accumulate: use reduction='mean' or reduction='sum'"
             )
         self._loss = loss
-        self._lock = threading.Lock()
         # Four sums: the finite losses (exact), the infinite and NaN losses, the weights (exact), the number of losses
         self._sums: tuple[int, float, int, int] = (0, 0.0, 0, 0)
 
@@ -128,12 +133,15 @@ class Accumulator:
         self._add(other._sums)
 
     def _add(self, sums: tuple[int, float, int, int]) -> None:
-        with self._lock:
-            a, b = self._sums, sums
-            weights = a[2] + b[2]
-            if weights >= _OVERFLOW and self._loss.reduction == "mean" and self._loss.mean_over == "weights":
-                raise ValueError(_checks.WEIGHTS_TOO_LARGE)
-            self._sums = a[0] + b[0], a[1] + b[1], weights, a[3] + b[3]
+        with _lock:
+            while True:
+                a, b = self._sums, sums
+                total = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
+                if total[2] >= _OVERFLOW and self._loss.reduction == "mean" and self._loss.mean_over == "weights":
+                    raise ValueError(_checks.WEIGHTS_TOO_LARGE)
+                if self._sums is a:  # no signal handler of this thread has added anything
+                    self._sums = total
+                    return
 
     def __add__(self, other: Accumulator) -> Accumulator:
         if not isinstance(other, Accumulator):
