@@ -40,12 +40,17 @@ def worst(got: Any, exact: Any, dtype: Any, sizes: Any = None) -> float:
     got, exact = np.asarray(got).reshape(-1), np.asarray(exact, object).reshape(-1)
     sizes = exact if sizes is None else np.asarray(sizes, object).reshape(-1)
     assert got.shape == exact.shape == sizes.shape
-    errors = [ulps(g, e, dtype) for g, e in zip(got, exact, strict=True)]
-    units = [
-        float(ulp_of(s, dtype) / ulp_of(e, dtype)) if 0 < error < math.inf else 1
-        for error, s, e in zip(errors, sizes, exact, strict=True)
-    ]
-    return max((error / unit for error, unit in zip(errors, units, strict=True)), default=0.0)
+    errors = (ulps_of(s, g, e, dtype) for g, e, s in zip(got, exact, sizes, strict=True))
+    return max(errors, default=0.0)
+
+
+def ulps_of(size: Any, got: Any, exact: Any, dtype: Any) -> float:
+    """|got - exact| in ULPs of a size. Where the exact value is 0 beside a large size, `ulps` would overflow."""
+    error = ulps(got, exact, dtype)
+    limit = mpf(2) ** (1024 if np.dtype(dtype) == np.float64 else 128)
+    if error == 0 or not math.isfinite(got) or not abs(mpf(exact)) < limit:
+        return error
+    return float(abs(mpf(float(got)) - exact) / ulp_of(size, dtype))
 
 
 def inside(got: Any, want: Any, sizes: Any, dtype: Any, bound: float, classes: int = 1) -> bool:

@@ -44,6 +44,11 @@ class Loss(Generic[_Value_co]):
     not set; `replace` makes a loss with other options. Losses can be compared, hashed and pickled. Several threads can
     use the same loss at once.
 
+    Weights (`sample_weight`, `class_weight` and `pos_weight`) are never rescaled. Where a product of a weight and a loss
+    is smaller than 2.2e-308, it has fewer digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If
+    the sum of the weights overflows, the mean is an error. If the results are float32 or smaller, weights are rounded
+    to float32: a positive weight that becomes 0 adds nothing, but its element is still checked.
+
     Ctrl-C ends a call within about 0.2 seconds, and so does an exception of any other signal handler. All output arrays
     are then unspecified, and so are predictions that an output overwrites. An accumulator adds nothing.
 
@@ -617,11 +622,6 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     of the mean add 1 ULP. This holds if the result without them and their product with a target are normal numbers of
     the type in which the loss is computed.
 
-    *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
-    digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
-    mean is an error. If the results are float32 or smaller, weights are rounded to float32: a positive weight that
-    becomes 0 adds nothing, but its element is still checked.
-
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Sums of float64 losses have a relative error
     of at most 6e-15, for any length. The same holds for sums over targets 0 and 1 in any dtype.
 
@@ -771,11 +771,6 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     The error is then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. With
     `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the
     divisor of the mean add 1 ULP if the result without them is a normal number.
-
-    *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
-    digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
-    mean is an error. If the results are float32 or smaller, weights are rounded to float32: a positive weight that
-    becomes 0 adds nothing, but its element is still checked.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. In float32, the terms of a block are computed
     in float32, and their products with weights in float64.
@@ -943,11 +938,6 @@ class CrossEntropy(Loss[_Value_co]):
     then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the
     divisor of the mean add 1 ULP. This holds if the result without them and their product with a target are normal
     numbers of the type in which the loss is computed. For distributions, this product is computed in float64.
-
-    *Weights.* Weights are never rescaled. Where a product of a weight and a loss is smaller than 2.2e-308, it has fewer
-    digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the sum of the weights overflows, the
-    mean is an error. If the results are float32 or smaller, weights are rounded to float32: a positive weight that
-    becomes 0 adds nothing, but its element is still checked.
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums of float64 losses have a
     relative error of at most 6e-15, for any length.
