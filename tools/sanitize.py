@@ -54,7 +54,7 @@ ADDRESS = Sanitizer(
     },
     sound="char *p = malloc(8); p[7] = zero; return p[7];",
     tests=SUITE,
-    quick=["tests/test_bounds.py", "tests/test_faults.py", "tests/test_halves.py", "tests/test_streaming.py"],
+    quick=[f"tests/test_{name}.py" for name in ("arrays", "bounds", "faults", "halves", "inputs", "streaming")],
     slow=[],
     left_out={
         "without_memory": "AddressSanitizer claims more addresses than the test allows",
