@@ -34,7 +34,7 @@ TUNING = [
 # Loops over lanes of several registers keep them there.
 OWN = {"x86_v3": ["-fpeel-loops", "--param=max-completely-peeled-insns=75"]}
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
-# CECORE_SANITIZE=address or thread compiles in checks at run time; tools/sanitize.sh uses them. Divisions by 0 are not
+# CECORE_SANITIZE=address or thread compiles in checks at run time; tools/sanitize.py uses them. Divisions by 0 are not
 # checked: they are meant, and IEEE 754 defines them.
 SANITIZERS = {
     "": [],
