@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import mmap
-import sys
 
 import numpy as np
 import pytest
@@ -513,43 +510,3 @@ def test_missing_values(pandas):
     with pytest.raises(ValueError, match=r"probs\[1\] is missing: fill or drop"):
         cecore.binary_cross_entropy(Nullable([False, True], pandas), [0, 1])
     assert cecore.binary_cross_entropy(Nullable([False, False], pandas), [0, 1]) == math.log(2)
-
-
-# ---------------------------------------------------------------- guard pages
-
-
-class Guarded:
-    """Memory that ends at a page nobody may touch."""
-
-    def __init__(self, size):
-        page = mmap.PAGESIZE
-        self.length = (size + page - 1) // page * page
-        self.memory = mmap.mmap(-1, self.length + page)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-        if ctypes.CDLL(None, use_errno=True).mprotect(ctypes.c_void_p(start + self.length), page, 0):
-            raise OSError(ctypes.get_errno(), "mprotect")
-
-    def array(self, values):
-        """The values at the very end of the memory."""
-        place = np.frombuffer(self.memory, values.dtype, values.size, self.length - values.nbytes)
-        place[...] = values.reshape(-1)
-        return place.reshape(values.shape)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs mprotect")
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@each_loss
-def test_nothing_is_read_or_written_past_the_end(loss, dtype):
-    rng = np.random.default_rng(0)
-    places = [Guarded(64 * 1024) for _ in range(5)]
-    made, none = loss.kind(), loss.kind(reduction="none")
-    for n in [*range(101), BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3]:
-        p, w = places[0].array(loss.predictions(rng, n, dtype)), places[1].array(rng.random(n).astype(dtype))
-        g = places[2].array(np.zeros_like(p))
-        v = places[3].array(np.zeros(n, dtype))
-        for t in (loss.hard(rng, n), loss.hard(rng, n).astype(np.int8), loss.soft(rng, n, dtype)):
-            t = places[4].array(t)
-            made.backward(p, t, out=g)
-            made.forward(p, t, sample_weight=w)
-            none.forward_backward(p, t, loss_out=v, gradient_out=g)
-            none.gradient_hessian(p, t, sample_weight=w, hessian_out=g)

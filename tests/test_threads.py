@@ -101,6 +101,30 @@ def test_many_callers_at_once(loss, eager):
     assert not wrong
 
 
+@each_loss
+def test_helpers_end_while_others_compute(loss, eager):
+    """Idle helpers end, as before a fork, while the calls of other threads use helpers and start new ones."""
+    x, t, _ = batch(loss, 3)
+    made = loss.kind()
+    want = bits(*made.forward_backward(x, t))
+    wrong = []
+
+    def call(i):
+        cecore.set_num_threads(2 + i)
+        for repeat in range(24):
+            if bits(*made.forward_backward(x, t)) != want:
+                wrong.append(i)
+            if repeat % 8 == i:
+                _dispatch.kernels.retire()
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 NO_ROOM = """
     import os, resource
@@ -132,6 +156,7 @@ COUNT = """
         (NO_ROOM, 0),
         ("import threading; threading.stack_size(65536)", 0),
     ],
+    ids=["granted", "without_memory", "small_stack"],
 )
 def test_where_threads_cannot_be_started(preparation, helpers):
     assert int(run(COUNT.format(preparation.strip()))) == helpers

@@ -560,6 +560,8 @@ def _packed(spec: _checks.Spec, options: dict[str, Any]) -> bytes:
 
 
 def _make(kind: Any, options: dict[str, Any]) -> Any:
+    if not (isinstance(kind, type) and issubclass(kind, Loss)):  # a pickle that cecore did not write
+        raise TypeError(f"{kind!r} is not a class of losses")
     return kind(**options)
 
 

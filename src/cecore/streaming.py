@@ -189,8 +189,9 @@ class Accumulator:
 
 def _restore(loss: Loss[float], sums: tuple[int, float, int, int]) -> Accumulator:
     result = Accumulator(loss)
-    # Pickles that cecore did not write may hold anything
-    if len(sums) != 4 or tuple(map(type, sums)) != (int, float, int, int) or min(sums[0], *sums[2:]) < 0:
+    # Refuse a pickle that cecore did not write. No sum is negative, and the second one is 0, infinite or NaN.
+    known = type(sums) is tuple and tuple(map(type, sums)) == (int, float, int, int)
+    if not known or min(sums[0], sums[2], sums[3]) < 0 or sums[1] < 0 or 0 < sums[1] < math.inf:
         raise ValueError(f"sums = {sums!r}: expected three integers >= 0 and a float, as an accumulator holds them")
     result._sums = sums
     return result
