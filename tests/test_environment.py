@@ -17,6 +17,7 @@ from registry import LOSSES
 from ulp import bits
 
 import cecore
+from cecore import _dispatch
 
 pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
@@ -212,6 +213,53 @@ def test_an_exception_of_a_signal_handler_ends_a_call(level):
     assert len(times) == 2 * 4 * (2 * 1 + 2 * 4)
     assert times[len(times) // 2] < 0.2, printed
     assert times[-1] < 5, printed
+
+
+class Interrupt(BaseException):
+    """Not an Exception, like KeyboardInterrupt."""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+@pytest.mark.parametrize("threads", [1, 3])
+@each_loss
+def test_signals_at_random_points(loss, threads):
+    """A call that is interrupted adds nothing to an accumulator, and leaves nothing behind: the next call is right."""
+    rng = np.random.default_rng(0)
+    n, classes = (1_500_000, 1) if loss.binary else (30_000, 50)
+    x, t, w = loss.predictions(rng, n, classes=classes), loss.hard(rng, n, classes), rng.random(n)
+    made, total = loss.kind(), loss.kind().accumulator()
+    total.update(x[:1000], t[:1000], w[:1000])
+    former = _dispatch.kernels.set_threading(1, 1 << 12)
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    outcomes = []
+    try:
+        with cecore.num_threads(threads):
+            want, gradient = made.forward_backward(x, t, sample_weight=w)
+            for _ in range(8):
+                before = total._sums
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 0.1))
+                try:
+                    for _ in range(20):
+                        before = total._sums
+                        total.update(x, t, w)
+                        got = made.forward_backward(x, t, sample_weight=w)
+                        assert bits(*got) == bits(want, gradient)
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    outcomes.append(False)
+                except Interrupt:
+                    outcomes.append(True)
+                    assert total._sums == before or total.count == before[3] + n
+                    total._sums = before
+        assert any(outcomes)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        _dispatch.kernels.set_threading(*former)
+    assert bits(*made.forward_backward(x, t, sample_weight=w)) == bits(want, gradient)
+
+
+def interrupt(*_):
+    raise Interrupt
 
 
 # ---------------------------------------------------------------- small stacks

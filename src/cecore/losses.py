@@ -44,10 +44,10 @@ class Loss(Generic[_Value_co]):
     not set; `replace` makes a loss with other options. Losses can be compared, hashed and pickled. Several threads can
     use the same loss at once.
 
-    Weights (`sample_weight`, `class_weight` and `pos_weight`) are never rescaled. Where a product of a weight and a loss
-    is smaller than 2.2e-308, it has fewer digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If
-    the sum of the weights overflows, the mean is an error. If the results are float32 or smaller, weights are rounded
-    to float32: a positive weight that becomes 0 adds nothing, but its element is still checked.
+    Weights (`sample_weight`, `class_weight` and `pos_weight`) are never rescaled. A product of a weight and a loss that
+    is smaller than 2.2e-308 has fewer digits, and below 2.5e-324 it is 0. Products that overflow are infinite. If the
+    sum of the weights overflows, the mean is an error. If the results are float32 or smaller, weights are rounded to
+    float32: a positive weight that becomes 0 adds nothing, but its element is still checked.
 
     Ctrl-C ends a call within about 0.2 seconds, and so does an exception of any other signal handler. All output arrays
     are then unspecified, and so are predictions that an output overwrites. An accumulator adds nothing.
