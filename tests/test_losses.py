@@ -127,6 +127,37 @@ def test_upstream_of_any_kind(loss):
         assert not got[2].any()
 
 
+@each_loss
+def test_upstream_beyond_float32(loss):
+    """Its product with a derivative can be an ordinary number of float32."""
+    x, y = (np.float32([-12, 12, -11]), np.array([0, 1, 0])) if loss.logits else (np.float32([1e-6] * 3), np.ones(3))
+    upstream = 1e39 if loss.logits else 1e-42
+    if not loss.binary:
+        x, y = np.stack([x, 0 * x if loss.logits else 1 - x], axis=-1), (1 - y).astype(int)
+    for sign in (1, -1):
+        got = loss.kind().backward(x, y, upstream=sign * upstream)
+        assert got.dtype == np.float32
+        want = loss.kind().backward(x.astype(np.float64), y, upstream=sign * upstream)
+        assert 1e-37 < np.abs(want).max() < 1e36
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@each_loss
+def test_arrays_beside_float32_predictions_are_rounded_to_float32(loss):
+    """Also with options for which everything is computed in double."""
+    rng = np.random.default_rng(0)
+    x, soft, w, u = loss.predictions(rng, 300, np.float32), loss.soft(rng, 300), rng.random(300), rng.normal(size=300)
+    weight = {"pos_weight": 1e-35} if loss.binary else {"class_weight": [1e-35, 1, 2]}
+    rounded = [array.astype(np.float32) for array in (soft, w, u)]
+    for options in ({}, weight):
+        made = loss.kind(reduction="none", **options)
+        t = np.clip(rounded[0], 0, 1)
+        want = made.backward(x, t, sample_weight=rounded[1], upstream=rounded[2])
+        assert bits(made.backward(x, soft, sample_weight=rounded[1], upstream=rounded[2])) == bits(want)
+        assert bits(made.backward(x, t, sample_weight=w, upstream=rounded[2])) == bits(want)
+        assert bits(made.backward(x, t, sample_weight=rounded[1], upstream=u)) == bits(want)
+
+
 @each_dtype
 @each_loss
 def test_sums_of_many(loss, dtype):

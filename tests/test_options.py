@@ -325,6 +325,16 @@ def test_large_labels_are_not_the_ignored_one(loss, dtype):
         loss.kind().forward(x, [1.00000001])
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps, reason="longdouble is float64 here")
+@each_row_loss
+def test_longdouble_labels_are_not_rounded(loss):
+    x = loss.predictions(np.random.default_rng(0), 1, classes=3)
+    eps = np.finfo(np.longdouble).eps
+    for label in (1 + eps, 2 - eps, 2 + 2 * eps):  # whole numbers in float64
+        with pytest.raises(ValueError, match=r"targets\[0\] = .* is not a whole number"):
+            loss.kind().forward(x, np.array([label]))
+
+
 @each_row_loss
 def test_labels_are_not_rounded_to_the_computing_type(loss):
     classes = 2**24 + 6
@@ -450,6 +460,18 @@ def test_pos_weight_along_the_last_axis(loss):
         np.testing.assert_allclose(value[:, k], column, rtol=1e-15)
         np.testing.assert_allclose(gradient[:, k], slopes, rtol=1e-15)
     assert not value[:, 3][y[:, 3] == 1].any()
+
+
+@each_binary
+@pytest.mark.parametrize("columns", [3, 7, BLOCK + 1])
+def test_pos_weight_whose_length_does_not_divide_a_block(loss, columns):
+    """A block then starts in the middle of a row."""
+    rng = np.random.default_rng(columns)
+    n = 2 * BLOCK // columns + 3
+    x, y = (array.reshape(n, columns) for array in (loss.predictions(rng, n * columns), loss.hard(rng, n * columns)))
+    weights = rng.uniform(0.5, 2, columns)
+    want = np.where(y == 1, weights, 1) * loss.kind(reduction="none").forward(x, y)
+    np.testing.assert_allclose(loss.kind(reduction="none", pos_weight=weights).forward(x, y), want, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

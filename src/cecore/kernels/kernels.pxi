@@ -1614,11 +1614,17 @@ def evaluate(str function, cnp.ndarray x, cnp.ndarray y, cnp.ndarray out):
     cecore_leave(saved)
 
 
-def exact_sum(cnp.ndarray terms):
-    """The sum of float64 numbers >= 0, rounded once."""
+def exact_sum(cnp.ndarray terms, int64_t repeats=1):
+    """The sum of float64 numbers >= 0, rounded once. Each number counts `repeats` times; only its last time is added."""
     cdef Accumulator sum
-    cdef Py_ssize_t i
+    cdef Accumulator one
+    cdef Py_ssize_t i, j
     accumulator_clear(&sum)
     for i in range(terms.size):
+        accumulator_clear(&one)
+        accumulator_add(&one, (<double *>terms.data)[i])
+        for j in range(LIMBS):
+            sum.limb[j] += one.limb[j] * (repeats - 1)
+        sum.pending += repeats - 1
         accumulator_add(&sum, (<double *>terms.data)[i])
     return accumulator_round(&sum)
