@@ -126,7 +126,40 @@ def test_labels_choose_the_same_in_any_number_of_dimensions(dtype):
         np.testing.assert_array_equal(ce.kind(reduction="none", axis=axis).forward(x, t), want)
 
 
+@pytest.mark.filterwarnings("ignore::cecore.InputWarning")  # some rows do not sum to 1, on purpose
+@each_loss
+def test_arrays_of_many_dimensions_in_any_layout(loss):
+    rng = np.random.default_rng(0)
+    inner = (2, 3, 2, 3, 2, 3)
+    n = math.prod(inner)
+    shape = inner if loss.binary else (*inner, 3)
+    x, t = loss.predictions(rng, n).reshape(shape), loss.soft(rng, n).reshape(shape)
+    made = loss.kind(reduction="none")
+    want = bits(*made.forward_backward(x, t))
+    spread = np.zeros([2 * length for length in shape])
+    apart = spread[(slice(None, None, 2),) * len(shape)]
+    for other in (apart, np.empty(shape[::-1]).T):
+        other[...] = x
+        assert bits(*made.forward_backward(other, t)) == want
+        other[...] = t
+        assert bits(*made.forward_backward(x, other)) == want
+        other[...] = 7
+        assert bits(made.backward(x, t, out=other)) == want[1:]
+    assert not spread[1::2].any()
+
+
 # ---------------------------------------------------------------- outputs
+
+
+@each_loss
+def test_gradients_of_nothing_in_any_layout(loss):
+    rng = np.random.default_rng(0)
+    for n in (5, 3 * BLOCK):
+        x, t = loss.predictions(rng, n), loss.hard(rng, n)
+        out = np.full((2 * n, *x.shape[1:]), 7.0)
+        loss.kind().backward(x, t, sample_weight=np.zeros(n), out=out[::2])
+        assert not out[::2].any()
+        assert (out[1::2] == 7).all()
 
 
 @each_loss
@@ -423,6 +456,7 @@ def test_an_overlap_that_is_too_hard_to_find():
     assert (memory == 0.5).all()
 
 
+@pytest.mark.thread_unsafe(reason="the threads would map the same file")
 @pytest.mark.parametrize("loss", [bce, ce], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("plain", [True, False])
 def test_an_input_that_a_call_in_place_changes_unseen(loss, plain, tmp_path):

@@ -445,6 +445,39 @@ def test_a_class_of_weight_zero_is_not_looked_at(loss):
         spoiled[:, 2] = 7.0
         soft = np.full((2, 3), 0.5)
         assert bits(*made.forward_backward(spoiled, soft)) == bits(*made.forward_backward(x, soft))
+    soft = np.full((2, 3), 0.5)
+    spoiled_soft = soft.copy()
+    spoiled_soft[:, 2] = math.nan
+    for y, kind in product((x, x.astype(np.float32)), (made, loss.kind(class_weight=[1, 1, 0]))):
+        assert bits(*kind.forward_backward(y, spoiled_soft)) == bits(*kind.forward_backward(y, soft))
+
+
+@each_row_loss
+@pytest.mark.parametrize("classes", [3, 20, 40, 128, 129, 300, 1000])
+def test_an_infinite_term_makes_the_loss_of_its_row_infinite(loss, classes):
+    x, t = (
+        np.zeros((3, classes)) if loss.logits else np.full((3, classes), 1 / classes),
+        np.full((3, classes), 1 / classes),
+    )
+    x[0, 1] = x[2, -1] = -math.inf if loss.logits else 0
+    made = loss.kind(reduction="none", **({} if loss.logits else {"eps": 0}))
+    np.testing.assert_allclose(made.forward(x, t), [math.inf, math.log(classes), math.inf], rtol=1e-13)
+    assert made.replace(reduction="sum").forward(x, t) == math.inf
+
+
+@each_row_loss
+@pytest.mark.parametrize("upstream", [math.inf, math.nan])
+def test_upstream_of_what_does_not_count(loss, upstream):
+    x, u = np.full((2, 3), 1 / 3), np.array([upstream, 1.0])
+    for weight in (None, [1.0, 2, 3]):
+        made = loss.kind(reduction="none", ignore_index=-1, class_weight=weight)
+        got = made.backward(x, [-1, 1], upstream=u)
+        np.testing.assert_array_equal(got[0], 0)
+        np.testing.assert_array_equal(got[1], made.backward(x, [1, 1])[1])
+    if not loss.logits:
+        got = loss.kind(reduction="none").backward(x, [[0, 0.25, 0.5]] * 2, upstream=u)
+        assert got[0].tolist()[0] == got[1].tolist()[0] == 0
+        np.testing.assert_array_equal(got[0, 1:], -upstream)
 
 
 @each_binary
