@@ -1615,7 +1615,10 @@ def evaluate(str function, cnp.ndarray x, cnp.ndarray y, cnp.ndarray out):
 
 
 def exact_sum(cnp.ndarray terms, int64_t repeats=1):
-    """The sum of float64 numbers >= 0, rounded once. Each number counts `repeats` times; only its last time is added."""
+    """The sum of float64 numbers >= 0, each added `repeats` times, rounded once.
+
+    All but the last of these additions are one multiplication of the limbs, so that the carries are soon reached.
+    """
     cdef Accumulator sum
     cdef Accumulator one
     cdef Py_ssize_t i, j
