@@ -142,6 +142,17 @@ def test_upstream_beyond_float32(loss):
         np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+@each_clipped
+def test_eps_below_float32(loss):
+    p, y = np.float32([0, 1]), np.array([1, 0])
+    p, y = (p, y) if loss.binary else (np.stack([1 - p, p], axis=-1), y)
+    made = loss.kind(eps=1e-44, reduction="sum")
+    got = made.backward(p, y, upstream=1e-20)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, made.backward(p.astype(np.float64), y, upstream=1e-20), rtol=1e-6)
+    assert 1e23 < np.abs(got).max() < 1e25
+
+
 @each_loss
 def test_arrays_beside_float32_predictions_are_rounded_to_float32(loss):
     """Also with options for which everything is computed in double."""
@@ -408,6 +419,22 @@ def test_weight_zero_is_never_looked_at(loss):
     first, second = made.gradient_hessian(p, t, sample_weight=weights)
     assert not first[~keep].any()
     assert not second[~keep].any()
+
+
+@each_dtype
+@each_loss
+@pytest.mark.parametrize("targets", ["hard", "soft"])
+def test_weight_zero_is_never_looked_at_with_smoothed_targets(loss, targets, dtype):
+    rng = np.random.default_rng(13)
+    x, t = loss.predictions(rng, 4, dtype), getattr(loss, targets)(rng, 4)
+    made, none = loss.kind(label_smoothing=0.1, reduction="sum"), loss.kind(label_smoothing=0.1, reduction="none")
+    weights = np.array([2.0, 0, 0, 1])
+    want, slope = made.forward_backward(x, t, sample_weight=weights)
+    for wrong in (math.nan, math.inf if loss.logits else 7.0):
+        x[1:3] = wrong
+        value, gradient = made.forward_backward(x, t, sample_weight=weights)
+        assert bits(value, gradient) == bits(want, slope)
+        assert none.forward(x, t, sample_weight=weights)[1:3].tolist() == [0, 0]
 
 
 def test_a_label_reads_its_own_entry_alone():

@@ -243,7 +243,7 @@ MUTATIONS = [
         KERNELS,
         "is_awkward(job.options.eps) or is_awkward(job.scale) or",
         "is_awkward(job.scale) or",
-        "losses::test_the_clipped_ends_have_the_same_bits",
+        "losses::test_eps_below_float32",
     ),
     Mutation(
         "upstream not rounded to float32",
@@ -357,14 +357,14 @@ MUTATIONS = [
         ROWS,
         "        code = 0 if w[i] == 0 else code\n        codes |=",
         "        codes |=",
-        "losses::test_weight_zero_is_never_looked_at",
+        "losses::test_weight_zero_is_never_looked_at_with_smoothed_targets",
     ),
     Mutation(
         "losses of rows without weight",
         ROWS,
         "losses[i] = 0 if w[i] == 0 else w[i] * losses[i]",
         "losses[i] = w[i] * losses[i]",
-        "options::test_any_call_is_the_definition",
+        "losses::test_weight_zero_is_never_looked_at_with_smoothed_targets",
     ),
     Mutation(
         "infinite weights of rows taken as invalid",
