@@ -7,7 +7,8 @@
 The tool compiles a copy of the repository, and runs a part of the test suite there, without a defect. These tests must
 pass. Then it makes a copy for each defect and runs the same tests. A test must fail, and the same test must pass
 without the defect. A defect in the kernels needs one level compiled again; a defect in Python code needs no compiler.
-The tool exits with 1 if a defect is not noticed or does not compile, or if a test fails without a defect.
+The tool exits with 1 if a defect is not noticed or does not compile, or if a test fails without a defect. It needs an
+x86-64 processor with AVX2.
 """
 
 from __future__ import annotations
@@ -469,7 +470,11 @@ MUTATIONS = [
         "layouts::test_any_call_has_the_bits_of_the_plain_one",
     ),
     Mutation(
-        "tolerance of bfloat16 halved", CHECKS, "return TOLERATED * 2.0**-7", "return TOLERATED * 2.0**-8", "inputs"
+        "tolerance of bfloat16 halved",
+        CHECKS,
+        "return TOLERATED * 2.0**-7",
+        "return TOLERATED * 2.0**-8",
+        "inputs::test_bfloat16_just_outside",
     ),
     Mutation(
         "smoothed classes not explained",
@@ -620,39 +625,61 @@ MUTATIONS = [
         "activations::test_bad_calls",
     ),
     # -------------------------------------------------------- threads, levels
-    Mutation("part of a CPU not used", THREADS, "max(1, math.ceil(quota))", "max(1, int(quota))", "threads"),
-    Mutation("control groups above not read", THREADS, "while folder != mount:", "while False:", "threads"),
+    Mutation(
+        "part of a CPU not used",
+        THREADS,
+        "max(1, math.ceil(quota))",
+        "max(1, int(quota))",
+        "threads::test_a_part_of_a_cpu_counts_as_a_whole_one",
+    ),
+    Mutation(
+        "control groups above not read",
+        THREADS,
+        "while folder != mount:",
+        "while False:",
+        "threads::test_quota_of_control_groups",
+    ),
     Mutation(
         "more threads than there is room for",
         THREADS,
         "min(cpus or 1, _limit(), MOST)",
         "min(cpus or 1, _limit())",
-        "threads",
+        "threads::test_no_more_threads_than_the_kernels_have_room_for",
     ),
-    Mutation("many threads in every thread", THREADS, "return usable() if main else 1", "return usable()", "threads"),
+    Mutation(
+        "many threads in every thread",
+        THREADS,
+        "return usable() if main else 1",
+        "return usable()",
+        "threads::test_other_threads_have_one_unless_set",
+    ),
     Mutation(
         "setting not restored after an error",
         THREADS,
         "    try:\n        yield\n    finally:\n        _setting.number = former",
         "    yield\n    _setting.number = former",
-        "threads",
+        "threads::test_settings",
     ),
     Mutation(
         "level of the CPU not asked for",
         DISPATCH,
         '    if LEVELS[name] > baseline.cpu_level():\n        return "not supported by this CPU"\n',
         "",
-        "objects",
+        "objects::test_levels_that_cannot_be_used",
     ),
     Mutation(
         "a level that does not load stops the import",
         DISPATCH,
         "    except ImportError as error:\n",
         "    except ValueError as error:\n",
-        "objects",
+        "objects::test_levels_that_cannot_be_used",
     ),
     Mutation(
-        "lowest level chosen", DISPATCH, "if LEVELS[name] <= limit][-1]", "if LEVELS[name] <= limit][0]", "objects"
+        "lowest level chosen",
+        DISPATCH,
+        "if LEVELS[name] <= limit][-1]",
+        "if LEVELS[name] <= limit][0]",
+        "objects::test_the_level_can_be_lowered",
     ),
 ]
 
