@@ -345,7 +345,7 @@ MUTATIONS = [
         ROWS,
         "if ones[r] == 1 and others[r] == 1 else",
         "if ones[r] == 1 else",
-        "options::test_any_call_is_the_definition losses",
+        "losses::test_values_and_derivatives_at_the_edges",
     ),
     Mutation(
         "NaN targets of classes without weight",
