@@ -170,6 +170,17 @@ def test_layouts_outputs_and_axes(function, classes):
     np.testing.assert_array_equal(function(np.array([[1, 2, 3]])), function(np.array([[1.0, 2, 3]])))
 
 
+@pytest.mark.parametrize("classes", [3, 40, 600])
+@pytest.mark.parametrize("upstream", [math.inf, math.nan])
+def test_upstream_of_a_probability_of_zero(classes, upstream):
+    s, u = np.full((2, classes), 1 / (classes - 1)), np.random.default_rng(0).normal(size=(2, classes))
+    s[:, 1] = 0
+    want = cecore.softmax_backward(u, s)
+    u[:, 1] = upstream
+    np.testing.assert_array_equal(cecore.softmax_backward(u, s), want)
+    assert not want[:, 1].any()
+
+
 @pytest.mark.parametrize("classes", [3, 40])
 def test_outputs_of_softmax_backward(classes):
     rng = np.random.default_rng(0)

@@ -112,7 +112,51 @@ def test_results_are_plain(loss, dtype):
     assert type(loss.kind()(p, t)) is float
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_labels_choose_the_same_in_any_number_of_dimensions(dtype):
+    rng = np.random.default_rng(0)
+    p, t = ce.predictions(rng, 5 * 700, dtype).reshape(5, 700, 3), rng.integers(0, 3, (5, 700))
+    want = ce.kind(reduction="none").forward(p, t)
+    for axis, spread in ((1, 1), (1, 2), (-1, 2)):
+        x = np.repeat(np.moveaxis(p, -1, axis), spread, axis=2 if axis == 1 else 1)
+        x = x[:, :, ::spread] if axis == 1 else x[:, ::spread]
+        np.testing.assert_array_equal(ce.kind(reduction="none", axis=axis).forward(x, t), want)
+
+
+@pytest.mark.filterwarnings("ignore::cecore.InputWarning")  # some rows do not sum to 1, on purpose
+@each_loss
+def test_arrays_of_many_dimensions_in_any_layout(loss):
+    rng = np.random.default_rng(0)
+    inner = (2, 3, 2, 3, 2, 3)
+    n = math.prod(inner)
+    shape = inner if loss.binary else (*inner, 3)
+    x, t = loss.predictions(rng, n).reshape(shape), loss.soft(rng, n).reshape(shape)
+    made = loss.kind(reduction="none")
+    want = bits(*made.forward_backward(x, t))
+    spread = np.zeros([2 * length for length in shape])
+    apart = spread[(slice(None, None, 2),) * len(shape)]
+    for other in (apart, np.empty(shape[::-1]).T):
+        other[...] = x
+        assert bits(*made.forward_backward(other, t)) == want
+        other[...] = t
+        assert bits(*made.forward_backward(x, other)) == want
+        other[...] = 7
+        assert bits(made.backward(x, t, out=other)) == want[1:]
+    assert not spread[1::2].any()
+
+
 # ---------------------------------------------------------------- outputs
+
+
+@each_loss
+def test_gradients_of_nothing_in_any_layout(loss):
+    rng = np.random.default_rng(0)
+    for n in (5, 3 * BLOCK):
+        x, t = loss.predictions(rng, n), loss.hard(rng, n)
+        out = np.full((2 * n, *x.shape[1:]), 7.0)
+        loss.kind().backward(x, t, sample_weight=np.zeros(n), out=out[::2])
+        assert not out[::2].any()
+        assert (out[1::2] == 7).all()
 
 
 @each_loss
@@ -188,9 +232,10 @@ def test_a_call_that_raises_has_changed_no_input(loss):
     t[-1] = 1.5
     for place in (p.copy(), np.repeat(p, 2, 0)[::2]):
         before = place.copy()
-        with pytest.raises(ValueError, match="outside"):
-            loss.kind().backward(place, t, out=place)
-        assert bits(place) == bits(before)
+        for targets in (t, t.tolist()):
+            with pytest.raises(ValueError, match="outside"):
+                loss.kind().backward(place, targets, out=place)
+            assert bits(place) == bits(before)
 
 
 # ---------------------------------------------------------------- errors
@@ -394,10 +439,57 @@ def test_windows_are_no_output():
     np.testing.assert_array_equal(numbers, np.linspace(0.1, 0.9, 20))
 
 
+def test_windows_that_share_one_number_are_no_output():
+    for shape, strides in (((3, 3), (16, 8)), ((3, 3), (8, 16)), ((2, 3, 4), (88, 32, 8)), ((2, 2), (4, 8))):
+        out = np.lib.stride_tricks.as_strided(np.full(40, 0.5), shape, strides, writeable=True)
+        for function in (cecore.softmax, cecore.sigmoid):
+            with pytest.raises(ValueError, match="out has elements that share their memory"):
+                function(np.zeros(shape), out=out)
+
+
+def test_an_overlap_that_is_too_hard_to_find():
+    """It is then taken for one, as here."""
+    memory, shape = np.full(1 << 17, 0.5), (11, 9, 11)
+    targets = np.lib.stride_tricks.as_strided(memory, shape, (3304, 36424, 320))
+    out = np.lib.stride_tricks.as_strided(memory[33217:], shape, (288, 33664, 3048), writeable=True)
+    with pytest.raises(getattr(np, "exceptions", np).TooHardError):
+        np.shares_memory(out, targets, max_work=10_000)
+    with pytest.raises(ValueError, match="out shares memory with targets"):
+        bce.kind().backward(np.full(shape, 0.5), targets, out=out)
+    assert (memory == 0.5).all()
+
+
+@pytest.mark.thread_unsafe(reason="the threads would map the same file")
+@pytest.mark.parametrize("loss", [bce, ce], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("plain", [True, False])
+def test_an_input_that_a_call_in_place_changes_unseen(loss, plain, tmp_path):
+    """Targets that are the predictions' memory at another address: a file that is mapped twice."""
+    n = BLOCK if loss.binary else BLOCK // 2
+    shape = (3 * BLOCK,) if loss.binary else (3 * BLOCK // 2, 2)
+    here = np.memmap(tmp_path / "numbers", np.float64, "w+", shape=shape)
+    there = np.memmap(tmp_path / "numbers", np.float64, "r+", shape=shape)
+    if plain:
+        here, there = np.asarray(here), np.asarray(there)
+    here[...] = np.linspace(0.9, 0.1, 3 * n) if loss.binary else 0.5
+    x, t = here[n:], there[:-n]  # the targets of a block lie where the gradients of the block before it go
+    with pytest.raises(ValueError, match="an array of the call changed during it, which works in place"):
+        loss.kind(reduction="sum").backward(x, t, out=x)
+
+
 def test_an_output_in_the_memory_of_an_input_of_another_kind():
     y = Y.astype(float)
     with pytest.raises(ValueError, match="out shares memory with"):
         bce.kind().backward(P, memoryview(y), out=y)
+
+
+def test_an_output_in_the_memory_of_predictions_of_another_type():
+    for kind in (np.int64, ">f8"):
+        p = np.zeros(5, kind)
+        with pytest.raises(ValueError, match="out shares memory with probs, but is not the same array"):
+            bce.kind().backward(p, np.zeros(5), out=p.view(np.float64))
+    p = np.full((3, 3), 0.25)
+    with pytest.raises(ValueError, match="out shares memory with probs, but is not the same array"):
+        bce.kind().backward(p, np.zeros((3, 3)), out=p.T)
 
 
 def test_an_output_in_the_memory_of_the_predictions():
@@ -475,6 +567,34 @@ def test_more_bad_outputs():
         bce.kind().backward(p, y, upstream=np.ones(2))
     with pytest.raises(ValueError, match=r"upstream has shape \(3,\): expected a number or \(2,\)"):
         bce.kind(reduction="none").backward(p, y, upstream=np.ones(3))
+
+
+@each_loss
+def test_the_error_that_is_named_is_one_that_counts(loss):
+    x, t = np.full((5, 1, 2), 0.5), np.zeros((5, 1), int)
+    x, t = (x[..., 0], t) if loss.binary else (x, t)
+    w, position = np.array([[0.0], [1], [0], [1], [1]]), "3, 0" if loss.binary or loss.logits else "3, 0, 0"
+    if loss.logits:
+        t[[0, 2, 3]] = 9
+    else:
+        x[[0, 2, 3]] = 7
+    with pytest.raises(ValueError, match=rf"{'targets' if loss.logits else 'probs'}\[{position}\] = "):
+        loss.kind().forward(x, t, sample_weight=w)
+    if not loss.binary:
+        t[...] = [[9], [-1], [9], [9], [0]]
+        with pytest.raises(ValueError, match=r"targets\[3, 0\] = 9 is not a class label"):
+            loss.kind(ignore_index=-1).forward(np.full_like(x, 0.5), t, sample_weight=w)
+
+
+@pytest.mark.filterwarnings("ignore::cecore.InputWarning")  # some rows do not sum to 1, on purpose
+def test_the_error_that_is_named_is_one_that_counts_with_options():
+    with pytest.raises(ValueError, match=r"probs\[0, 1\] = 7.0 is outside"):
+        ce.kind(label_smoothing=0.1)([[0.5, 7.0]], [0])
+    p, soft = [[0.5, 7.0, 0.25], [0.5, 0.25, 7.0]], np.full((2, 3), 0.25)
+    with pytest.raises(ValueError, match=r"probs\[1, 2\] = 7.0 is outside"):
+        ce.kind(class_weight=[1, 0, 1])(p, soft)
+    with pytest.raises(ValueError, match=r"probs\[1, 1\] = 7.0 is outside"):
+        bce.kind(pos_weight=[0, 1])([[7.0, 0.5], [0.5, 7.0]], np.ones((2, 2)))
 
 
 def test_the_position_of_an_error_in_a_long_array():

@@ -216,6 +216,50 @@ def test_an_exception_of_a_signal_handler_ends_a_call(level):
     assert times[-1] < 5, printed
 
 
+LONG_ROWS = """
+import signal
+
+import numpy as np
+
+import cecore
+
+
+class Interrupt(BaseException):
+    pass
+
+
+def interrupt(*_):
+    raise Interrupt
+
+
+signal.signal(signal.SIGALRM, interrupt)
+shape = 1, 1 << 40
+x, label = np.broadcast_to(np.float32(2.0**-40), shape), np.array([5])
+for threads in (1, 2):
+    cecore.set_num_threads(threads)
+    for targets in (label, np.broadcast_to(2.0**-40, shape), np.broadcast_to(np.int8(0), shape)):
+        for loss in (
+            cecore.CrossEntropy(label_smoothing=0.1),
+            cecore.CrossEntropyWithLogits(),
+            cecore.CrossEntropyWithLogits(focal_gamma=2),
+            cecore.CrossEntropy(),
+        ):
+            if isinstance(loss, cecore.CrossEntropy) and loss.label_smoothing == 0 and targets is label:
+                continue  # reads one number
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            try:
+                loss.forward(x, targets)
+            except Interrupt:
+                print("ended")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
+def test_a_long_row_is_ended_too(level):
+    """A row of 10^12 classes, of which no pass comes to an end."""
+    assert run(LONG_ROWS, level).split() == ["ended"] * 2 * 11
+
+
 class Interrupt(BaseException):
     """Not an Exception, like KeyboardInterrupt."""
 

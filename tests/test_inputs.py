@@ -343,6 +343,8 @@ def test_bfloat16_just_outside():
     assert results(bce, p, [1, 0, 1]) == results(bce, np.array([1, 0, 0.5], bfloat16), [1, 0, 1])
     with pytest.raises(ValueError, match=r"probs\[0\] = 1.0390625 is just outside"):
         bce.kind()(np.array([1.0390625], bfloat16), [1])
+    with pytest.raises(ValueError, match=r"probs\[2\] = 2.0 is outside"):
+        bce.kind()(np.array([1.03125, -0.03125, 2], bfloat16), [1, 0, 1])
 
 
 @settings(max_examples=80)
@@ -414,8 +416,14 @@ def test_weights_are_not_aligned_by_a_guess(loss):
     for shape in ((3, 1), (2, 2), (1, 2, 3), (6,)):
         with pytest.raises(ValueError, match=r"sample_weight has shape .*, the losses have shape \(2, 3\): expected"):
             loss.kind()(x, t, sample_weight=np.ones(shape))
-    with pytest.raises(ValueError, match=r"sample_weight = -1.0 is negative"):
-        loss.kind()(x, t, sample_weight=-1.0)
+    for n in (2, 0):
+        for weight, problem in (
+            (-1.0, "is negative"),
+            (np.inf, "is not a weight"),
+            (np.float32("nan"), "is not a weight"),
+        ):
+            with pytest.raises(ValueError, match=rf"sample_weight = {weight} {problem}: weights must be finite"):
+                loss.kind()(x[:n], t[:n], sample_weight=weight)
 
 
 # ---------------------------------------------------------------- sums of accumulators, names

@@ -199,6 +199,48 @@ def test_upstream_of_any_kind(loss):
         assert not got[2].any()
 
 
+@each_loss
+def test_upstream_beyond_float32(loss):
+    """Its product with a derivative can be an ordinary number of float32."""
+    x, y = (np.float32([-12, 12, -11]), np.array([0, 1, 0])) if loss.logits else (np.float32([1e-6] * 3), np.ones(3))
+    upstream = 1e39 if loss.logits else 1e-42
+    if not loss.binary:
+        x, y = np.stack([x, 0 * x if loss.logits else 1 - x], axis=-1), (1 - y).astype(int)
+    for sign in (1, -1):
+        got = loss.kind().backward(x, y, upstream=sign * upstream)
+        assert got.dtype == np.float32
+        want = loss.kind().backward(x.astype(np.float64), y, upstream=sign * upstream)
+        assert 1e-37 < np.abs(want).max() < 1e36
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@each_clipped
+def test_eps_below_float32(loss):
+    p, y = np.float32([0, 1]), np.array([1, 0])
+    p, y = (p, y) if loss.binary else (np.stack([1 - p, p], axis=-1), y)
+    made = loss.kind(eps=1e-44, reduction="sum")
+    got = made.backward(p, y, upstream=1e-20)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, made.backward(p.astype(np.float64), y, upstream=1e-20), rtol=1e-6)
+    assert 1e23 < np.abs(got).max() < 1e25
+
+
+@each_loss
+def test_arrays_beside_float32_predictions_are_rounded_to_float32(loss):
+    """Also with options for which everything is computed in double."""
+    rng = np.random.default_rng(0)
+    x, soft, w, u = loss.predictions(rng, 300, np.float32), loss.soft(rng, 300), rng.random(300), rng.normal(size=300)
+    weight = {"pos_weight": 1e-35} if loss.binary else {"class_weight": [1e-35, 1, 2]}
+    rounded = [array.astype(np.float32) for array in (soft, w, u)]
+    for options in ({}, weight):
+        made = loss.kind(reduction="none", **options)
+        t = np.clip(rounded[0], 0, 1)
+        want = made.backward(x, t, sample_weight=rounded[1], upstream=rounded[2])
+        assert bits(made.backward(x, soft, sample_weight=rounded[1], upstream=rounded[2])) == bits(want)
+        assert bits(made.backward(x, t, sample_weight=w, upstream=rounded[2])) == bits(want)
+        assert bits(made.backward(x, t, sample_weight=rounded[1], upstream=u)) == bits(want)
+
+
 @each_dtype
 @each_loss
 def test_sums_of_many(loss, dtype):
@@ -449,6 +491,22 @@ def test_weight_zero_is_never_looked_at(loss):
     first, second = made.gradient_hessian(p, t, sample_weight=weights)
     assert not first[~keep].any()
     assert not second[~keep].any()
+
+
+@each_dtype
+@each_loss
+@pytest.mark.parametrize("targets", ["hard", "soft"])
+def test_weight_zero_is_never_looked_at_with_smoothed_targets(loss, targets, dtype):
+    rng = np.random.default_rng(13)
+    x, t = loss.predictions(rng, 4, dtype), getattr(loss, targets)(rng, 4)
+    made, none = loss.kind(label_smoothing=0.1, reduction="sum"), loss.kind(label_smoothing=0.1, reduction="none")
+    weights = np.array([2.0, 0, 0, 1])
+    want, slope = made.forward_backward(x, t, sample_weight=weights)
+    for wrong in (math.nan, math.inf if loss.logits else 7.0):
+        x[1:3] = wrong
+        value, gradient = made.forward_backward(x, t, sample_weight=weights)
+        assert bits(value, gradient) == bits(want, slope)
+        assert none.forward(x, t, sample_weight=weights)[1:3].tolist() == [0, 0]
 
 
 def test_a_label_reads_its_own_entry_alone():

@@ -32,7 +32,10 @@ def test_objects_are_values(loss):
         assert eval(repr(one), vars(cecore)) == one
     name = "focal_gamma" if loss.logits else "eps"
     assert loss.kind(**{name: 0}) == loss.kind(**{name: -0.0}) == loss.kind(**{name: np.float32(0)})
+    assert repr(loss.kind(**{name: -0.0})) == repr(loss.kind(**{name: 0.0}))
     assert loss.kind(reduction="sum") != loss.kind()
+    changed = loss.kind(label_smoothing=0.25, **{name: 0.125}).replace(reduction="sum")
+    assert changed == loss.kind(label_smoothing=0.25, reduction="sum", **{name: 0.125})
     for name in (*inspect.signature(loss.kind).parameters, "new"):
         with pytest.raises(AttributeError, match="cannot be changed"):
             setattr(loss.kind(), name, "sum")
@@ -97,6 +100,8 @@ BAD_OPTIONS = [
     ({"focal_gamma": float("inf")}, ValueError, "focal_gamma = inf"),
     ({"pos_weight": -1}, ValueError, "pos_weight = -1: expected a finite number >= 0"),
     ({"pos_weight": [1, float("nan")]}, ValueError, r"pos_weight\[1\] = nan is not a weight: weights must be finite"),
+    ({"pos_weight": [1, float("inf")]}, ValueError, r"pos_weight\[1\] = inf is not a weight: weights must be finite"),
+    ({"class_weight": [float("inf"), 1]}, ValueError, r"class_weight\[0\] = inf is not a weight"),
     ({"pos_weight": [[1.0]]}, ValueError, r"pos_weight has shape \(1, 1\): expected one dimension"),
     ({"pos_weight": [[1, 2], [1]]}, ValueError, "pos_weight is not an array of numbers"),
     ({"pos_weight": "2"}, TypeError, "pos_weight = '2': expected a real number"),
@@ -198,6 +203,23 @@ def test_the_level_can_be_lowered(name):
 def test_an_unknown_level_is_an_error():
     done = run("import cecore", CECORE_SIMD="avx")
     assert "CECORE_SIMD = 'avx': expected one of baseline, x86_v3, x86_v4" in done.stderr
+
+
+def test_levels_that_cannot_be_used(monkeypatch):
+    def raising(error):
+        def fail(name):
+            raise error
+
+        return fail
+
+    name = list(_dispatch.LEVELS)[-1]
+    monkeypatch.setattr(_dispatch, "baseline", mock.Mock(cpu_level=lambda: _dispatch.LEVELS[name] - 1))
+    assert _dispatch._load(name) == "not supported by this CPU"
+    monkeypatch.setattr(_dispatch, "baseline", mock.Mock(cpu_level=lambda: _dispatch.LEVELS[name]))
+    monkeypatch.setattr(_dispatch.importlib, "import_module", raising(ModuleNotFoundError("gone")))
+    assert _dispatch._load(name) == "not built"
+    monkeypatch.setattr(_dispatch.importlib, "import_module", raising(ImportError("undefined symbol")))
+    assert _dispatch._load(name) == "not importable: undefined symbol"
 
 
 def test_show_config(capsys):

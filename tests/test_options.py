@@ -320,6 +320,16 @@ def test_large_labels_are_not_the_ignored_one(loss, dtype):
         loss.kind().forward(x, [1.00000001])
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps, reason="longdouble is float64 here")
+@each_row_loss
+def test_longdouble_labels_are_not_rounded(loss):
+    x = loss.predictions(np.random.default_rng(0), 1, classes=3)
+    eps = np.finfo(np.longdouble).eps
+    for label in (1 + eps, 2 - eps, 2 + 2 * eps):  # whole numbers in float64
+        with pytest.raises(ValueError, match=r"targets\[0\] = .* is not a whole number"):
+            loss.kind().forward(x, np.array([label]))
+
+
 @each_row_loss
 def test_labels_are_not_rounded_to_the_computing_type(loss):
     classes = 2**24 + 6
@@ -464,6 +474,39 @@ def test_a_class_of_weight_zero_is_not_looked_at(loss):
         spoiled[:, 2] = 7.0
         soft = np.full((2, 3), 0.5)
         assert bits(*made.forward_backward(spoiled, soft)) == bits(*made.forward_backward(x, soft))
+    soft = np.full((2, 3), 0.5)
+    spoiled_soft = soft.copy()
+    spoiled_soft[:, 2] = math.nan
+    for y, kind in product((x, x.astype(np.float32)), (made, loss.kind(class_weight=[1, 1, 0]))):
+        assert bits(*kind.forward_backward(y, spoiled_soft)) == bits(*kind.forward_backward(y, soft))
+
+
+@each_row_loss
+@pytest.mark.parametrize("classes", [3, 20, 40, 128, 129, 300, 1000])
+def test_an_infinite_term_makes_the_loss_of_its_row_infinite(loss, classes):
+    x, t = (
+        np.zeros((3, classes)) if loss.logits else np.full((3, classes), 1 / classes),
+        np.full((3, classes), 1 / classes),
+    )
+    x[0, 1] = x[2, -1] = -math.inf if loss.logits else 0
+    made = loss.kind(reduction="none", **({} if loss.logits else {"eps": 0}))
+    np.testing.assert_allclose(made.forward(x, t), [math.inf, math.log(classes), math.inf], rtol=1e-13)
+    assert made.replace(reduction="sum").forward(x, t) == math.inf
+
+
+@each_row_loss
+@pytest.mark.parametrize("upstream", [math.inf, math.nan])
+def test_upstream_of_what_does_not_count(loss, upstream):
+    x, u = np.full((2, 3), 1 / 3), np.array([upstream, 1.0])
+    for weight in (None, [1.0, 2, 3]):
+        made = loss.kind(reduction="none", ignore_index=-1, class_weight=weight)
+        got = made.backward(x, [-1, 1], upstream=u)
+        np.testing.assert_array_equal(got[0], 0)
+        np.testing.assert_array_equal(got[1], made.backward(x, [1, 1])[1])
+    if not loss.logits:
+        got = loss.kind(reduction="none").backward(x, [[0, 0.25, 0.5]] * 2, upstream=u)
+        assert got[0].tolist()[0] == got[1].tolist()[0] == 0
+        np.testing.assert_array_equal(got[0, 1:], -upstream)
 
 
 @each_binary
@@ -479,6 +522,18 @@ def test_pos_weight_along_the_last_axis(loss):
         np.testing.assert_allclose(value[:, k], column, rtol=1e-15)
         np.testing.assert_allclose(gradient[:, k], slopes, rtol=1e-15)
     assert not value[:, 3][y[:, 3] == 1].any()
+
+
+@each_binary
+@pytest.mark.parametrize("columns", [3, 7, BLOCK + 1])
+def test_pos_weight_whose_length_does_not_divide_a_block(loss, columns):
+    """A block then starts in the middle of a row."""
+    rng = np.random.default_rng(columns)
+    n = 2 * BLOCK // columns + 3
+    x, y = (array.reshape(n, columns) for array in (loss.predictions(rng, n * columns), loss.hard(rng, n * columns)))
+    weights = rng.uniform(0.5, 2, columns)
+    want = np.where(y == 1, weights, 1) * loss.kind(reduction="none").forward(x, y)
+    np.testing.assert_allclose(loss.kind(reduction="none", pos_weight=weights).forward(x, y), want, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -498,6 +553,19 @@ def test_two_columns_of_logits_are_the_binary_loss(dtype):
 
 
 # ---------------------------------------------------------------- logits: the extremes
+
+
+@pytest.mark.parametrize("classes", [2, 24, 25, 300])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_gradient_of_a_class_near_1_is_relative(classes, dtype):
+    """It is minus the sum of the other classes' gradients, which do not cancel."""
+    rng = np.random.default_rng(classes)
+    x, t = np.zeros((70, classes), dtype), np.full((70, classes), 1e-45 if dtype == np.float64 else 1e-32, dtype)
+    x[:, 1], t[:, 1] = rng.uniform(20, 70, 70), rng.uniform(0.3, 1, 70)
+    gradient = LOSSES[3].kind(reduction="none").backward(x, t).astype(np.float64)
+    others = np.delete(gradient, 1, axis=1).sum(axis=1)
+    assert (others > 0).all()
+    np.testing.assert_allclose(gradient[:, 1], -others, rtol=16 * np.finfo(dtype).eps)
 
 
 def test_tiny_losses_are_relative():

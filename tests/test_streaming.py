@@ -172,6 +172,35 @@ def test_a_weighted_float32_loss_that_overflows():
     assert total.value == made.forward(*call[:2], sample_weight=call[2])
 
 
+@pytest.mark.parametrize("loss", [LOSSES[1], LOSSES[3]], ids=lambda loss: loss.name)
+def test_infinities_with_a_divisor_of_zero(loss):
+    """The smoothed target of another class can weigh something where the label's class weight is 0."""
+    made = loss.kind(label_smoothing=0.1, class_weight=[0, 1], **({} if loss.logits else {"eps": 0}))
+    x = np.array([[0.0, -math.inf] if loss.logits else [1.0, 0.0]])
+    total, added = made.accumulator(), made.replace(reduction="sum").accumulator()
+    total.update(x, [0])
+    added.update(x, [0])
+    assert total.weight == 0
+    assert math.isnan(total.value)
+    assert math.isnan(made.forward(x, [0]))
+    assert added.value == made.replace(reduction="sum").forward(x, [0]) == math.inf
+
+
+@each_loss
+def test_nan_and_infinities_in_any_order(loss):
+    """In the blocks of one call, and in the updates of an accumulator."""
+    worst = (math.inf if loss.logits else 1.0) if loss.binary else [-math.inf, 0] if loss.logits else [0.0, 1.0]
+    nothing = math.nan if loss.binary else [math.nan, 1.0]
+    made = loss.kind(reduction="sum", **({} if loss.logits else {"eps": 0}))
+    for order in ((worst, nothing), (nothing, worst), (worst, worst)):
+        x = np.repeat(np.array(order), BLOCK, axis=0)
+        t, total = np.zeros(len(x), int), made.accumulator()
+        total.update(x[:BLOCK], t[:BLOCK])
+        total.update(x[BLOCK:], t[BLOCK:])
+        want = math.inf if order[0] is order[1] else math.nan
+        np.testing.assert_equal([made.forward(x, t), total.value], [want, want])
+
+
 @each_loss
 @pytest.mark.parametrize("n", [2, 300])
 def test_weights_whose_sum_overflows(loss, n):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -53,6 +55,22 @@ def test_any_number_of_threads_gives_the_same_bits(loss, classes, eager):
                 assert bits(*made.forward_backward(x, t, sample_weight=w)) == want
 
 
+@each_loss
+@pytest.mark.parametrize("found", [math.nan, math.inf])
+def test_a_sum_that_is_not_finite(loss, found, eager):
+    """Whichever thread computes the block."""
+    x, t, _ = batch(loss, 3)
+    t[:] = 0
+    wrong = (math.inf, 1.0) if loss.binary else ([-math.inf, 0, 0], [0, 0.5, 0.5])
+    made = loss.kind(**{} if loss.logits else {"eps": 0})
+    for i in (0, 20 * BLOCK, N - 1):
+        spoiled = x.copy()
+        spoiled[i] = math.nan if math.isnan(found) else wrong[0 if loss.logits else 1]
+        with cecore.num_threads(4):
+            for _ in range(10):
+                np.testing.assert_equal(made.forward(spoiled, t), found)
+
+
 @pytest.mark.parametrize("classes", [3, 100])
 def test_activations(classes, eager):
     x = np.random.default_rng(0).normal(size=(5000 // classes * BLOCK // 8, classes))
@@ -77,6 +95,20 @@ def test_the_first_error_is_the_one_that_is_raised(loss, eager):
                     with pytest.raises(ValueError, match=rf"targets\[{first}\] = 7"):
                         loss.kind().backward(place, bad, out=place)
             assert bits(place) == bits(x)
+
+
+@each_loss
+def test_weights_that_vanish_in_one_thread(loss, eager):
+    """A weight that float32 rounds to 0 hides no bad element, in whichever thread's block it lies."""
+    n = 40 * BLOCK
+    x, t, w = batch(loss, 5)
+    x, t, w = (np.resize(array, (n, *array.shape[1:])) for array in (x.astype(np.float32), t, w))
+    made = loss.kind()
+    for place in range(7, n, 13 * BLOCK):
+        wrong, tiny = t.copy(), w.astype(np.float64)
+        wrong[place], tiny[place] = 99, 1e-300
+        with cecore.num_threads(4), pytest.raises(ValueError, match=rf"^targets\[{place}\] = 99"):
+            made.forward(x, wrong, sample_weight=tiny)
 
 
 @each_loss
@@ -287,6 +319,26 @@ def test_quota_of_control_groups(tmp_path):
     assert quota(10, "0::/\n", V2, {f"{base}/cpu.max": "100000 0"}) is None
 
 
+def test_a_part_of_a_cpu_counts_as_a_whole_one(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for quota, limit in ((0.1, 1), (1.0, 1), (1.5, 2), (2.0, 2), (2.01, 3), (None, _threads.MOST)):
+        monkeypatch.setattr(_threads, "cpu_quota", lambda quota=quota: quota)
+        assert _threads._limit.__wrapped__() == limit
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    for quota, limit in ((1.0, 1), (7.5, 2), (None, 2)):
+        monkeypatch.setattr(_threads, "cpu_quota", lambda quota=quota: quota)
+        assert _threads._limit.__wrapped__() == limit
+
+
+def test_no_more_threads_than_the_kernels_have_room_for(monkeypatch):
+    for name in ("process_cpu_count", "cpu_count"):
+        monkeypatch.setattr(_threads.os, name, lambda: 1000, raising=False)
+    monkeypatch.setattr(_threads, "_limit", lambda: 999)
+    assert _threads.usable() == _threads.MOST
+    monkeypatch.setattr(_threads, "_limit", lambda: 5)
+    assert _threads.usable() == 5
+
+
 # ---------------------------------------------------------------- the process
 
 
@@ -348,6 +400,34 @@ def test_forks_are_not_warned_of():
     print("fine")
     """
     assert run(script, OPENBLAS_NUM_THREADS="1") == "fine\n"
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc",
+    reason="writes glibc's x86-64 fenv_t",
+)
+def test_workers_have_their_own_control_word():
+    """A thread starts with that of the thread which starts it."""
+    script = """
+    import ctypes, numpy as np, cecore
+    from cecore import _dispatch
+    _dispatch.kernels.set_threading(1, 1 << 12)
+    p = np.random.default_rng(0).random(1 << 21)  # enough for all threads to compute, on a busy machine
+    def compute(threads):
+        with cecore.num_threads(threads):
+            return cecore.BinaryCrossEntropy(reduction="none").backward(p, p > 0.5, sample_weight=p).tobytes()
+    want = compute(1)
+    libm, environment = ctypes.CDLL("libm.so.6"), (ctypes.c_uint32 * 8)()
+    libm.fegetenv(environment)
+    usual = environment[7]
+    environment[7] = usual | 0xE040  # round towards zero; flush subnormal numbers to zero
+    libm.fesetenv(environment)
+    right = all(compute(4) == want for _ in range(20))
+    environment[7] = usual
+    libm.fesetenv(environment)
+    print(right)
+    """
+    assert run(script) == "True\n"
 
 
 def test_small_stacks():

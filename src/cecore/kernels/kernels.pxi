@@ -1755,14 +1755,23 @@ def evaluate(str function, cnp.ndarray x, cnp.ndarray y, cnp.ndarray out):
     cecore_leave(saved)
 
 
-def exact_sum(cnp.ndarray terms):
-    """The sum of float64 numbers >= 0, rounded once."""
+def exact_sum(cnp.ndarray terms, int64_t repeats=1):
+    """The sum of float64 numbers >= 0, each added `repeats` times, rounded once.
+
+    All but the last of these additions are one multiplication of the limbs, so that the carries are soon reached.
+    """
     cdef Accumulator sum
-    cdef Py_ssize_t i
+    cdef Accumulator one
+    cdef Py_ssize_t i, j
     cdef double result
     cdef uint64_t saved = cecore_enter()
     accumulator_clear(&sum)
     for i in range(terms.size):
+        accumulator_clear(&one)
+        accumulator_add(&one, (<double *>terms.data)[i])
+        for j in range(LIMBS):
+            sum.limb[j] += one.limb[j] * (repeats - 1)
+        sum.pending += repeats - 1
         accumulator_add(&sum, (<double *>terms.data)[i])
     result = accumulator_round(&sum)
     cecore_settle(&result)
