@@ -314,6 +314,7 @@ cdef char *fetch(const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssi
 
 
 cdef void convert_from(int type, const char *data, Py_ssize_t n, real *restrict out) noexcept nogil:
+    cdef uint32_t word
     cdef Py_ssize_t i
     if type == cnp.NPY_DOUBLE:
         convert(<const double *>data, out, n)
@@ -345,7 +346,9 @@ cdef void convert_from(int type, const char *data, Py_ssize_t n, real *restrict 
     elif type == cnp.NPY_ULONGLONG:
         convert(<const unsigned long long *>data, out, n)
     else:
+        word = cecore_enter_long()
         convert(<const longdouble *>data, out, n)
+        cecore_leave_long(word)
 
 
 cdef void round_to_unit(real *block, Py_ssize_t n, double tolerance) noexcept nogil:

@@ -87,6 +87,8 @@ cdef extern from "scalar_math.h" nogil:
     uint64_t cecore_enter() noexcept
     void cecore_leave(uint64_t) noexcept
     void cecore_settle(double *) noexcept
+    uint32_t cecore_enter_long() noexcept
+    void cecore_leave_long(uint32_t) noexcept
     void cecore_pause() noexcept
 
 cdef extern from "system.h" nogil:
@@ -338,11 +340,11 @@ cdef int element_block(
         else:
             if state == HARD:
                 hard_value(n, p, t, partial, w, &job.clip, &terms[0])
-            elif real is double:
+            elif real is double or mask == NULL:
                 soft_value(n, p, t, none, partial, w, &job.clip, &terms[0])
             else:
                 soft_value(n, p, t, none, none, w, &job.clip, &terms[0])
-            if real is double:
+            if real is double or mask == NULL:
                 accumulator_add(&job.sum, lane_sum(n, &terms[0]))
             else:  # a weighted loss may lie beyond the range of float
                 accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
@@ -385,8 +387,12 @@ cdef int logit_block(
                 logit_sum(z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
             )
         else:
-            logit_value(n, z, t, none, none, &terms[0])
-            accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
+            if weighted:  # a weighted loss may lie beyond the range of float
+                logit_value(n, z, t, none, none, &terms[0])
+                accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
+            else:
+                logit_value(n, z, t, none, w, &terms[0])
+                accumulator_add(&job.sum, lane_sum(n, &terms[0]))
     if job.value.data != NULL:
         logit_value(n, z, t, none, w, value)
     if job.gradient.data != NULL and job.hessian.data != NULL:
@@ -1511,7 +1517,7 @@ cdef object exact_sums(Accumulator *state):
 
 cdef object compute(
     bytes options, object x, object targets, object weights, object upstream, int wanted,
-    object value_out, object gradient_out, object hessian_out,
+    object value_out, object gradient_out, object hessian_out, Accumulator *state,
 ):
     # Return the wanted results, in a tuple if there are several. If the arrays are not prepared, return None when
     # they must be, when a value is outside its domain, and when the user should be warned: the prepared call then
@@ -1521,17 +1527,15 @@ cdef object compute(
     cdef int ndim, inner, type_, reduction, computing
     cdef cnp.npy_intp *shape
     cdef double factor = 1
-    cdef Accumulator state[3]
     cdef const char *packed = options
     cdef bint rows
     cdef bint prepared = wanted & PREPARED
-    require_stack()
     if not (is_real(x) and is_real(targets) and (weights is None or is_real(weights))):
         return None
     memcpy(&job.options, packed, sizeof(Options))
     job.class_weights = <const double *>(packed + sizeof(Options)) if job.options.weights else NULL
     job.activation = NOT_ACTIVATION
-    job.state = state if wanted & STATE else NULL
+    job.state = state
     rows = job.options.rows
     reduction = SUM if wanted & (HESSIAN | STATE) else job.options.reduction
     ndim = cnp.PyArray_NDIM(x)
@@ -1609,7 +1613,7 @@ cdef object compute(
         if not prepared:
             return None
         raise ValueError(WEIGHTS_TOO_LARGE if job.unusable == TOO_LARGE else WEIGHTS_TOO_SMALL)
-    if wanted & STATE:
+    if state != NULL:
         return exact_sums(state)
     if wanted & VALUE:
         value = value_out if reduction == NONE else job.total
@@ -1621,12 +1625,20 @@ cdef object compute(
     return gradient_out
 
 
+cdef object sums(bytes options, object x, object targets, object weights, int wanted):
+    cdef Accumulator state[3]
+    return compute(options, x, targets, weights, 1.0, wanted, None, None, None, state)
+
+
 def loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
     """Compute the wanted results of a loss, or return None if the arrays must be prepared first.
 
     Prepared arrays have their classes along the last axis; for them BadBlock or Suspicious is raised instead.
     """
-    return compute(options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out)
+    require_stack()
+    if wanted & STATE:
+        return sums(options, x, targets, weights, wanted)
+    return compute(options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out, NULL)
 
 
 def activation(int function, int flags, x, upstream, out):

@@ -1966,6 +1966,8 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
     cdef int others
     cdef bint in_taus = job.options.smoothing != 0 or job.options.gamma != 0
     cdef bint any_general, any_label, weighted
+    # Whether every row with a label weighs 1
+    cdef bint even = job.weights.data == NULL and not job.options.ignores and (job.class_weights == NULL or in_taus)
     for block in range(first, last):
         start = block * job.block
         n = min(job.n - start, job.block)
@@ -1973,7 +1975,8 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
         job.bad = start
         if (job.weights.data != NULL and not valid_weights(w, n)) or not find_labels(job, start, n, w, labels):
             return
-        loss_weights(job, n, in_taus, labels, w, wide_w)
+        if not even:
+            loss_weights(job, n, in_taus, labels, w, wide_w)
         w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
         others = 0
         for i in range(n):
@@ -1986,6 +1989,8 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
             labels[i] = 0
         memset(losses, 0, padded(n) * sizeof(double))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
+            if even:
+                convert(w, wide_w, padded(n))
             convert(&factors[0], wide_factors, padded(n))
             if job.options.logits:
                 if general_rows(job, start, n, labels, general, wide_w, wide_factors, losses, unused) == BAD:
@@ -2004,14 +2009,14 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
                     return
             elif job.value.data != NULL or job.gradient.data != NULL or job.hessian.data != NULL or job.wanted_sum:
                 label_rows(job, start, n, labels, general, w, &factors[0], losses)
-                for i in range(n):
+                for i in range(0 if even else n):
                     if not general[i]:
                         losses[i] = 0 if wide_w[i] == 0 else wide_w[i] * losses[i]
-                    wide_w[i] = 0 if general[i] else losses[i]
         job.bad = -1
         if job.options.logits and job.wanted_sum and any_label:
-            for i in range(n, padded(n)):
-                wide_w[i] = 0
+            memcpy(wide_w, losses, padded(n) * sizeof(double))
+            for i in range(n if any_general else 0):
+                wide_w[i] = 0 if general[i] else wide_w[i]
             accumulator_add(&job.sum, lane_sum(n, &wide_w[0]))
         store(&job.value, start, n, &losses[0])
 

@@ -625,43 +625,21 @@ CECORE_INLINE double cecore_quotient(double x, double d, double low, double *los
     return quotient;
 }
 
-/* Round to nearest, gradual underflow, no traps while a kernel runs; the caller's modes and flags come back. On x86 the
- * x87 unit, which converts long double, has a control word of its own. Compilers do not know that arithmetic depends on
- * these words, but they leave memory alone across CECORE_BARRIER: what is computed between entering and leaving must be
- * read from memory and written to it. */
+/* Round to nearest, gradual underflow, no traps while a kernel runs; the caller's modes and flags come back. Compilers
+ * do not know that arithmetic depends on the control word, but they leave memory alone across CECORE_BARRIER: what is
+ * computed between entering and leaving must be read from memory and written to it. */
 #if defined(__GNUC__)
 #define CECORE_BARRIER() __asm__ volatile("" : : : "memory")
 #else
 #define CECORE_BARRIER() ((void)0)
 #endif
 
-#if defined(CECORE_X86) && defined(__GNUC__)
-CECORE_INLINE uint32_t cecore_x87(void)
-{
-    unsigned short word;
-    __asm__ volatile("fnstcw %0" : "=m"(word));
-    return word;
-}
-
-CECORE_INLINE void cecore_set_x87(uint32_t wanted)
-{
-    unsigned short word = (unsigned short)wanted;
-    __asm__ volatile("fldcw %0" : : "m"(word) : "memory");
-}
-#else
-CECORE_INLINE uint32_t cecore_x87(void) { return 0x37f; }
-CECORE_INLINE void cecore_set_x87(uint32_t wanted) { (void)wanted; }
-#endif
-
 CECORE_INLINE uint64_t cecore_enter(void)
 {
     uint64_t saved = 0;
 #if defined(CECORE_X86)
-    uint32_t word = cecore_x87();
-    saved = _mm_getcsr() | (uint64_t)word << 32;
+    saved = _mm_getcsr();
     _mm_setcsr(0x1f80);
-    if (word != 0x37f)
-        cecore_set_x87(0x37f);
 #elif defined(__aarch64__) && !defined(_MSC_VER)
     __asm__ volatile("mrs %0, fpcr" : "=r"(saved) : : "memory");
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0) : "memory");
@@ -674,8 +652,6 @@ CECORE_INLINE void cecore_leave(uint64_t saved)
 {
     CECORE_BARRIER();
 #if defined(CECORE_X86)
-    if (saved >> 32 != 0x37f)
-        cecore_set_x87((uint32_t)(saved >> 32));
     _mm_setcsr((unsigned int)saved);
 #elif defined(__aarch64__) && !defined(_MSC_VER)
     __asm__ volatile("msr fpcr, %0" : : "r"(saved) : "memory");
@@ -683,6 +659,31 @@ CECORE_INLINE void cecore_leave(uint64_t saved)
     (void)saved;
 #endif
     CECORE_BARRIER();
+}
+
+/* The same for the conversion of long double: on x86 that is the work of the x87 unit, which has a control word of its
+ * own. */
+CECORE_INLINE uint32_t cecore_enter_long(void)
+{
+    unsigned short saved = 0;
+#if defined(CECORE_X86) && defined(__GNUC__)
+    const unsigned short usual = 0x37f;
+    __asm__ volatile("fnstcw %0" : "=m"(saved));
+    if (saved != usual)
+        __asm__ volatile("fldcw %0" : : "m"(usual) : "memory");
+#endif
+    return saved;
+}
+
+CECORE_INLINE void cecore_leave_long(uint32_t word)
+{
+#if defined(CECORE_X86) && defined(__GNUC__)
+    const unsigned short saved = (unsigned short)word;
+    if (saved != 0x37f)
+        __asm__ volatile("fldcw %0" : : "m"(saved) : "memory");
+#else
+    (void)word;
+#endif
 }
 
 /* Have a local variable computed before what follows, as cecore_leave. */
