@@ -364,6 +364,17 @@ def test_class_weights_of_any_size(loss, dtype):
         assert huge.forward(x, t) == pytest.approx(1e39 * one.forward(x, t), rel=1e-6)
 
 
+@each_row_loss
+def test_products_of_two_weights_may_lie_beyond_float32(loss):
+    rng = np.random.default_rng(7)
+    x, labels = loss.predictions(rng, 40, np.float32), loss.hard(rng, 40)
+    one = loss.kind(reduction="sum").forward(x, labels)
+    for size in (1e-25, 1e25):
+        made = loss.kind(reduction="sum", class_weight=[size] * 3)
+        w = np.full(40, size, np.float32)
+        assert made.forward(x, labels, sample_weight=w) == pytest.approx(float(w[0]) * size * one, rel=1e-6)
+
+
 HUGE = {"pos_weight": 1e300}, {"class_weight": [1e300] * 3}
 
 

@@ -116,7 +116,6 @@ MUTATIONS = [
         "return NOT_ONE_HOT",
     ),
     Mutation("cross term of products dropped", LOGITS, "CECORE_FMA(curved[j], wide, wide)", "wide"),
-    Mutation("labels rounded to float32", KERNELS, "in_float and not job.labels", "in_float"),
     Mutation(
         "only the first class read", ARRAYS, "        place += start % layout.shape[last] * layout.strides[last]\n", ""
     ),
@@ -732,7 +731,7 @@ MUTATIONS = [
         ROWS,
         "        out[i] = 0 if weight == 0 else out[i] * weight\n",
         "        out[i] = 0 if weight == 0 else <double>(<real>(out[i] * weight))\n",
-        "options::test_class_weights_of_any_size",
+        "options::test_products_of_two_weights_may_lie_beyond_float32",
     ),
     Mutation(
         "what the scale lost dropped without weights",

@@ -1169,8 +1169,7 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
     cdef bint in_float = in_halves(job.x.type)
     job.scale = upstream
     job.scale_low = job.total = 0
-    job.targets.narrow = in_float and not job.labels
-    job.weights.narrow = job.upstream.narrow = in_float
+    job.targets.narrow = job.weights.narrow = job.upstream.narrow = in_float
     job.bad = job.suspicious = -1
     job.unusable = 0
     job.wanted_sum = job.overwritten = job.vanishing = job.lifted = False
