@@ -1678,6 +1678,7 @@ ELSEWHERE = [  # messages that need a library, another thread or the environment
     "probs, targets or sample_weight changed during the call",
     "an array of the call changed during it, which works in place",
     "this thread has 46 KiB of stack left, but cecore needs 92 KiB",
+    "a signal handler forked this process during a call with several threads, which this child does not have",
     "CECORE_SIMD = 'avx': expected one of baseline, x86_v3, x86_v4",
     "CECORE_NUM_THREADS = 'all': expected \"auto\" or an integer from 1 to 256",
 ]

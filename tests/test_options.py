@@ -375,6 +375,24 @@ def test_products_of_two_weights_may_lie_beyond_float32(loss):
         assert made.forward(x, labels, sample_weight=w) == pytest.approx(float(w[0]) * size * one, rel=1e-6)
 
 
+@each_row_loss
+@pytest.mark.parametrize("classes", [2, 3, 60])
+def test_derivatives_whose_weights_lie_beyond_float32(loss, classes):
+    """The products of the two weights are infinite in float32, but not the results."""
+    x = np.zeros((9, classes), np.float32)
+    x[:, 0] = 60 if loss.logits else 1
+    labels, w = np.zeros(9, int), np.full(9, 1e25, np.float32)
+    options = {"reduction": "sum", "class_weight": [1e25] * classes}
+    got = loss.kind(**options).forward_backward(x, labels, sample_weight=w)
+    want = loss.kind(**options).forward_backward(x.astype(np.float64), labels, sample_weight=w)
+    assert got[0] == pytest.approx(want[0], rel=1e-5)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(got[1], want[1].astype(np.float32), rtol=1e-5)
+    in_place = x.copy()
+    gradient = loss.kind(**options).backward(in_place, labels, sample_weight=w, out=in_place)
+    np.testing.assert_array_equal(gradient, got[1])
+
+
 HUGE = {"pos_weight": 1e300}, {"class_weight": [1e300] * 3}
 
 

@@ -308,7 +308,7 @@ def test_sums_from_elsewhere_are_refused(loss):
     restore, (made, sums) = loss.kind().accumulator().__reduce__()
     assert restore(made, sums).count == 0
     for wrong in (("a", 1, 2, 3), (0, 0.0, 0), (0, 0, 0, 0), (0.0, 0.0, 0, 0), (), (0, 0.0, -1, 0), (-1, 0.0, 0, 0)):
-        with pytest.raises(ValueError, match="expected three integers >= 0 and a float"):
+        with pytest.raises(ValueError, match="expected three integers >= 0 and a float, as in its pickle"):
             restore(made, wrong)
 
 

@@ -701,7 +701,7 @@ MUTATIONS = [
     Mutation(
         "rounded weights of one thread forgotten",
         POOL,
-        "    task.vanishing |= job.vanishing\n",
+        "    task.noticed |= job.noticed\n",
         "",
         "threads::test_weights_that_vanish_in_one_thread",
     ),
@@ -757,8 +757,8 @@ MUTATIONS = [
     Mutation(
         "interrupted sums added",
         KERNELS,
-        "    return -1 if watch.stopped else True\n",
-        "    return True\n",
+        "    return -1 if watch.stopped else 0\n",
+        "    return 0\n",
         "environment::test_signals_at_random_points",
     ),
     Mutation(

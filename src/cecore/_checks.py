@@ -469,11 +469,8 @@ def converted(name: str, value: Any) -> np.ndarray:
     The conversion can run code of the user's, which may resize an array of the call or change its dtype. No view of an
     array is kept here, because it would still show memory that has been freed.
     """
-    if is_masked(value):
-        instead = "data" if name == "x" or name.endswith("output") else "filled(0)"
-        raise TypeError(f"{name} is a masked array: pass {name}.{instead}")
     if is_array(value):
-        return value
+        return not_masked(name, value)
     if not isinstance(value, (list, tuple, float, int)):
         _refuse_dask(name, value)
         _refuse_missing(name, value)
@@ -488,6 +485,14 @@ def converted(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"{name} cannot be read as an array: {error}") from cause_of(error)
     if base_view(array).dtype == object and hasattr(value, "to_numpy"):
         array = _without_nullable(value, array)
+    return not_masked(name, array)
+
+
+def not_masked(name: str, array: np.ndarray) -> np.ndarray:
+    """Return an array, or raise an error if it is masked: an object can convert itself to a masked array, too."""
+    if is_masked(array):
+        instead = "data" if name == "x" or name.endswith("output") else "filled(0)"
+        raise TypeError(f"{name} is a masked array: pass {name}.{instead}")
     return array
 
 
@@ -847,7 +852,7 @@ def refuse_overflow(
         return
     most = float(np.finfo(computing).max)
     with np.errstate(all="ignore"):
-        if all(-most <= np.fmin.reduce(piece) and np.fmax.reduce(piece) <= most for piece in _pieces(upstream)):
+        if not any((np.isfinite(piece) & (np.abs(piece) > most)).any() for piece in _pieces(upstream)):
             return
         beyond = np.isinf(upstream.astype(computing)) & np.isfinite(upstream)
         beyond = beyond & counting() if beyond.any() else beyond

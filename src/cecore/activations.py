@@ -337,7 +337,8 @@ def _prepare_and_apply(function: int, name: str, x: Any, upstream: Any, out: Any
         if upstream.shape != x.shape:
             raise ValueError(f"upstream has shape {upstream.shape}: expected {x.shape}, the shape of {name}")
         computing = dtype if function == _SIGMOID_BACKWARD else np.dtype(np.float64)
-        _checks.refuse_overflow(upstream, computing, name)
+        ends = (0, 1) if function == _SIGMOID_BACKWARD else (0,)  # where upstream does not count
+        _checks.refuse_overflow(upstream, computing, name, lambda: ~np.isin(x, ends))
     in_place = False
     if out is None:
         out = view = np.empty(x.shape, dtype)

@@ -49,11 +49,11 @@ class Loss(Generic[_Value_co]):
     sum of the weights overflows, the mean is an error. If the results are float32 or smaller, weights are rounded to
     float32: a positive weight that becomes 0 adds nothing, but its element is still checked.
 
-    Ctrl-C ends a call within about 0.2 seconds, and so does an exception of any other signal handler. All output arrays
-    are then unspecified, and so are predictions that an output overwrites. An accumulator adds nothing.
+    Ctrl-C ends a call in the main thread within about 0.2 seconds. So does an exception of any other signal handler.
+    All output arrays are then unspecified, and so are predictions that an output overwrites. An accumulator adds all
+    losses of the call or none of them; its `count` tells which.
 
-    A call needs 92 KiB of stack. In a thread that has less left, it raises a RuntimeError. This can happen only if the
-    program makes threads with small stacks, for example with ``threading.stack_size``.
+    On Linux and macOS, a call in a thread that has less than 92 KiB of stack left raises a RuntimeError.
 
     In annotations, ``Loss[float]`` is a loss with reduction ``"mean"`` or ``"sum"``.
 

@@ -133,13 +133,13 @@ class Accumulator:
         self._add(other._sums)
 
     def _add(self, sums: tuple[int, float, int, int]) -> None:
-        with _lock:
-            while True:
-                a, b = self._sums, sums
-                total = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
-                if total[2] >= _OVERFLOW and self._loss.reduction == "mean" and self._loss.mean_over == "weights":
-                    raise ValueError(_checks.WEIGHTS_TOO_LARGE)
-                if self._sums is a:  # no signal handler of this thread has added anything
+        while True:
+            a, b = self._sums, sums
+            total = a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]
+            if total[2] >= _OVERFLOW and self._loss.reduction == "mean" and self._loss.mean_over == "weights":
+                raise ValueError(_checks.WEIGHTS_TOO_LARGE)
+            with _lock:
+                if self._sums is a:  # no other thread, and no signal handler of this one, has added anything
                     self._sums = total
                     return
 
@@ -192,6 +192,6 @@ def _restore(loss: Loss[float], sums: tuple[int, float, int, int]) -> Accumulato
     # Refuse a pickle that cecore did not write. No sum is negative, and the second one is 0, infinite or NaN.
     known = type(sums) is tuple and tuple(map(type, sums)) == (int, float, int, int)
     if not known or min(sums[0], sums[2], sums[3]) < 0 or sums[1] < 0 or 0 < sums[1] < math.inf:
-        raise ValueError(f"sums = {sums!r}: expected three integers >= 0 and a float, as an accumulator holds them")
-    result._sums = sums
+        raise ValueError("the sums of an accumulator: expected three integers >= 0 and a float, as in its pickle")
+    result._add(sums)
     return result

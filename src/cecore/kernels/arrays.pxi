@@ -482,6 +482,7 @@ cdef void load_labels(
     const Array *array, const Options *options, Py_ssize_t start, Py_ssize_t n, int64_t *out
 ) noexcept nogil:
     # Labels >= 0, IGNORED, or INVALID: what is negative, not a whole number, or beyond 64 bits
+    cdef uint32_t word
     cdef longdouble room[BLOCK]
     cdef double number[BLOCK]
     cdef const char *data = fetch(array, start, 1, n, <char *>&room[0])
@@ -510,7 +511,9 @@ cdef void load_labels(
                     out[i] = INVALID
             return
     if type == cnp.NPY_LONGDOUBLE and sizeof(longdouble) > sizeof(double):
+        word = cecore_enter_long()
         load_long_labels(<const longdouble *>data, options, n, out)
+        cecore_leave_long(word)
         return
     convert_from(type, data, n, number)
     # as a number, if it is one exactly

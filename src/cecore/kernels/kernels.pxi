@@ -14,7 +14,6 @@
 # its arms would be a branch), and constants come from local variables.
 
 import os
-import sys
 import threading
 from time import sleep
 
@@ -99,6 +98,8 @@ cdef extern from "Python.h":
     void *PyEval_SaveThread() noexcept nogil
     void PyEval_RestoreThread(void *) noexcept nogil
     int PyErr_CheckSignals() noexcept nogil
+    void PyErr_SetString(void *, const char *) noexcept nogil
+    void *PyExc_RuntimeError
 
 cdef extern from "memory.h" nogil:
     void cecore_ask(const char *, Py_ssize_t, bint) noexcept
@@ -131,9 +132,9 @@ cdef enum:
     MOST_SEARCHED = 1 << 16  # rows that do not count, or numbers of rows with NaN, before a row is checked
     MOST_SUMMED = 1024  # classes: with labels, adding up a longer row would cost more than the loss
 
-cdef enum:  # sums are integers in units of 2 ** -1074: the exponents of two of some numbers
-    UNITS_OF_1 = 1074
-    UNITS_OF_INFINITY = 2098
+cdef enum:  # exact sums are integers, in units of 2 ** -1074. These are shifts, which give the sums 1 and 2 ** 1024.
+    EXPONENT_OF_1 = 1074
+    EXPONENT_OF_OVERFLOW = 2098
 
 cdef enum:
     MEAN = 0
@@ -162,6 +163,10 @@ cdef enum:
     HARD = 1  # every target 0 or 1
     SOFT = 2
     NOT_A_NUMBER = 3  # hard, and some prediction is NaN
+
+cdef enum:  # what a pass has noticed of the weights, in float
+    VANISHING = 1  # a positive one is rounded to 0: its element counts for nothing, but it must be legal
+    OVERFLOWING = 2  # the product of two is infinite
 
 cdef enum:  # why a mean cannot be computed
     TOO_LARGE = 1  # the sum of the weights overflows
@@ -233,6 +238,8 @@ cdef struct Watch:  # of a call
     uint64_t control  # its floating-point mode
     double due  # when to look for signals again; 0: not known yet
     bint stopped  # a signal handler has raised an exception
+    bint helped  # other threads compute too
+    int generation  # of the process
 
 cdef struct Job:
     Options options
@@ -247,8 +254,8 @@ cdef struct Job:
     bint labels  # targets are class labels
     int activation
     Array weights  # data NULL: all 1
-    bint vanishing  # a positive weight was rounded to 0: its element counts for nothing, but it must be legal
-    bint lifted  # such weights are 1, as this pass only checks
+    int noticed  # VANISHING, OVERFLOWING
+    bint lifted  # a pass that checks: weights that were rounded to 0 are 1, so that their elements are looked at
     Array upstream  # data NULL: none
     bint in_place  # an output is x itself
     bint overwritten  # and x is no longer what was given
@@ -480,7 +487,7 @@ cdef void find_vanishing(Job *job, Py_ssize_t start, Py_ssize_t n, real *w) noex
     load(&array, start, 1, n, given)
     for i in range(n):
         if w[i] == 0 and given[i] > 0:
-            job.vanishing = True
+            job.noticed |= VANISHING
             w[i] = 1 if job.lifted else 0
 
 
@@ -499,7 +506,7 @@ cdef const real *weight_block(
     cdef Py_ssize_t i
     if job.weights.data != NULL:
         w = block_of(&job.weights, start, n, scratch, zero)
-        if job.weights.narrow and job.weights.type >= cnp.NPY_DOUBLE:
+        if job.weights.narrow and (job.weights.type == cnp.NPY_DOUBLE or job.weights.type == cnp.NPY_LONGDOUBLE):
             find_vanishing(job, start, n, scratch)
     elif fresh or n != BLOCK:
         for i in range(padded(n)):
@@ -884,7 +891,7 @@ cdef void run_panels(
         run_typed(&part, kind, in_float, block, block + 1)
         job.sum = part.sum
         job.bad = part.bad
-        job.vanishing = part.vanishing
+        job.noticed = part.noticed
         if part.bad >= 0:
             break
         for i in range(2, 4):
@@ -1123,7 +1130,7 @@ cdef inline bint trivial_divisor(const Job *job) noexcept nogil:
 
 
 cdef void check(Job *job, bint in_float, bint lifted) noexcept nogil:
-    # A pass that only looks for inputs outside their domain; lifted: also for those that rounded weights hide
+    # A pass that only looks for inputs outside their domain; lifted: also where weights were rounded to 0
     cdef char *value = job.value.data
     cdef char *gradient = job.gradient.data
     cdef char *hessian = job.hessian.data
@@ -1172,7 +1179,8 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
     job.targets.narrow = job.weights.narrow = job.upstream.narrow = in_float
     job.bad = job.suspicious = -1
     job.unusable = 0
-    job.wanted_sum = job.overwritten = job.vanishing = job.lifted = False
+    job.wanted_sum = job.overwritten = job.lifted = False
+    job.noticed = 0
     if not job.options.logits and not wanted & WARNED:
         job.suspicious = suspicious_row(job)
     if job.suspicious >= 0 or job.watch.stopped:
@@ -1197,7 +1205,7 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
             make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
     if job.in_place or nothing or job.unusable:
         check(job, in_float, False)
-        if job.vanishing and not is_over(job):
+        if job.noticed & VANISHING and not is_over(job):
             check(job, in_float, True)
     if job.unusable or is_over(job):
         return
@@ -1207,8 +1215,12 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
         return
     job.overwritten = job.in_place
     job.wanted_sum = wanted & VALUE and reduction != NONE
+    in_float = in_float and not job.noticed & OVERFLOWING
     run_pass(job, LOSS, in_float)
-    if job.vanishing and not job.in_place and not is_over(job):
+    if in_float and job.noticed & OVERFLOWING and not is_over(job):
+        in_float = False
+        run_pass(job, LOSS, in_float)
+    if job.noticed & VANISHING and not job.in_place and not is_over(job):
         check(job, in_float, True)
     if is_over(job):
         return
@@ -1233,15 +1245,15 @@ cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double
 
 cdef bint load_units(Accumulator *sum, object units) except *:
     # An integer number of the smallest float64; False if it is larger than any sum here
-    cdef uint32_t limbs[LIMBS]
+    cdef const unsigned char *bytes_
     cdef int i
     if units >> (32 * LIMBS):
         return False
-    data = units.to_bytes(sizeof(limbs), sys.byteorder)
-    memcpy(limbs, <const char *>data, sizeof(limbs))
+    data = units.to_bytes(4 * LIMBS, "little")
+    bytes_ = data
     accumulator_clear(sum)
-    for i in range(LIMBS):
-        sum.limb[i] = limbs[i]
+    for i in range(4 * LIMBS):
+        sum.limb[i // 4] |= <int64_t>bytes_[i] << 8 * (i % 4)
     sum.first = 0
     sum.last = LIMBS
     return True
@@ -1270,12 +1282,13 @@ cdef void run_activations(Job *job) noexcept nogil:
     run_pass(job, FUNCTION, in_halves(job.x.type))
 
 
-cdef bint run(Job *job, int reduction, int wanted, double upstream) except -1:
-    # Run the job without the GIL, unless it is short. True, or an exception that a signal handler has raised
+cdef int run(Job *job, int reduction, int wanted, double upstream) except -1:
+    # Run the job without the GIL, unless it is short. Raise what a signal handler has raised.
     cdef Watch watch
     watch.thread_state = NULL
     watch.due = 0
-    watch.stopped = False
+    watch.stopped = watch.helped = False
+    watch.generation = pool.generation
     job.watch = &watch
     job.calling = True
     if job.n * job.cost >= GIL_KEPT_BELOW:
@@ -1289,7 +1302,7 @@ cdef bint run(Job *job, int reduction, int wanted, double upstream) except -1:
     if watch.thread_state != NULL:
         PyEval_RestoreThread(watch.thread_state)
     job.watch = NULL
-    return -1 if watch.stopped else True
+    return -1 if watch.stopped else 0
 
 
 # ---------------------------------------------------------------- entry points
@@ -1499,19 +1512,19 @@ cdef bint is_awkward(double x) noexcept nogil:
 
 cdef object exact(Accumulator *sum):
     # As an integer, in units of the least number
-    cdef uint32_t limbs[LIMBS]
+    cdef unsigned char data[4 * LIMBS]  # the least significant one first
     cdef int i
     accumulator_carry(sum)
-    for i in range(LIMBS):
-        limbs[i] = <uint32_t>sum.limb[i]
-    return int.from_bytes((<const char *>limbs)[:sizeof(limbs)], sys.byteorder)
+    for i in range(4 * LIMBS):
+        data[i] = <unsigned char>(sum.limb[i // 4] >> 8 * (i % 4) & 0xff)
+    return int.from_bytes((<const char *>data)[:sizeof(data)], "little")
 
 
 cdef object exact_sums(Accumulator *state):
     # Of the losses, of those that are infinite or NaN, of the weights, and of ones. Weights that overflow make a number
     # that does so too.
-    weights = <object>1 << UNITS_OF_INFINITY if state[1].special == INFINITY else exact(&state[1])
-    return exact(&state[0]), state[0].special, weights, exact(&state[2]) >> UNITS_OF_1
+    weights = <object>1 << EXPONENT_OF_OVERFLOW if state[1].special == INFINITY else exact(&state[1])
+    return exact(&state[0]), state[0].special, weights, exact(&state[2]) >> EXPONENT_OF_1
 
 
 cdef object compute(

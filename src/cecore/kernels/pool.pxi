@@ -42,7 +42,7 @@ cdef struct Task:  # one pass
     Py_ssize_t last
     Accumulator sum
     Py_ssize_t bad
-    bint vanishing
+    int noticed
     Worker *team[MAX_THREADS]
     int size  # of the team
     int helpers  # of the team that have neither ended nor been sent home
@@ -61,7 +61,12 @@ cdef struct Pool:
     Worker *idle
     Worker *spare  # whose threads have ended
     int count  # that have not
+    int generation  # of the process: a child that is forked has none of the threads
 
+cdef const char *FORKED = (
+    "a signal handler forked this process during a call with several threads, which this child does not have. "
+    "Make the call again"
+)
 cdef Pool pool
 cdef unsigned long main_thread  # the only one in which Python answers signals
 # probabilities, or half as many logits: below, waking a helper costs more than it brings
@@ -106,6 +111,9 @@ cdef void answer_signals(Watch *watch) noexcept nogil:
     cecore_leave(watch.control)
     PyEval_RestoreThread(watch.thread_state)
     stopped = PyErr_CheckSignals() != 0  # the exception stays with the thread
+    if not stopped and watch.helped and watch.generation != pool.generation:
+        PyErr_SetString(PyExc_RuntimeError, FORKED)
+        stopped = True
     watch.thread_state = PyEval_SaveThread()
     watch.control = cecore_enter()
     lock()
@@ -165,7 +173,7 @@ cdef void work_on(Task *task, bint calling) noexcept nogil:
     if job.bad >= 0:
         task.next = task.last  # earlier blocks are all claimed, so that the first bad one is found
         task.bad = job.bad if task.bad < 0 else min(task.bad, job.bad)
-    task.vanishing |= job.vanishing
+    task.noticed |= job.noticed
     accumulator_merge(&task.sum, &job.sum)
     unlock()
     cecore_leave(saved)
@@ -194,6 +202,8 @@ cdef void dismiss(Task *task) noexcept nogil:
             task.helpers -= 1
     task.waiting = task.helpers > 0
     unlock()
+    if task.job.watch.generation != pool.generation:  # a signal handler has forked: the helpers are the parent's
+        return
     if task.waiting:
         while not look_then_wait(task.done, PATIENCE):
             halted(task.job)
@@ -232,16 +242,18 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     task.last = count
     accumulator_clear(&task.sum)
     task.bad = -1
-    task.vanishing = job.vanishing
+    task.noticed = job.noticed
     task.size = 0
     task.waiting = False
     recruit(&task, <int>min(<Py_ssize_t>job.threads - 1, count - 1))
+    job.watch.helped = task.size > 0
     work_on(&task, True)
     dismiss(&task)
+    job.watch.helped = False
     PyThread_free_lock(task.done)
     job.sum = task.sum
     job.bad = task.bad
-    job.vanishing = task.vanishing
+    job.noticed = task.noticed
 
 
 cdef Worker *make_worker() noexcept nogil:
@@ -362,6 +374,7 @@ def forget():
     pool.mutex = PyThread_allocate_lock()
     if pool.mutex == NULL:
         raise MemoryError
+    pool.generation += 1
     pool.idle = pool.spare = NULL
     pool.count = 0
 

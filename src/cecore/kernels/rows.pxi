@@ -275,6 +275,8 @@ cdef void store_label_rows(
     together = all and classes <= WIDTH
     if all and lies_apart(out):  # the classes, while the rows may be side by side
         for k in range(classes):
+            if halted_at(job, k):
+                return
             for i in range(n):
                 column[i] = values[i] if labels[i] == k else 0
             store_apart(out, start * classes + k, True, n, &column[0])
@@ -1893,26 +1895,40 @@ cdef int general_rows(
 
 # ---------------------------------------------------------------- the driver
 
+cdef inline bint have_own_weights(const Job *job, bint in_taus) noexcept nogil:
+    # Whether rows have weights beside sample_weight
+    return job.options.ignores or (job.class_weights != NULL and not in_taus)
+
+
+cdef inline real own_weight(const Job *job, bint in_taus, int64_t label, real unused) noexcept nogil:
+    # Of a row: 0 if it is ignored, its label's class weight unless that is in the taus
+    if label == IGNORED:
+        return 0
+    if job.class_weights != NULL and not in_taus and label >= 0:
+        return <real>job.class_weights[label]
+    return 1
+
+
 cdef const real *weight_rows(
-    const Job *job, Py_ssize_t n, bint in_taus, const int64_t *labels, const real *w, real *own, real *factors
+    Job *job, Py_ssize_t n, bint in_taus, const int64_t *labels, const real *w, real *own, real *factors
 ) noexcept nogil:
-    # The weights and factors of rows, 0 where a row is ignored, and with the label's weight unless it is in the taus
-    cdef real weight, product
+    # The weights and factors of rows
+    cdef real weight, product, factor
     cdef Py_ssize_t i
-    if (job.class_weights == NULL or in_taus) and not job.options.ignores:
+    if not have_own_weights(job, in_taus):
         return w
     for i in range(padded(n)):
         own[i] = w[i]
     for i in range(n):
-        weight = 0 if labels[i] == IGNORED else 1
-        if job.class_weights != NULL and not in_taus and labels[i] >= 0:
-            weight = <real>job.class_weights[labels[i]]
+        weight = own_weight(job, in_taus, labels[i], <real>0)
         if weight == 1:
             continue
         product = own[i] * weight
+        factor = factors[i] * weight
+        if weight != 0 and (product - product != 0 or factor - factor != 0):
+            job.noticed |= OVERFLOWING
         own[i] = 0 if weight == 0 else product
-        product = factors[i] * weight
-        factors[i] = 0 if own[i] == 0 else product
+        factors[i] = 0 if own[i] == 0 else factor
     return own
 
 
@@ -1924,10 +1940,8 @@ cdef void loss_weights(
     cdef Py_ssize_t i
     for i in range(padded(n)):
         out[i] = w[i]
-    for i in range(n if job.options.ignores or (job.class_weights != NULL and not in_taus) else 0):
-        weight = 0 if labels[i] == IGNORED else 1
-        if job.class_weights != NULL and not in_taus and labels[i] >= 0:
-            weight = <real>job.class_weights[labels[i]]
+    for i in range(n if have_own_weights(job, in_taus) else 0):
+        weight = own_weight(job, in_taus, labels[i], <real>0)
         out[i] = 0 if weight == 0 else out[i] * weight
 
 
@@ -1967,7 +1981,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
     cdef bint in_taus = job.options.smoothing != 0 or job.options.gamma != 0
     cdef bint any_general, any_label, weighted
     # Whether every row with a label weighs 1
-    cdef bint even = job.weights.data == NULL and not job.options.ignores and (job.class_weights == NULL or in_taus)
+    cdef bint even = job.weights.data == NULL and not have_own_weights(job, in_taus)
     for block in range(first, last):
         start = block * job.block
         n = min(job.n - start, job.block)

@@ -6,14 +6,11 @@
 #include <stdint.h>
 
 #if defined(_WIN32)
-#include <windows.h>
+/* windows.h would define `near`, `far` and `small`. */
+__declspec(dllimport) unsigned long long __stdcall GetTickCount64(void);
 #else
 #include <pthread.h>
 #include <time.h>
-#include <unistd.h>
-#endif
-#if defined(__linux__)
-#include <sys/syscall.h>
 #endif
 
 #if defined(_MSC_VER)
@@ -34,8 +31,7 @@ static double cecore_seconds(void)
 #endif
 }
 
-/* The lowest address of the stack of this thread, or 1 if it is not known. The stack of a process's first thread grows
- * as far as the system lets it. */
+/* The lowest address of the stack of this thread, or 1 if it is not known, as on Windows and the BSDs */
 static uintptr_t cecore_stack_end(void)
 {
     uintptr_t end = 1;
@@ -45,7 +41,7 @@ static uintptr_t cecore_stack_end(void)
     pthread_attr_t attributes;
     void *lowest;
     size_t size;
-    if (syscall(SYS_gettid) == getpid() || pthread_getattr_np(pthread_self(), &attributes) != 0)
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
         return end;
     if (pthread_attr_getstack(&attributes, &lowest, &size) == 0)
         end = (uintptr_t)lowest;
@@ -54,10 +50,11 @@ static uintptr_t cecore_stack_end(void)
     return end;
 }
 
-/* In bytes. On a stack that is not the thread's own, such as a coroutine's, the number means nothing. */
+/* In bytes. On a stack that is not the thread's own, such as a coroutine's, the number means nothing. The main thread
+ * of Linux has as much as its resource limit allows. */
 static size_t cecore_stack_left(void)
 {
-    static CECORE_THREAD_LOCAL uintptr_t end; /* asking for it takes a microsecond */
+    static CECORE_THREAD_LOCAL uintptr_t end; /* asking for it takes a microsecond, in the main thread 50 */
 #if defined(__GNUC__)
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 #else
