@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import pickle
-import signal
 import threading
 from fractions import Fraction
 from functools import partial
@@ -310,56 +308,3 @@ def test_sums_from_elsewhere_are_refused(loss):
     for wrong in (("a", 1, 2, 3), (0, 0.0, 0), (0, 0, 0, 0), (0.0, 0.0, 0, 0), (), (0, 0.0, -1, 0), (-1, 0.0, 0, 0)):
         with pytest.raises(ValueError, match="expected three integers >= 0 and a float, as in its pickle"):
             restore(made, wrong)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_fork_while_others_update(level):
-    """No child inherits the lock of the accumulators from a thread that it does not have."""
-    total = cecore.BinaryCrossEntropy().accumulator()
-    total.update([0.5], [1])
-    ended = threading.Event()
-
-    def update():
-        other = total + total
-        while not ended.is_set():
-            total.merge(other)
-
-    threads = [threading.Thread(target=update) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(30):
-            child = os.fork()
-            if child == 0:
-                signal.alarm(20)  # ends a child that waits for ever
-                total.merge(total)
-                total.update([0.5], [1])
-                os._exit(0 if abs(total.value - math.log(2)) < 1e-15 else 1)
-            assert os.waitpid(child, 0)[1] == 0
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
-    assert total.value == pytest.approx(math.log(2), rel=1e-15)
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
-def test_a_signal_handler_may_update_the_accumulator_that_it_interrupts(level):
-    total = cecore.BinaryCrossEntropy(reduction="sum").accumulator()
-    added = [0]
-
-    def handler(*_):
-        total.update([0.5], [1])
-        added[0] += 1
-
-    before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
-    try:
-        for _ in range(3000):
-            total.update([0.5], [1])
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert added[0] > 0
-    assert total.count == 3000 + added[0]
