@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import READABLE, WRITEABLE
 from registry import BLOCK, LOSSES
+from threads import threads
 from ulp import bits
 
 import cecore
-from cecore import _dispatch
 
 pytestmark = [
     pytest.mark.usefixtures("level"),
@@ -27,17 +25,6 @@ FLOATS = [np.dtype(kind) for kind in (np.float64, np.float32, np.float16, np.lon
 INTEGERS = [np.dtype(kind) for kind in "bhilqBHILQ"]
 ELEMENTWISE = ("sigmoid", "log_sigmoid", "sigmoid_backward")
 FUNCTIONS = (*ELEMENTWISE, "softmax", "log_softmax", "softmax_backward")
-
-
-@contextmanager
-def threads(number, chunk=1):
-    """As many threads, even for the smallest arrays."""
-    former = _dispatch.kernels.set_threading(1, chunk)
-    try:
-        with cecore.num_threads(number):
-            yield
-    finally:
-        _dispatch.kernels.set_threading(*former)
 
 
 def native(array):

@@ -407,7 +407,7 @@ def test_forks_are_not_warned_of():
     reason="writes glibc's x86-64 fenv_t",
 )
 def test_workers_have_their_own_control_word():
-    """A thread starts with that of the thread which starts it."""
+    """A thread inherits the control word of the thread that starts it."""
     script = """
     import ctypes, numpy as np, cecore
     from cecore import _dispatch

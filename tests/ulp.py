@@ -45,7 +45,7 @@ def worst(got: Any, exact: Any, dtype: Any, sizes: Any = None) -> float:
 
 
 def ulps_of(size: Any, got: Any, exact: Any, dtype: Any) -> float:
-    """|got - exact| in ULPs of a size. Where the exact value is 0 beside a large size, `ulps` would overflow."""
+    """Return |got - exact| in ULPs of a size. `ulps` overflows if the exact value is 0 and the error is not tiny."""
     error = ulps(got, exact, dtype)
     limit = mpf(2) ** (1024 if np.dtype(dtype) == np.float64 else 128)
     if error == 0 or not math.isfinite(got) or not abs(mpf(exact)) < limit:

@@ -40,7 +40,7 @@ class Case(NamedTuple):
     w: Any  # None, a number or an array
     u: Any  # a number or an array
     ordinary: bool  # whether no value and no weight is special
-    wrong: str = ""  # what makes every method raise, beside values
+    wrong: str = ""  # the mistake, other than a value, for which every method raises
 
     @property
     def made(self) -> Any:

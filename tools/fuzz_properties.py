@@ -6,7 +6,6 @@ call. It yields what it compares: a description, what was found, and what was ex
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 import traceback
@@ -26,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from layouts import READABLE, WRITEABLE
 from reference import evaluate
 from registry import BLOCK
+from threads import threads
 from ulp import inside, ulps
 
 METHODS = {  # the names of their outputs; the first one of forward and forward_backward holds losses
@@ -79,17 +79,6 @@ def outcome(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> O
 def call(made: Any, method: str, x: Any, t: Any, w: Any, u: Any = 1.0, **outs: Any) -> Outcome:
     keywords = {"upstream": u} if method == "backward" else {}
     return outcome(getattr(made, method), x, t, sample_weight=w, **keywords, **outs)
-
-
-@contextlib.contextmanager
-def threads(number: int, chunk: int) -> Iterator[None]:
-    """Compute with this many threads, also for the smallest arrays."""
-    former = _dispatch.kernels.set_threading(1, chunk)
-    try:
-        with cecore.num_threads(number):
-            yield
-    finally:
-        _dispatch.kernels.set_threading(*former)
 
 
 # ---------------------------------------------------------------- properties

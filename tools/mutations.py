@@ -192,14 +192,14 @@ MUTATIONS = [
         "losses::test_long_rows_and_many_classes",
     ),
     Mutation(
-        "NaN beside an infinite sum",
+        "NaN from the rounding error of an infinite sum",
         SUMS,
         "return total + sums.lost[lane] if total - total == 0 else total",
         "return total + sums.lost[lane]",
         "options::test_an_infinite_term_makes_the_loss_of_its_row_infinite",
     ),
     Mutation(
-        "NaN beside an infinite short sum",
+        "NaN from the rounding error of an infinite short sum",
         SUMS,
         "    return total + lost if total - total == 0 else total\n",
         "    return total + lost\n",
@@ -349,7 +349,7 @@ MUTATIONS = [
         "arrays::test_labels_choose_the_same_in_any_number_of_dimensions",
     ),
     Mutation(
-        "a 1 beside others taken as a label",
+        "a 1 among other targets taken as a label",
         ROWS,
         "if ones[r] == 1 and others[r] == 1 else",
         "if ones[r] == 1 else",

@@ -1108,7 +1108,7 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     The error of their gradient is at most 2 ULP of p_k * sum(t) or of t_k, whichever is larger. With `label_smoothing`
     or `class_weight`, the bounds are 5 ULP (loss), 4 ULP (gradient) and 6 ULP (Hessian). The Hessian's bounds for
     distributions and options are in ULP of the sum of the absolute values of its terms. With `focal_gamma`, the error
-    of each result is at most 8 + 2 focal_gamma ULP of that sum. Weights, `upstream` and the divisor of the mean add
+    of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the divisor of the mean add
     1 ULP. All bounds require that the result comes from exponentials that are normal numbers. The bounds do not hold
     for a result that comes only from logits about 708 (float32: 87) or more below the largest logit.
 

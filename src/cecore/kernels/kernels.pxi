@@ -14,6 +14,7 @@
 # its arms would be a branch), and constants come from local variables.
 
 import os
+import sys
 import threading
 from time import sleep
 
@@ -238,8 +239,8 @@ cdef struct Watch:  # of a call
     uint64_t control  # its floating-point mode
     double due  # when to look for signals again; 0: not known yet
     bint stopped  # a signal handler has raised an exception
-    bint helped  # other threads compute too
-    int generation  # of the process
+    bint helped  # other threads compute too, since the process had this generation
+    int generation
 
 cdef struct Job:
     Options options
@@ -344,17 +345,15 @@ cdef int element_block(
                 wide_partial = &wide_w[0]
             hard_value(n, &wide_p[0], &wide_t[0], wide_partial, &wide_w[0], &job.wide_clip, &wide_terms[0])
             accumulator_add(&job.sum, lane_sum(n, &wide_terms[0]))
+        elif real is float and mask != NULL:  # a weighted loss may lie beyond the range of float
+            soft_value(n, p, t, none, none, w, &job.clip, &terms[0])
+            accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
         else:
             if state == HARD:
                 hard_value(n, p, t, partial, w, &job.clip, &terms[0])
-            elif real is double or mask == NULL:
-                soft_value(n, p, t, none, partial, w, &job.clip, &terms[0])
             else:
-                soft_value(n, p, t, none, none, w, &job.clip, &terms[0])
-            if real is double or mask == NULL:
-                accumulator_add(&job.sum, lane_sum(n, &terms[0]))
-            else:  # a weighted loss may lie beyond the range of float
-                accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
+                soft_value(n, p, t, none, partial, w, &job.clip, &terms[0])
+            accumulator_add(&job.sum, lane_sum(n, &terms[0]))
     if job.value.data != NULL and not valued:
         if state == HARD:
             hard_value(n, p, t, partial, w, &job.clip, value)
@@ -1130,7 +1129,7 @@ cdef inline bint trivial_divisor(const Job *job) noexcept nogil:
 
 
 cdef void check(Job *job, bint in_float, bint lifted) noexcept nogil:
-    # A pass that only looks for inputs outside their domain; lifted: also where weights were rounded to 0
+    # A pass that only looks for inputs outside their domain. If it is lifted, it also looks where weights became 0.
     cdef char *value = job.value.data
     cdef char *gradient = job.gradient.data
     cdef char *hessian = job.hessian.data
@@ -1245,15 +1244,16 @@ cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double
 
 cdef bint load_units(Accumulator *sum, object units) except *:
     # An integer number of the smallest float64; False if it is larger than any sum here
-    cdef const unsigned char *bytes_
+    cdef uint32_t limbs[LIMBS]
     cdef int i
     if units >> (32 * LIMBS):
         return False
-    data = units.to_bytes(4 * LIMBS, "little")
-    bytes_ = data
+    data = units.to_bytes(sizeof(limbs), "little")
+    memcpy(limbs, <const char *>data, sizeof(limbs))
+    order_bytes(limbs)
     accumulator_clear(sum)
-    for i in range(4 * LIMBS):
-        sum.limb[i // 4] |= <int64_t>bytes_[i] << 8 * (i % 4)
+    for i in range(LIMBS):
+        sum.limb[i] = limbs[i]
     sum.first = 0
     sum.last = LIMBS
     return True
@@ -1288,7 +1288,6 @@ cdef int run(Job *job, int reduction, int wanted, double upstream) except -1:
     watch.thread_state = NULL
     watch.due = 0
     watch.stopped = watch.helped = False
-    watch.generation = pool.generation
     job.watch = &watch
     job.calling = True
     if job.n * job.cost >= GIL_KEPT_BELOW:
@@ -1510,14 +1509,21 @@ cdef bint is_awkward(double x) noexcept nogil:
     return x != 0 and not (1e-30 < abs(x) < 1e30)
 
 
+cdef void order_bytes(uint32_t *limbs) noexcept:
+    # From the machine's order to the least significant byte first, or back
+    if sys.byteorder == "big":
+        swap_bytes(<char *>limbs, sizeof(uint32_t), LIMBS)
+
+
 cdef object exact(Accumulator *sum):
     # As an integer, in units of the least number
-    cdef unsigned char data[4 * LIMBS]  # the least significant one first
+    cdef uint32_t limbs[LIMBS]
     cdef int i
     accumulator_carry(sum)
-    for i in range(4 * LIMBS):
-        data[i] = <unsigned char>(sum.limb[i // 4] >> 8 * (i % 4) & 0xff)
-    return int.from_bytes((<const char *>data)[:sizeof(data)], "little")
+    for i in range(LIMBS):
+        limbs[i] = <uint32_t>sum.limb[i]
+    order_bytes(limbs)
+    return int.from_bytes((<const char *>limbs)[:sizeof(limbs)], "little")
 
 
 cdef object exact_sums(Accumulator *state):

@@ -107,7 +107,8 @@ cdef inline void logit_values(
 cdef void logit_value(
     Py_ssize_t n, const real *z, const real *t, const real *u, const real *w, real *restrict out
 ) noexcept nogil:
-    # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0; u NULL for 1 - t, as it always is of float; w NULL for 1
+    # w (t softplus(-z) + u softplus(z)), with 0 * inf = 0. If u is NULL, it is 1 - t; this is always so in float. If w
+    # is NULL, all weights are 1.
     if u == NULL and w == NULL:
         logit_values(n, z, t, u, True, w, False, out)
     elif u == NULL:

@@ -83,7 +83,7 @@ cdef void unlock() noexcept nogil:
 
 
 cdef bint look_then_wait(PyThread_type_lock signal, long long microseconds) noexcept nogil:
-    # At most so long, unless that is negative. Whether the signal came
+    # Return whether the signal came in this time; a negative time is endless.
     cdef int i
     for i in range(LOOKS):
         if PyThread_acquire_lock(signal, NOWAIT_LOCK):
@@ -247,6 +247,7 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     task.waiting = False
     recruit(&task, <int>min(<Py_ssize_t>job.threads - 1, count - 1))
     job.watch.helped = task.size > 0
+    job.watch.generation = pool.generation
     work_on(&task, True)
     dismiss(&task)
     job.watch.helped = False

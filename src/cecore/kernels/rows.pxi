@@ -1896,12 +1896,12 @@ cdef int general_rows(
 # ---------------------------------------------------------------- the driver
 
 cdef inline bint have_own_weights(const Job *job, bint in_taus) noexcept nogil:
-    # Whether rows have weights beside sample_weight
+    # Return whether class weights or ignored labels change the weights of rows.
     return job.options.ignores or (job.class_weights != NULL and not in_taus)
 
 
 cdef inline real own_weight(const Job *job, bint in_taus, int64_t label, real unused) noexcept nogil:
-    # Of a row: 0 if it is ignored, its label's class weight unless that is in the taus
+    # Return 0 if the row is ignored, else the class weight of its label, or 1 if the taus hold the class weights.
     if label == IGNORED:
         return 0
     if job.class_weights != NULL and not in_taus and label >= 0:
