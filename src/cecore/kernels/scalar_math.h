@@ -625,6 +625,23 @@ CECORE_INLINE double cecore_quotient(double x, double d, double low, double *los
     return quotient;
 }
 
+/* The functions that are the same for double and float stand once, in scalar_functions.h. It is included for each type:
+ * REAL is the type, NAME(f) is f or ff, and FMA is the fused multiply-add of the type. */
+#define REAL double
+#define NAME(function) function
+#define FMA CECORE_FMA
+#include "scalar_functions.h"
+#undef REAL
+#undef NAME
+#undef FMA
+#define REAL float
+#define NAME(function) function##f
+#define FMA CECORE_FMAF
+#include "scalar_functions.h"
+#undef REAL
+#undef NAME
+#undef FMA
+
 /* Round to nearest, gradual underflow, no traps while a kernel runs; the caller's modes and flags come back. Compilers
  * do not know that arithmetic depends on the control word, but they leave memory alone across CECORE_BARRIER: what is
  * computed between entering and leaving must be read from memory and written to it. */
