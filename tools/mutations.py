@@ -54,6 +54,7 @@ PROBABILITIES = "src/cecore/kernels/probabilities.pxi"
 LOGITS = "src/cecore/kernels/logits.pxi"
 SOFTMAX = "src/cecore/kernels/softmax.pxi"
 ROWS = "src/cecore/kernels/rows.pxi"
+DISTRIBUTIONS = "src/cecore/kernels/distributions.pxi"
 POOL = "src/cecore/kernels/pool.pxi"
 SCALAR = "src/cecore/kernels/scalar_math.h"
 CUT = "value = 0 if b < cut else value\n        if weighted:"
@@ -199,10 +200,10 @@ MUTATIONS = [
         "options::test_an_infinite_term_makes_the_loss_of_its_row_infinite",
     ),
     Mutation(
-        "NaN from the rounding error of an infinite short sum",
-        SUMS,
-        "    return total + lost if total - total == 0 else total\n",
-        "    return total + lost\n",
+        "NaN from the rounding error of an infinite sum of terms",
+        DISTRIBUTIONS,
+        "return total[0] + error[0] if total[0] - total[0] == 0 else total[0]",
+        "return total[0] + error[0]",
         "options::test_an_infinite_term_makes_the_loss_of_its_row_infinite",
     ),
     Mutation(
@@ -215,8 +216,8 @@ MUTATIONS = [
     Mutation(
         "control word of a worker kept",
         POOL,
-        "    saved = cecore_enter()\n    job =",
-        "    saved = cecore_enter()\n    cecore_leave(saved)\n    job =",
+        "    saved = cecore_enter()\n    job.calling =",
+        "    saved = cecore_enter()\n    cecore_leave(saved)\n    job.calling =",
         "threads::test_workers_have_their_own_control_word",
     ),
     Mutation(
@@ -364,16 +365,30 @@ MUTATIONS = [
     ),
     Mutation(
         "terms without weight checked",
-        ROWS,
-        "        code = 0 if w[i] == 0 else code\n        codes |=",
-        "        codes |=",
+        DISTRIBUTIONS,
+        "(segment.all_rows or segment.row_mask[i]) and w[i] != 0",
+        "segment.all_rows or segment.row_mask[i]",
         "losses::test_weight_zero_is_never_looked_at_with_smoothed_targets",
     ),
+    Mutation("targets above 1", DISTRIBUTIONS, "cdef real most = 1\n", "cdef real most = INFINITY\n"),
+    Mutation(
+        "terms of one row added twice",
+        DISTRIBUTIONS,
+        "a += x[r * classes + k]\n        out",
+        "a += 2 * x[r]\n        out",
+    ),
+    Mutation(
+        "last terms of long rows dropped",
+        DISTRIBUTIONS,
+        "range(2 * pairs * SUM_LANES, n)",
+        "range(2 * pairs * SUM_LANES, n - 1)",
+    ),
+    Mutation("infinite factors on the fast path", DISTRIBUTIONS, " and all_finite(factors, segment.rows)", ""),
     Mutation(
         "losses of rows without weight",
-        ROWS,
-        "losses[i] = 0 if w[i] == 0 else w[i] * losses[i]",
-        "losses[i] = w[i] * losses[i]",
+        DISTRIBUTIONS,
+        "        value = weight * losses[i]\n        out[i] = 0 if weight == 0 else value",
+        "        out[i] = losses[i]",
         "losses::test_weight_zero_is_never_looked_at_with_smoothed_targets",
     ),
     Mutation(

@@ -48,6 +48,10 @@ cdef extern from "scalar_math.h" nogil:
     uint32_t cecore_bitsf(float) noexcept
     double cecore_double(uint64_t) noexcept
     float cecore_float(uint32_t) noexcept
+    double cecore_clipped_neg_log(double, double) noexcept
+    float cecore_clipped_neg_logf(float, float) noexcept
+    double cecore_any_neg_log(double, double) noexcept
+    float cecore_any_neg_logf(float, float) noexcept
     double cecore_neg_log(double, double) noexcept
     float cecore_neg_logf(float, float) noexcept
     double cecore_neg_log_argument(double, double, double *) noexcept
@@ -169,9 +173,10 @@ cdef enum:  # what a pass has noticed of the weights, in float
     VANISHING = 1  # a positive one is rounded to 0: its element counts for nothing, but it must be legal
     OVERFLOWING = 2  # the product of two is infinite
 
-cdef enum:  # why a mean cannot be computed
+cdef enum:  # why a result cannot be computed
     TOO_LARGE = 1  # the sum of the weights overflows
     TOO_SMALL = 2  # upstream divided by the sum of the weights does
+    NO_MEMORY = 3
 
 cdef enum:  # what a pass computes
     DIVISOR = 0
@@ -272,7 +277,9 @@ cdef struct Job:
     Accumulator sum
     Pending pending
     Py_ssize_t bad  # start of the first block with an input outside its domain, or -1
-    int unusable  # why the mean cannot be computed, or 0
+    int unusable  # why a result cannot be computed, or 0
+    Py_ssize_t room_size  # bytes of scratch for each thread
+    char *room  # of this thread
     double total  # the reduced loss, if it is wanted
     Accumulator *state  # the exact sums of losses, weights and ones, or NULL if they are not wanted
     Watch *watch
@@ -1149,7 +1156,7 @@ cdef void check(Job *job, bint in_float, bint lifted) noexcept nogil:
 
 cdef inline bint is_over(const Job *job) noexcept nogil:
     # Whether nothing more is to be computed
-    return job.bad >= 0 or job.watch.stopped
+    return job.bad >= 0 or job.watch.stopped or job.unusable == NO_MEMORY
 
 
 cdef void add_weights(Job *job, bint by_count, bint in_float, Accumulator *sum) noexcept nogil:
@@ -1488,9 +1495,14 @@ cdef void set_size(Job *job, object x) except *:
     job.block = BLOCK
     if rows and logits:
         job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
-    elif rows:
+    elif rows and job.labels and job.options.smoothing == 0:
         job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
+    elif rows:
+        job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
     job.cost = job.classes
+    job.room_size = 0
+    if rows and not logits and not (job.labels and job.options.smoothing == 0):
+        job.room_size = distribution_room(job)
     if (
         rows and not logits and job.labels and job.options.smoothing == 0
         and job.gradient.data == NULL and job.hessian.data == NULL
@@ -1627,6 +1639,8 @@ cdef object compute(
         if not prepared:
             return None
         raise BadBlock(job.bad, min(job.bad + job.block, job.n))
+    if job.unusable == NO_MEMORY:
+        raise MemoryError
     if job.unusable:
         if not prepared:
             return None
@@ -1704,6 +1718,7 @@ def activation(int function, int flags, x, upstream, out):
     set_array(&job.weights, None, False, False, NULL)
     job.upstream = job.value = job.hessian = job.weights
     job.in_place = flags & IN_PLACE
+    job.unusable = 0
     job.state = NULL
     if not prepared:
         if may_overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
@@ -1713,6 +1728,8 @@ def activation(int function, int flags, x, upstream, out):
         job.in_place = may_overlap(&job.gradient, &job.x) or may_overlap(&job.gradient, &job.targets)
     set_size(&job, x)
     run(&job, NONE, 0, 1)
+    if job.unusable == NO_MEMORY:
+        raise MemoryError
     return out
 
 

@@ -323,116 +323,7 @@ cdef int label_block(
     return HARD
 
 
-cdef bint inspect_terms(Py_ssize_t n, const double *p, const double *t, const double *w) noexcept nogil:
-    # As inspect, for terms that read p where t is not 0; targets and weights are checked before.
-    cdef double q, outside, code
-    cdef uint64_t codes = 0
-    cdef Py_ssize_t i
-    for i in range(padded(n)):
-        q = 1 - p[i]
-        outside = p[i] if p[i] < q else q
-        code = 2 if outside < 0 else 0
-        code = 0 if t[i] == 0 else code
-        code = 0 if w[i] == 0 else code
-        codes |= cecore_bits(code)
-    return codes == 0
-
-
-cdef void store_rows(
-    const Array *out, Py_ssize_t classes, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t class_, Py_ssize_t n,
-    const bint *mine, const double *block
-) noexcept nogil:
-    # Whole rows one after another, or n classes of one row
-    cdef Py_ssize_t r
-    for r in range(rows):
-        if mine[r]:
-            store(out, (first + r) * classes + class_, n, block + r * n)
-
-
-cdef int distribution_block(
-    Job *job, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *mine, const double *w,
-    const double *row_factors, double *losses
-) noexcept nogil:
-    # Pieces of at most BLOCK terms, of several short rows or of one long one. A term is a one-sided hard one: the
-    # probability p_k, target 1, weight tau_k.
-    cdef double p_scratch[BLOCK]
-    cdef double tau[BLOCK]
-    cdef double ones[BLOCK]
-    cdef double weights[BLOCK]
-    cdef double factors[BLOCK]
-    cdef double out[BLOCK]
-    cdef double bends[BLOCK]
-    cdef double class_weights[BLOCK]
-    cdef double term
-    cdef const double *p
-    cdef const double *weighing
-    cdef Sums sums
-    cdef Py_ssize_t classes = job.classes
-    cdef bint one_row = classes > BLOCK // 2
-    cdef Py_ssize_t rows_in_piece = 1 if one_row else BLOCK // classes
-    cdef Py_ssize_t tile, piece, r, first, rows, per_row, flat, count, i, k
-    cdef double weight
-    for i in range(BLOCK):
-        ones[i] = 1
-        if job.class_weights != NULL and not one_row:
-            class_weights[i] = job.class_weights[i % classes]
-    for tile in range((n + rows_in_piece - 1) // rows_in_piece):
-        r = tile * rows_in_piece
-        rows = min(n - r, rows_in_piece)
-        if one_row and not mine[r]:
-            continue
-        sums_clear(&sums)
-        for piece in range(blocks(classes) if one_row else 1):
-            if halted_at(job, piece):
-                return SOFT
-            first = piece * BLOCK
-            per_row = min(classes - first, <Py_ssize_t>BLOCK)
-            count = rows * per_row
-            flat = (start + r) * classes + first
-            weighing = NULL
-            if job.class_weights != NULL:
-                weighing = job.class_weights + first if one_row else &class_weights[0]
-            p = block_of(&job.x, flat, count, p_scratch, <double>1)
-            if not taus_of_rows(job, start + r, rows, labels + r, mine + r, w + r, first, per_row, weighing, tau):
-                return BAD
-            for i in range(rows):
-                weight = w[r + i] if mine[r + i] else 0
-                for k in range(i * per_row, (i + 1) * per_row):
-                    weights[k] = weight
-                    factors[k] = row_factors[r + i]
-            for k in range(count, padded(count)):
-                weights[k] = 0
-                factors[k] = 0
-                tau[k] = 0
-            if not inspect_terms(count, p, &tau[0], &weights[0]):
-                return BAD
-            if job.value.data != NULL or job.wanted_sum:
-                hard_value(count, p, &ones[0], &tau[0], &tau[0], &job.wide_clip, &out[0])
-                if one_row:
-                    sums_add(&sums, &out[0], per_row)
-                for i in range(rows):
-                    if not one_row and mine[r + i]:
-                        losses[r + i] = few_sum(&out[i * per_row], per_row)
-            for k in range(padded(count)):
-                term = factors[k] * tau[k]
-                factors[k] = 0 if tau[k] == 0 else term
-                term = weights[k] * tau[k]
-                weights[k] = 0 if tau[k] == 0 else term
-            if job.gradient.data != NULL:
-                hard_gradient(count, p, &ones[0], &weights[0], &factors[0], &job.wide_clip, &out[0])
-            if job.hessian.data != NULL:
-                hard_hessian(count, p, &ones[0], &weights[0], &job.wide_clip, &bends[0])
-            # not before: p may lie in either
-            store_rows(&job.gradient, classes, start + r, rows, first, per_row, mine + r, &out[0])
-            store_rows(&job.hessian, classes, start + r, rows, first, per_row, mine + r, &bends[0])
-        if one_row:
-            sums_join(&sums)
-            losses[r] = sums_round(&sums, 0)
-    for i in range(n):
-        if mine[i]:
-            losses[i] = 0 if w[i] == 0 else w[i] * losses[i]
-    return SOFT
-
+include "distributions.pxi"
 
 # ---------------------------------------------------------------- logits with a label
 
@@ -1976,6 +1867,7 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
     cdef double wide_factors[BLOCK]
     cdef double losses[BLOCK]
     cdef const real *w
+    cdef Segment segment
     cdef Py_ssize_t block, start, n, i
     cdef int others
     cdef bint in_taus = job.options.smoothing != 0 or job.options.gamma != 0
@@ -1987,7 +1879,14 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
         n = min(job.n - start, job.block)
         w = weight_block(job, start, n, True, w_scratch, factors)
         job.bad = start
-        if (job.weights.data != NULL and not valid_weights(w, n)) or not find_labels(job, start, n, w, labels):
+        if job.weights.data != NULL and not valid_weights(w, n):
+            return
+        if not job.labels and not job.options.logits and (in_taus or not any_one(job, start, n, unused)):
+            job.bad = -1
+            if not run_distribution_block(job, start, n, w, &factors[0]):
+                return
+            continue
+        if not find_labels(job, start, n, w, labels):
             return
         if not even:
             loss_weights(job, n, in_taus, labels, w, wide_w)
@@ -2003,14 +1902,19 @@ cdef void run_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noe
             labels[i] = 0
         memset(losses, 0, padded(n) * sizeof(double))
         if any_general:  # before the labels' rows are stored: an output may be the predictions
-            if even:
-                convert(w, wide_w, padded(n))
-            convert(&factors[0], wide_factors, padded(n))
             if job.options.logits:
+                if even:
+                    convert(w, wide_w, padded(n))
+                convert(&factors[0], wide_factors, padded(n))
                 if general_rows(job, start, n, labels, general, wide_w, wide_factors, losses, unused) == BAD:
                     return
-            elif distribution_block(job, start, n, labels, general, wide_w, wide_factors, losses) == BAD:
-                return
+            else:
+                segment.labels = labels
+                segment.row_mask = general
+                segment.all_rows = not any_label
+                segment.all_ones = segment.alike = False
+                if distribution_block(job, &segment, start, n, w, &factors[0], losses) == BAD:
+                    return
             if job.wanted_sum:
                 accumulator_add(&job.sum, lane_sum(n, &losses[0]))
             w = mask_rows(n, general, w, own_w, factors)

@@ -625,21 +625,55 @@ CECORE_INLINE double cecore_quotient(double x, double d, double low, double *los
     return quotient;
 }
 
+/* -exponent ln 2 - log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1], within 2 ULP. The series are those of
+ * cecore_neg_log_parts. The sum of the two large terms is rounded, but nothing else that is as large. */
+CECORE_INLINE double cecore_neg_log_quick(double f, double exponent)
+{
+    double s = f / (2 + f);
+    double z = s * s;
+    double half_square = 0.5 * f * f;
+    double p = CECORE_FMA(z, CECORE_LOG_6, CECORE_LOG_5);
+    p = CECORE_FMA(z, p, CECORE_LOG_4);
+    p = CECORE_FMA(z, p, CECORE_LOG_3);
+    p = CECORE_FMA(z, p, CECORE_LOG_2);
+    p = CECORE_FMA(z, p, CECORE_LOG_1);
+    p = CECORE_FMA(z, p, CECORE_LOG_0);
+    p = CECORE_FMA(-s, CECORE_FMA(z, p, half_square), half_square);
+    return CECORE_FMA(-exponent, CECORE_LN2_TAIL, p) + CECORE_FMA(-exponent, CECORE_LN2_HEAD, -f);
+}
+
+CECORE_INLINE float cecore_neg_log_quickf(float f, float exponent)
+{
+    float p = CECORE_FMAF(f, CECORE_LOGF_7, CECORE_LOGF_6);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_5);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_4);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_3);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_2);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_1);
+    p = CECORE_FMAF(f, p, CECORE_LOGF_0);
+    p = f * f * CECORE_FMAF(-f, p, 0.5f);
+    return CECORE_FMAF(-exponent, CECORE_LN2F_TAIL, p) + CECORE_FMAF(-exponent, CECORE_LN2F_HEAD, -f);
+}
+
 /* The functions that are the same for double and float stand once, in scalar_functions.h. It is included for each type:
- * REAL is the type, NAME(f) is f or ff, and FMA is the fused multiply-add of the type. */
+ * REAL is the type, NAME(f) is f or ff, CONSTANT(C) is C or CF, and FMA is the fused multiply-add of the type. */
 #define REAL double
 #define NAME(function) function
+#define CONSTANT(name) name
 #define FMA CECORE_FMA
 #include "scalar_functions.h"
 #undef REAL
 #undef NAME
+#undef CONSTANT
 #undef FMA
 #define REAL float
 #define NAME(function) function##f
+#define CONSTANT(name) name##F
 #define FMA CECORE_FMAF
 #include "scalar_functions.h"
 #undef REAL
 #undef NAME
+#undef CONSTANT
 #undef FMA
 
 /* Round to nearest, gradual underflow, no traps while a kernel runs; the caller's modes and flags come back. Compilers

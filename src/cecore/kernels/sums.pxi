@@ -110,16 +110,6 @@ cdef inline double sums_round(const Sums *sums, Py_ssize_t lane) noexcept nogil:
     return total + sums.lost[lane] if total - total == 0 else total
 
 
-cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
-    # The sum of a short row, one term after another
-    cdef double total = 0
-    cdef double lost = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        add_exactly(&total, &lost, terms[i])
-    return total + lost if total - total == 0 else total
-
-
 cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept nogil:
     # A block of numbers >= 0, with what their sum loses by rounding
     cdef double totals[SUM_LANES]
