@@ -61,6 +61,7 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_log1p_unit(double, double) noexcept
     float cecore_log1p_unitf(float, float) noexcept
     double CECORE_FMA(double, double, double) noexcept
+    float CECORE_FMAF(float, float, float) noexcept
     double cecore_log(double) noexcept
     float cecore_logf(float) noexcept
     double cecore_log1p(double) noexcept
@@ -806,7 +807,7 @@ cdef void run_function(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
     if not job.options.rows:
         run_elementwise(job, first, last, unused)
     elif job.activation == SOFTMAX_BACKWARD:
-        run_softmax_backward(job, start, stop)
+        run_softmax_backward(job, start, stop, unused)
     else:
         run_activation(job, start, stop, unused)
 
@@ -1501,7 +1502,9 @@ cdef void set_size(Job *job, object x) except *:
         job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
     job.cost = job.classes
     job.room_size = 0
-    if rows and not logits and not (job.labels and job.options.smoothing == 0):
+    if job.activation == SOFTMAX_BACKWARD or (
+        rows and not logits and not (job.labels and job.options.smoothing == 0)
+    ):
         job.room_size = distribution_room(job)
     if (
         rows and not logits and job.labels and job.options.smoothing == 0
