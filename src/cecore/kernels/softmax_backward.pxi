@@ -25,19 +25,29 @@ cdef void products_of(const real *s, const real *u, Py_ssize_t n, real *restrict
         out[i] = product_of(s[i], u[i])
 
 
-cdef inline void add_four(const real *s, const real *u, double *restrict total, double *restrict error) noexcept nogil:
-    # The products of four registers
+cdef inline real counted(real s, real u, bint careful) noexcept nogil:
+    return 0 if careful and s == 0 else u
+
+
+cdef inline void add_registers(
+    const real *s, const real *u, int count, bint careful, double *restrict total, double *restrict error
+) noexcept nogil:
+    # The products of four registers, or of one
     cdef real first, second
     cdef Py_ssize_t lanes = width(<real>0)
-    cdef Py_ssize_t j
+    cdef Py_ssize_t j, k
     for j in range(width(<real>0)):
-        first = fused(s[j], u[j], s[j + lanes] * u[j + lanes])
-        second = fused(s[j + 2 * lanes], u[j + 2 * lanes], s[j + 3 * lanes] * u[j + 3 * lanes])
-        add_term(&total[j], &error[j], first + second)
+        first = s[j] * counted(s[j], u[j], careful)
+        if count == 4:
+            k = j + 2 * lanes
+            second = s[k] * counted(s[k], u[k], careful)
+            first = fused(s[j + lanes], counted(s[j + lanes], u[j + lanes], careful), first)
+            first += fused(s[k + lanes], counted(s[k + lanes], u[k + lanes], careful), second)
+        add_term(&total[j], &error[j], first)
 
 
-cdef inline double dot(const real *s, const real *u, Py_ssize_t n, double *error) noexcept nogil:
-    # The sum of the products. What double rounds off is added to the error.
+cdef inline double dot(const real *s, const real *u, Py_ssize_t n, bint careful, double *error) noexcept nogil:
+    # The sum of the products; what double rounds off is added to the error. careful: some u may be infinite or NaN.
     cdef double totals[SUM_LANES]
     cdef double errors[SUM_LANES]
     cdef Py_ssize_t lanes = width(<real>0)
@@ -46,12 +56,11 @@ cdef inline double dot(const real *s, const real *u, Py_ssize_t n, double *error
     for j in range(SUM_LANES):
         totals[j] = errors[j] = 0
     for i in range(fours):
-        add_four(s + 4 * i * lanes, u + 4 * i * lanes, totals, errors)
+        add_registers(s + 4 * i * lanes, u + 4 * i * lanes, 4, careful, totals, errors)
     for i in range(4 * fours, n // lanes):
-        for j in range(width(<real>0)):
-            add_term(&totals[j], &errors[j], s[i * lanes + j] * u[i * lanes + j])
+        add_registers(s + i * lanes, u + i * lanes, 1, careful, totals, errors)
     for i in range(n // lanes * lanes, n):
-        add_term(&totals[i % lanes], &errors[i % lanes], s[i] * u[i])
+        add_term(&totals[i % lanes], &errors[i % lanes], s[i] * counted(s[i], u[i], careful))
     if real is double:
         error[0] += join_lanes(errors)
     else:
@@ -60,13 +69,9 @@ cdef inline double dot(const real *s, const real *u, Py_ssize_t n, double *error
     return join_lanes(totals)
 
 
-cdef double careful_dot(const real *s, const real *u, Py_ssize_t n) noexcept nogil:
-    # The same where some u is not finite
-    cdef double total = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        total += product_of(<double>s[i], <double>u[i])
-    return total
+cdef double careful_dot(const real *s, const real *u, Py_ssize_t n, double *error) noexcept nogil:
+    error[0] = 0
+    return dot(s, u, n, True, error)
 
 
 cdef inline void slopes(
@@ -97,10 +102,10 @@ cdef void rows_slopes(
     cdef Py_ssize_t r
     for r in range(rows):
         error = 0
-        d = dot(s + r * classes, u + r * classes, classes, &error)
-        narrow = <real>(d + error)
-        if narrow - narrow != 0:
-            narrow = <real>careful_dot(s + r * classes, u + r * classes, classes)
+        d = dot(s + r * classes, u + r * classes, classes, False, &error)
+        if d - d != 0:
+            d = careful_dot(s + r * classes, u + r * classes, classes, &error)
+        narrow = <real>(d + error if d - d == 0 else d)
         slopes(s + r * classes, u + r * classes, &narrow, True, classes, out + r * classes)
 
 
@@ -153,7 +158,7 @@ cdef void long_row(const Job *job, Py_ssize_t row, real *room) noexcept nogil:
     cdef real *dest
     cdef double total = 0
     cdef double error = 0
-    cdef double part
+    cdef double part, part_error
     cdef Py_ssize_t pieces = (job.classes + TERMS - 1) // TERMS
     cdef Py_ssize_t piece, start, n
     for piece in range(pieces):
@@ -163,11 +168,13 @@ cdef void long_row(const Job *job, Py_ssize_t row, real *room) noexcept nogil:
         n = min(job.classes - piece * TERMS, <Py_ssize_t>TERMS)
         s = numbers_of(&job.x, start, n, room)
         u = numbers_of(&job.targets, start, n, room + TERMS)
-        part = dot(s, u, n, &error)
+        part_error = 0
+        part = dot(s, u, n, False, &part_error)
         if part - part != 0:
-            part = careful_dot(s, u, n)
+            part = careful_dot(s, u, n, &part_error)
+        error += part_error
         add_exactly(&total, &error, part)
-    total = total + error if error - error == 0 else total
+    total = total + error if total - total == 0 else total
     for piece in range(pieces):
         if halted_at(job, piece):
             return
