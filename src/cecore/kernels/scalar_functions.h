@@ -21,7 +21,7 @@ CECORE_INLINE REAL NAME(cecore_any_pair_log)(REAL a, REAL b)
 CECORE_INLINE REAL NAME(cecore_exp_fraction)(REAL x, REAL *n)
 {
     REAL biased;
-    REAL r = NAME(cecore_reduced)(x, &biased);
+    REAL r = NAME(cecore_reduced)(x, 0, &biased);
     REAL e = NAME(cecore_fraction)(r, n);
     return e * NAME(cecore_scale)(biased);
 }
@@ -29,21 +29,44 @@ CECORE_INLINE REAL NAME(cecore_exp_fraction)(REAL x, REAL *n)
 CECORE_INLINE REAL NAME(cecore_exp_short_fraction)(REAL x, REAL *n)
 {
     REAL biased;
-    REAL r = NAME(cecore_reduced)(x, &biased);
+    REAL r = NAME(cecore_reduced)(x, 0, &biased);
     REAL e = NAME(cecore_short_fraction)(r, n);
     return e * NAME(cecore_scale)(biased);
 }
 
-/* The same as e * scale / n for any x <= 0: scale is a second power of 2, for results below the normal numbers. */
-CECORE_INLINE REAL NAME(cecore_any_exp_fraction)(REAL x, REAL *n, REAL *scale)
+/* 2^k in two halves, each a normal number for |k| up to 2,000: the product of a number and both is rounded once. */
+CECORE_INLINE REAL NAME(cecore_two_scales)(REAL biased, REAL *other)
 {
-    REAL biased, e, k, half;
-    REAL r = NAME(cecore_reduced)(x < -VANISHING ? -VANISHING : x, &biased);
-    e = NAME(cecore_fraction)(r, n);
-    k = biased - BIASED;
-    half = (k * (REAL)0.5 + INTEGERS) - INTEGERS;
-    *scale = NAME(cecore_scale)((k - half) + BIASED);
-    return e * NAME(cecore_scale)(half + BIASED);
+    REAL k = biased - BIASED;
+    REAL half = (k * (REAL)0.5 + INTEGERS) - INTEGERS;
+    *other = NAME(cecore_scale)((k - half) + BIASED);
+    return NAME(cecore_scale)(half + BIASED);
+}
+
+/* exp(x) as e * scale / n for any x <= 0, so that results below the normal numbers are rounded once. */
+CECORE_INLINE REAL NAME(cecore_any_exp_fraction)(REAL x, int short_form, REAL *n, REAL *scale)
+{
+    REAL biased;
+    REAL r = NAME(cecore_reduced)(x < -VANISHING ? -VANISHING : x, 0, &biased);
+    REAL e = short_form ? NAME(cecore_short_fraction)(r, n) : NAME(cecore_fraction)(r, n);
+    return e * NAME(cecore_two_scales)(biased, scale);
+}
+
+/* exp(-g (x + y)) for g > 0, x >= 0 and 0 <= y <= ln 2: the power of a sigmoid, -log of which is x + y. The rounding
+ * error of g x is kept, so that the result's error is below 2 ULP and g y times that of y. */
+CECORE_INLINE REAL NAME(cecore_exp_of_product)(REAL g, REAL x, REAL y)
+{
+    REAL most = x > 1024 ? 1024 : x; /* the sigmoid is 0 there, and so is what the power is multiplied by */
+    REAL high = g * most;
+    REAL low = FMA(g, y, NAME(cecore_product_lost)(g, most, high));
+    REAL n, biased, r, e, scale, other;
+    int vanishes = high > VANISHING;
+    high = vanishes ? VANISHING : high;
+    low = vanishes ? 0 : low;
+    r = NAME(cecore_reduced)(-high, low, &biased);
+    e = NAME(cecore_fraction)(r, &n);
+    scale = NAME(cecore_two_scales)(biased, &other);
+    return e * scale / n * other;
 }
 
 /* The sigmoid of |z| and of -|z| from exp(-|z|) = e * scale / n. Error below 3 ULP each, relative: neither is 1 minus

@@ -733,22 +733,22 @@ CECORE_INLINE float cecore_log_ratiof(float a, float b)
     return CECORE_FMAF(k, CECORE_LN2F, CECORE_FMAF(s * z, p, 2 * s));
 }
 
-/* x = k ln 2 + r with |r| at most ln(2) / 2, about: r, and k as biased = k + CECORE_BIASED, whose last bits are the
- * exponent of 2^k. x and -x give r and -r. */
-CECORE_INLINE double cecore_reduced(double x, double *biased)
+/* x - low = k ln 2 + r with |r| at most ln(2) / 2, about: r, and k as biased = k + CECORE_BIASED, whose last bits are
+ * the exponent of 2^k. x and -x give r and -r if low is 0. */
+CECORE_INLINE double cecore_reduced(double x, double low, double *biased)
 {
     double k;
-    *biased = CECORE_FMA(x, CECORE_LOG2E, CECORE_BIASED);
+    *biased = CECORE_FMA(x - low, CECORE_LOG2E, CECORE_BIASED);
     k = *biased - CECORE_BIASED;
-    return CECORE_FMA(-k, CECORE_LN2_TAIL, CECORE_FMA(-k, CECORE_LN2_HEAD, x));
+    return CECORE_FMA(-k, CECORE_LN2_TAIL, CECORE_FMA(-k, CECORE_LN2_HEAD, x)) - low;
 }
 
-CECORE_INLINE float cecore_reducedf(float x, float *biased)
+CECORE_INLINE float cecore_reducedf(float x, float low, float *biased)
 {
     float k;
-    *biased = CECORE_FMAF(x, CECORE_LOG2EF, CECORE_BIASEDF);
+    *biased = CECORE_FMAF(x - low, CECORE_LOG2EF, CECORE_BIASEDF);
     k = *biased - CECORE_BIASEDF;
-    return CECORE_FMAF(-k, CECORE_LN2F_TAIL, CECORE_FMAF(-k, CECORE_LN2F_HEAD, x));
+    return CECORE_FMAF(-k, CECORE_LN2F_TAIL, CECORE_FMAF(-k, CECORE_LN2F_HEAD, x)) - low;
 }
 
 /* 2^k, where it is a normal number */
