@@ -532,9 +532,9 @@ cdef inline double wide_times(real value, real w) noexcept nogil:
     return 0 if w == 0 else product
 
 
-cdef inline double wide_times_double(double value, real w) noexcept nogil:
-    value *= <double>w
-    return 0 if w == 0 else value
+cdef inline real wide_factor_times(real value, real w, double factor) noexcept nogil:
+    cdef double product = <double>value * factor
+    return <real>(0 if w == 0 else product)
 
 
 cdef inline double steep_second_derivative(real p, real q, real tau_1, real tau_0) noexcept nogil:
@@ -572,7 +572,7 @@ cdef inline bint probability_terms(
     cdef uint64_t wide_zeros = 0
     cdef uint32_t narrow_zeros = 0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         u = <real>1 - t[i]
         note(p[i], &wide_signs, &narrow_signs)
@@ -623,7 +623,7 @@ cdef inline bint probability_derivatives(
     cdef uint64_t wide_zeros = 0
     cdef uint32_t narrow_zeros = 0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
         u = <real>1 - t[i]
         if hard:
@@ -663,54 +663,75 @@ cdef bint is_valid(
     # prediction or target. An element of weight 0 is not checked, nor is a prediction whose weighted targets are 0.
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
-    cdef real code
+    cdef real least, other, weight
     cdef Py_ssize_t i
-    for i in range(n):
-        code = 1 if (t[i] < 0) | (t[i] > 1) else 0
-        if probabilities:
-            code = 1 if ((x[i] < 0) | (x[i] > 1)) & ((pos_weights[i] != 0) | (t[i] != 1)) else code
-        code = 0 if w[i] == 0 else code
-        code = code if w[i] - w[i] == 0 else 1
-        code = code if w[i] >= 0 else 1
-        note(code, &wide, &narrow)
+    for i in range(padded(n)):
+        other = <real>1 - x[i]
+        least = x[i] if x[i] < other else other
+        weight = pos_weights[i] if t[i] == 1 else 1
+        weight = weight if probabilities else 0
+        least = 0 if weight == 0 else least
+        least = t[i] if t[i] < least else least
+        other = <real>1 - t[i]
+        least = other if other < least else least
+        least = 0 if w[i] == 0 else least
+        weight = w[i] if w[i] - w[i] == 0 else -1  # NaN and infinity
+        least = weight if weight < least else least
+        least = 1 if least < 0 else 0
+        note(least, &wide, &narrow)
     return wide == 0 and narrow == 0
 
 
-cdef void any_probability(
-    Py_ssize_t n, const real *p, const real *t, const real *pos_weights, const real *w, const double *factors,
-    const Binary *given, double *restrict terms, real *restrict gradient, real *restrict hessian
+cdef void any_probability_values(
+    Py_ssize_t n, const real *p, const real *t, const real *pos_weights, const real *w, const Binary *given,
+    double *restrict terms
 ) noexcept nogil:
-    # The formulas above for every block: of probabilities at or outside the clip, -0, NaN, eps = 0, weights 0.
+    # The weighted losses of every block: of probabilities at or outside the clip, -0, NaN, eps = 0, weights 0
     cdef Binary loss = given[0]
     cdef real low = <real>loss.eps
-    cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
-    cdef real tiny = least_normal(<real>0)
-    cdef bint steep = loss.flags & STEEP
-    cdef real q, u, a, b, tau_1, tau_0, loss_1, loss_0, slope, outside, weight
-    cdef double curvature, steep_curvature
+    cdef real q, a, b, tau_1, tau_0, loss_1, loss_0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         q = <real>1 - p[i]
-        u = <real>1 - t[i]
         tau_1 = weighted_target(t[i], pos_weights[i], &loss)
-        tau_0 = weighted_target(u, <real>1, &loss)
-        a = low if p[i] <= low else p[i]  # these make +0 of -0, and keep NaN
+        tau_0 = weighted_target(<real>1 - t[i], <real>1, &loss)
+        a = low if p[i] <= low else p[i]  # these make 0 of -0, and keep NaN
         b = low if q <= low else q
         loss_1 = tau_1 * any_pair_log(a, b)
         loss_1 = 0 if tau_1 == 0 else loss_1
         loss_0 = tau_0 * any_pair_log(b, a)
         loss_0 = 0 if tau_0 == 0 else loss_0
         terms[i] = wide_times(loss_1 + loss_0, w[i])
+
+
+cdef inline void any_probability_derivatives(
+    Py_ssize_t n, const real *p, const real *t, const real *pos_weights, const real *w, const double *factors,
+    const Binary *given, bint with_hessian, bint steep, real *restrict gradient, real *restrict hessian
+) noexcept nogil:
+    # The same for the derivatives. steep: the second one is computed by two divisions in double.
+    cdef Binary loss = given[0]
+    cdef real low = <real>loss.eps
+    cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
+    cdef real q, a, b, tau_1, tau_0, slope, outside, weight
+    cdef double curvature
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        q = <real>1 - p[i]
+        tau_1 = weighted_target(t[i], pos_weights[i], &loss)
+        tau_0 = weighted_target(<real>1 - t[i], <real>1, &loss)
+        a = low if p[i] <= low else p[i]
+        b = low if q <= low else q
         a = clipped(a, &loss)
         b = clipped(b, &loss)
         outside = p[i] if p[i] < q else q
         weight = 0 if outside < floor else w[i]
         slope = pair_derivative(a, b, tau_1, tau_0)
-        gradient[i] = <real>(0 if weight == 0 else slope * factors[i])
-        curvature = second_derivative(a, b, tau_1, tau_0)
-        steep_curvature = steep_second_derivative(a, b, tau_1, tau_0)
-        curvature = steep_curvature if steep | (a < tiny) | (b < tiny) else curvature
-        hessian[i] = <real>wide_times_double(curvature, weight)
+        gradient[i] = wide_factor_times(slope, weight, factors[i])
+        if with_hessian and steep:
+            curvature = steep_second_derivative(a, b, tau_1, tau_0)
+            hessian[i] = wide_factor_times(<real>1, weight, curvature * w[i])
+        elif with_hessian:
+            hessian[i] = times(second_derivative(a, b, tau_1, tau_0), weight, w[i])
 
 
 # ---------------------------------------------------------------- the loss of logits
@@ -868,7 +889,7 @@ cdef inline bint logit_terms(
     cdef uint64_t wide_zeros = 0
     cdef uint32_t narrow_zeros = 0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         x = absolute(z[i])
         u = <real>1 - t[i]
         note(ordinary_logit(<real>0) - x, &wide_signs, &narrow_signs)
@@ -910,7 +931,7 @@ cdef inline bint logit_derivatives(
     cdef uint64_t wide_zeros = 0
     cdef uint32_t narrow_zeros = 0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         u = <real>1 - t[i]
         note(ordinary_logit(<real>0) - absolute(z[i]), &wide_signs, &narrow_signs)
         note(t[i], &wide_signs, &narrow_signs)
@@ -934,7 +955,7 @@ cdef inline bint logit_derivatives(
 
 cdef inline void any_logit(
     Py_ssize_t n, const real *z, const real *t, const real *pos_weights, const real *w, const double *factors,
-    const Binary *given, bint short_form, double *restrict terms, real *restrict gradient, real *restrict hessian
+    const Binary *given, bint valued, double *restrict terms, real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
     # The formulas above for every block: of large and infinite logits, NaN, weights 0. Beyond 2^60 the loss is a product
     # in double, because it may exceed the range of float although its product with a weight does not.
@@ -942,27 +963,28 @@ cdef inline void any_logit(
     cdef real x, u, m, e, scale, tau_1, tau_0, straight, each, larger, smaller, p, q, weight, slope, curvature
     cdef double wide, large
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         x = absolute(z[i])
         u = <real>1 - t[i]
         tau_1 = weighted_target(t[i], pos_weights[i], &loss)
         tau_0 = weighted_target(u, <real>1, &loss)
         weight = 0 if (tau_1 == 0) & (tau_0 == 0) else w[i]
         straight = tau_0 if z[i] > 0 else tau_1
-        e = any_exp_fraction(-x, short_form, &m, &scale)
+        e = any_exp_fraction(-x, not valued, &m, &scale)
         larger = sigmoids(m, e, scale, &smaller)
         p = larger if z[i] > 0 else smaller
         q = smaller if z[i] > 0 else larger
-        each = log1p_fraction(m, e * scale) * (tau_1 + tau_0)
-        wide = fma(straight, x, each)
-        large = <double>straight * <double>x
-        large = 0 if straight == 0 else large
-        wide = large if x > <real>1152921504606846976.0 else wide
-        wide = wide * <double>weight
-        terms[i] = 0 if weight == 0 else wide
+        if valued:
+            each = log1p_fraction(m, e * scale) * (tau_1 + tau_0)
+            wide = fma(straight, x, each)
+            large = <double>straight * <double>x
+            large = 0 if straight == 0 else large
+            wide = large if x > <real>1152921504606846976.0 else wide
+            wide = wide * <double>weight
+            terms[i] = 0 if weight == 0 else wide
         slope = fma(tau_0, p, -(tau_1 * q))
         curvature = q * ((tau_1 + tau_0) * p)
-        gradient[i] = <real>(0 if weight == 0 else slope * factors[i])
+        gradient[i] = wide_factor_times(slope, weight, factors[i])
         hessian[i] = times(curvature, weight, weight)
 
 
@@ -973,27 +995,23 @@ cdef inline void any_logit(
 # All terms but the last have one sign, so that nothing cancels but there. R comes from r by multiplications and a square
 # root, if gamma is a multiple of 1/2 below 8, else from log r = -(l + z) by an exponential.
 
-cdef enum:  # how R is computed
-    INTEGER_GAMMA = 0
-    HALF_GAMMA = 1
-    ANY_GAMMA = 2
-
-cdef inline real focal_factor(real r, real straight, real curved, double gamma, int kind) noexcept nogil:
+cdef inline real focal_factor(real r, real straight, real curved, double gamma, bint by_powers) noexcept nogil:
     # r^gamma, for -log r = straight + curved
     cdef real value, square
-    cdef int whole = <int>gamma
-    if kind == ANY_GAMMA:
+    cdef int halves
+    if not by_powers:
         if real is double:
             return cecore_exp_of_product(gamma, straight, curved)
         else:
             return cecore_exp_of_productf(<real>gamma, straight, curved)
+    halves = <int>(2 * gamma)
+    value = root(r)
+    value = value if halves & 1 else 1
+    value *= r if halves & 2 else 1
     square = r * r
-    value = r if whole & 1 else 1
-    if kind == HALF_GAMMA:
-        value *= root(r)
-    value *= square if whole & 2 else 1
+    value *= square if halves & 4 else 1
     square = square * square
-    value *= square if whole & 4 else 1
+    value *= square if halves & 8 else 1
     return value
 
 
@@ -1010,12 +1028,12 @@ cdef inline real focal_terms(
 
 
 cdef inline bint focal(
-    Py_ssize_t n, const real *z, const real *t, const real *pos_weights, const real *w, const double *factors,
-    const Binary *given, int kind, bint hard, bint every,
+    Py_ssize_t n, const real *z, const real *t, const real *pos_weights, const real *w, const real *factors,
+    const double *wide_factors, const Binary *given, bint by_powers, bint hard, bint every, bint valued,
     double *restrict terms, real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
-    # Losses and both derivatives. Hard labels need the terms of one class. every: for every block, else return False
-    # if it takes another loop.
+    # Losses and first derivatives (valued), or both derivatives. Hard labels need the terms of one class. every: for every
+    # block, else return False if it takes another loop.
     cdef Binary loss = given[0]
     cdef double gamma = loss.gamma
     cdef real x, u, m, e, scale, curved, larger, smaller, p, q, up, down, tau_1, tau_0, weight
@@ -1025,7 +1043,7 @@ cdef inline bint focal(
     cdef uint64_t wide_zeros = 0
     cdef uint32_t narrow_zeros = 0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         x = absolute(z[i])
         u = <real>1 - t[i]
         if every:
@@ -1053,7 +1071,7 @@ cdef inline bint focal(
             rest = q if t[i] == 1 else p
             other = up if t[i] == 1 else down
             down = down if t[i] == 1 else up
-            value = focal_factor(rest, other, curved, gamma, kind)
+            value = focal_factor(rest, other, curved, gamma, by_powers)
             value = focal_terms(probability, rest, down + curved, value, gamma, &slope, &curvature)
             slope = -slope if t[i] == 1 else slope
             other = tau_1 if t[i] == 1 else tau_0
@@ -1061,9 +1079,9 @@ cdef inline bint focal(
             slope *= other
             curvature *= other
         else:
-            value = focal_factor(q, up, curved, gamma, kind)
+            value = focal_factor(q, up, curved, gamma, by_powers)
             value = focal_terms(p, q, down + curved, value, gamma, &slope, &curvature)
-            other = focal_factor(p, down, curved, gamma, kind)
+            other = focal_factor(p, down, curved, gamma, by_powers)
             other = focal_terms(q, p, up + curved, other, gamma, &other_slope, &other_curvature)
             value *= tau_1
             value = 0 if tau_1 == 0 else value
@@ -1072,9 +1090,14 @@ cdef inline bint focal(
             value += other
             slope = tau_0 * other_slope - tau_1 * slope
             curvature = tau_1 * curvature + tau_0 * other_curvature
-        terms[i] = wide_times(value, weight)
-        gradient[i] = <real>(0 if weight == 0 else slope * factors[i])
-        hessian[i] = times(curvature, weight, weight)
+        if valued:
+            terms[i] = wide_times(value, weight)
+        else:
+            hessian[i] = times(curvature, weight, weight)
+        if every:
+            gradient[i] = wide_factor_times(slope, weight, wide_factors[i])
+        else:
+            gradient[i] = times(slope, weight, factors[i])
     return is_clean(wide_signs, narrow_signs, wide_zeros, narrow_zeros)
 
 
@@ -1224,30 +1247,64 @@ cdef bint derivatives(const Block *block, const Binary *loss, bint hard, bint wi
 
 
 cdef inline bint focal_of(
-    const Block *block, const Binary *loss, bint hard, bint every, double *terms, real *gradient, real *hessian
+    const Block *block, const Binary *loss, bint hard, bint every, bint valued, double *terms, real *gradient,
+    real *hessian
 ) noexcept nogil:
     cdef Py_ssize_t n = padded(block.n)
     cdef const real *z = <const real *>block.x
     cdef const real *t = <const real *>block.targets
     cdef const real *pw = <const real *>block.pos_weights
     cdef const real *w = <const real *>block.weights
-    cdef const double *f = block.wide_factors
-    cdef double doubled = 2 * loss.gamma
-    cdef bint multiple = doubled < 16 and doubled == <int>doubled
-    if multiple and <int>doubled % 2 == 0:
-        return focal(n, z, t, pw, w, f, loss, INTEGER_GAMMA, hard, every, terms, gradient, hessian)
-    if multiple:
-        return focal(n, z, t, pw, w, f, loss, HALF_GAMMA, hard, every, terms, gradient, hessian)
-    return focal(n, z, t, pw, w, f, loss, ANY_GAMMA, hard, every, terms, gradient, hessian)
+    cdef const real *f = <const real *>block.factors
+    cdef const double *wide = block.wide_factors
+    if loss.gamma < 8 and 2 * loss.gamma == <int>(2 * loss.gamma):
+        return focal(n, z, t, pw, w, f, wide, loss, True, hard, every, valued, terms, gradient, hessian)
+    return focal(n, z, t, pw, w, f, wide, loss, False, hard, every, valued, terms, gradient, hessian)
 
 
-cdef void focal_block(
-    const Block *block, const Binary *loss, double *terms, real *gradient, real *hessian
+cdef inline bint focal_valued(
+    const Block *block, const Binary *loss, bint hard, bint every, bint valued, double *terms, real *gradient,
+    real *hessian
 ) noexcept nogil:
-    if looks_hard(<const real *>block.targets) and focal_of(block, loss, True, False, terms, gradient, hessian):
-        return
-    if not focal_of(block, loss, False, False, terms, gradient, hessian):
-        focal_of(block, loss, False, True, terms, gradient, hessian)
+    if valued:
+        return focal_of(block, loss, hard, every, True, terms, gradient, hessian)
+    return focal_of(block, loss, hard, every, False, terms, gradient, hessian)
+
+
+cdef bint focal_kind(
+    const Block *block, const Binary *loss, bint hard, bint every, bint valued, double *terms, real *gradient,
+    real *hessian
+) noexcept nogil:
+    if every:
+        return focal_valued(block, loss, False, True, valued, terms, gradient, hessian)
+    if hard:
+        return focal_valued(block, loss, True, False, valued, terms, gradient, hessian)
+    return focal_valued(block, loss, False, False, valued, terms, gradient, hessian)
+
+
+cdef void finish_values(Block *block, int wanted, const double *terms, real unused) noexcept nogil:
+    cdef real *value = <real *>block.value
+    cdef Py_ssize_t i
+    if wanted & VALUE_SUM:
+        block.sum = lane_sum(padded(block.n), terms)
+    elif wanted & VALUE_EACH:
+        for i in range(padded(block.n)):
+            value[i] = <real>terms[i]
+
+
+cdef bint focal_block(Block *block, const Binary *loss, bint every, int wanted, real unused) noexcept nogil:
+    cdef double terms[ELEMENTS]
+    cdef real unwanted[ELEMENTS]
+    cdef real *gradient = <real *>block.gradient if wanted & GRADIENT else &unwanted[0]
+    cdef real *hessian = <real *>block.hessian if wanted & HESSIAN else &unwanted[0]
+    cdef bint valued = wanted & (VALUE_SUM | VALUE_EACH)
+    cdef bint fine = False
+    if not every and looks_hard(<const real *>block.targets):
+        fine = focal_kind(block, loss, True, False, valued, terms, gradient, hessian)
+    if not fine:
+        fine = focal_kind(block, loss, False, every, valued, terms, gradient, hessian)
+    finish_values(block, wanted, &terms[0], unused)
+    return fine
 
 
 cdef bint fast_sum(Block *block, const Binary *loss, bint hard, int wanted, real unused) noexcept nogil:
@@ -1277,6 +1334,8 @@ cdef bint fast_block(Block *block, const Binary *loss, int wanted, real unused) 
     cdef bint logits = loss.flags & LOGITS
     cdef bint hard = looks_hard(<const real *>block.targets)
     cdef bint single = hard and not logits and not loss.flags & SMOOTHED  # one logarithm for each label
+    if loss.gamma != 0:
+        return focal_block(block, loss, False, wanted, unused)
     if not wanted & (VALUE_SUM | VALUE_EACH):
         return (single and derivatives(block, loss, True, wanted & HESSIAN, unused)) or (
             derivatives(block, loss, False, wanted & HESSIAN, unused)
@@ -1306,29 +1365,32 @@ cdef void general_block(Block *block, const Binary *loss, int wanted, real unuse
     cdef const real *t = <const real *>block.targets
     cdef const real *pw = <const real *>block.pos_weights
     cdef const real *w = <const real *>block.weights
-    cdef real *value = <real *>block.value
+    cdef const double *f = block.wide_factors
     cdef real *gradient = <real *>block.gradient if wanted & GRADIENT else &unwanted[0][0]
     cdef real *hessian = <real *>block.hessian if wanted & HESSIAN else &unwanted[1][0]
-    cdef Py_ssize_t i
-    if not loss.flags & LOGITS:
-        any_probability(n, x, t, pw, w, block.wide_factors, loss, terms, gradient, hessian)
-    elif loss.gamma != 0:
-        focal_block(block, loss, terms, gradient, hessian)
+    if loss.gamma != 0:
+        focal_block(block, loss, True, wanted, unused)
+        return
+    if loss.flags & LOGITS:
+        if wanted & HESSIAN:
+            any_logit(n, x, t, pw, w, f, loss, False, terms, gradient, hessian)
+        else:
+            any_logit(n, x, t, pw, w, f, loss, True, terms, gradient, hessian)
+    elif wanted & HESSIAN and loss.flags & (STEEP | ONLY_GENERAL):
+        any_probability_derivatives(n, x, t, pw, w, f, loss, True, True, gradient, hessian)
     elif wanted & HESSIAN:
-        any_logit(n, x, t, pw, w, block.wide_factors, loss, True, terms, gradient, hessian)
-    else:
-        any_logit(n, x, t, pw, w, block.wide_factors, loss, False, terms, gradient, hessian)
-    if wanted & VALUE_SUM:
-        block.sum = lane_sum(n, &terms[0])
-    elif wanted & VALUE_EACH:
-        for i in range(n):
-            value[i] = <real>terms[i]
+        any_probability_derivatives(n, x, t, pw, w, f, loss, True, False, gradient, hessian)
+    elif wanted & GRADIENT:
+        any_probability_derivatives(n, x, t, pw, w, f, loss, False, False, gradient, hessian)
+    if wanted & (VALUE_SUM | VALUE_EACH) and not loss.flags & LOGITS:
+        any_probability_values(n, x, t, pw, w, loss, terms)
+    finish_values(block, wanted, &terms[0], unused)
 
 
 cdef int binary_block(Block *block, const Binary *loss, int wanted, real unused) noexcept nogil:
     # One block of a binary loss: its sum, and what else is wanted. Return BAD if an input is outside its domain.
     cdef int valued = wanted & (VALUE_SUM | VALUE_EACH)
-    cdef bint general = block.is_wide or loss.flags & ONLY_GENERAL or loss.gamma != 0
+    cdef bint general = block.is_wide or loss.flags & ONLY_GENERAL
     if loss.flags & ZERO_OUTSIDE and valued and wanted != valued:
         if binary_block(block, loss, valued, unused) == BAD:
             return BAD
@@ -1391,7 +1453,7 @@ cdef inline bint sigmoid_loop(Py_ssize_t n, const real *x, bint every, real *res
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         if every:
             e = any_exp_fraction(-absolute(x[i]), True, &m, &scale)
             larger = sigmoids(m, e, scale, &smaller)
@@ -1409,7 +1471,7 @@ cdef inline bint log_sigmoid_loop(Py_ssize_t n, const real *x, bint every, real 
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(padded(n)):
         if every:
             e = any_exp_fraction(-absolute(x[i]), False, &m, &scale)
             e = e * scale
