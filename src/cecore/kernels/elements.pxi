@@ -34,6 +34,7 @@ cdef enum:  # properties of a binary loss that choose the loop
     ONLY_GENERAL = 16  # eps is 0 or subnormal, or a pos_weight is 0
     NO_PRODUCTS = 32  # eps is too small for products of probabilities
     LOGITS = 64
+    KNOWN_WEIGHTS = 256  # weights are valid, though a product of two of them may be infinite
     STEEP = 128  # a second derivative may exceed the range of float although its product with a weight does not
 
 cdef struct Binary:  # the constants of a binary loss
@@ -163,7 +164,7 @@ cdef inline real weighted_target(real t, real pos_weight, const Binary *loss) no
     return pos_weight * fma(<real>loss.keep, t, <real>loss.spread)
 
 
-cdef inline real clipped(real p, const Binary *loss) noexcept nogil:
+cdef inline real clip_to(real p, const Binary *loss) noexcept nogil:
     # The two selections keep NaN.
     cdef real low = <real>loss.eps
     cdef real high = <real>loss.top
@@ -283,13 +284,19 @@ cdef double pair_logs(const Collected *block, int kind) noexcept nogil:
 
 # ---------------------------------------------------------------- the loss of probabilities
 
-cdef inline real pair_derivative(real p, real q, real tau_1, real tau_0) noexcept nogil:
+cdef inline real pair_derivative(real p, real q, real tau_1, real tau_0, bint options) noexcept nogil:
     # The derivative tau_0 / q - tau_1 / p of a loss with respect to its clipped probability p, q the complement, in
-    # one division: (tau_0 p - tau_1 q) / (p q). If a weighted target is 0, its probability counts as 1. The derivative
-    # of a hard label is then -tau_1 / p or tau_0 / q. Error below 2 ULP of the larger term.
+    # one division: (tau_0 p - tau_1 q) / (p q). Without options the numerator is p - t, which is 0 for p = t. If a
+    # weighted target is 0, its probability counts as 1 in p q, and the numerator is the other target: the derivative of a
+    # hard label is -tau_1 / p or tau_0 / q. Error below 2 ULP of the larger term.
+    cdef real numerator
     p = 1 if tau_1 == 0 else p
     q = 1 if tau_0 == 0 else q
-    return fma(tau_0, p, -(tau_1 * q)) / (p * q)
+    numerator = 0 if tau_0 == 0 else p
+    numerator = numerator - tau_1
+    if options:
+        numerator = fma(tau_0, p, -(tau_1 * q))
+    return numerator / (p * q)
 
 
 cdef inline real label_derivative(real p, real q, bint is_one, bint smoothed, const Binary *loss) noexcept nogil:
@@ -343,11 +350,11 @@ cdef inline void label_vector(
                 clipped_p = b if smoothed and y[j] != 1 else a
                 clipped_q = b if y[j] == 1 else a
             elif smoothed:
-                clipped_p = clipped(p[j], loss)
-                clipped_q = clipped(q, loss)
+                clipped_p = clip_to(p[j], loss)
+                clipped_q = clip_to(q, loss)
             else:
                 clipped_p = p[j] if y[j] == 1 else q
-                clipped_p = clipped_q = clipped(clipped_p, loss)
+                clipped_p = clipped_q = clip_to(clipped_p, loss)
             gradient[j] = label_derivative(clipped_p, clipped_q, y[j] == 1, smoothed, loss) * <real>loss.factor
 
 
@@ -402,7 +409,8 @@ cdef inline bint label_products(
 
 
 cdef inline void soft_vector(
-    const real *p, const real *t, const Binary *loss, bint with_gradient, Lanes *lanes, real *restrict gradient
+    const real *p, const real *t, const Binary *loss, bint smoothed, bint with_gradient, Lanes *lanes,
+    real *restrict gradient
 ) noexcept nogil:
     # With a the probability of the likelier label, b that of the other, and m <= 1/2 the weighted target of the other,
     # the loss is -log a + m log(a / b). Nothing cancels below the larger term.
@@ -422,8 +430,8 @@ cdef inline void soft_vector(
         b = q if t[j] > 0.5 else p[j]
         m = u if t[j] > 0.5 else t[j]
         m = fma(<real>loss.keep, m, <real>loss.spread)
-        a = clipped(a, loss)
-        b = clipped(b, loss)
+        a = clip_to(a, loss)
+        b = clip_to(b, loss)
         if real is double:
             multiply(lanes, LABEL, j, a, b)
             lanes.straight[j] = CECORE_FMA(m, cecore_log_ratio(a, b), lanes.straight[j])
@@ -435,11 +443,11 @@ cdef inline void soft_vector(
             lanes.product[LABEL][j] *= wide
             lanes.short_straight[j] = CECORE_FMAF(m, cecore_log_ratiof(a, b), lanes.short_straight[j])
         if with_gradient:
-            tau_1 = fma(<real>loss.keep, t[j], <real>loss.spread)
-            tau_0 = fma(<real>loss.keep, u, <real>loss.spread)
+            tau_1 = fma(<real>loss.keep, t[j], <real>loss.spread) if smoothed else t[j]
+            tau_0 = fma(<real>loss.keep, u, <real>loss.spread) if smoothed else u
             q = b if t[j] > 0.5 else a
             a = a if t[j] > 0.5 else b
-            gradient[j] = pair_derivative(a, q, tau_1, tau_0) * <real>loss.factor
+            gradient[j] = pair_derivative(a, q, tau_1, tau_0, smoothed) * <real>loss.factor
 
 
 cdef inline void clear_straight(Lanes *lanes, real unused) noexcept nogil:
@@ -469,7 +477,7 @@ cdef inline double straight_sum(Lanes *lanes, real unused) noexcept nogil:
 
 
 cdef inline bint soft_products(
-    Py_ssize_t n, const real *p, const real *t, const Binary *given, bint with_gradient, double *sum,
+    Py_ssize_t n, const real *p, const real *t, const Binary *given, bint smoothed, bint with_gradient, double *sum,
     real *restrict gradient
 ) noexcept nogil:
     # The same for any labels, smoothed or not, without pos_weight.
@@ -492,7 +500,7 @@ cdef inline bint soft_products(
                 clear_short(&lanes)
             for i in range(min(count - part * SHORT_SUM, <Py_ssize_t>SHORT_SUM)):
                 j = start + (part * SHORT_SUM + i) * width
-                soft_vector(p + j, t + j, &loss, with_gradient, &lanes, gradient + j)
+                soft_vector(p + j, t + j, &loss, smoothed, with_gradient, &lanes, gradient + j)
             if real is float:
                 add_short(&lanes)
         if real is float:
@@ -603,7 +611,7 @@ cdef inline bint probability_terms(
         else:
             value[i] = times(each, w[i], w[i])
         if with_gradient:
-            slope = pair_derivative(clipped(a, &loss), clipped(b, &loss), tau_1, tau_0)
+            slope = pair_derivative(clip_to(a, &loss), clip_to(b, &loss), tau_1, tau_0, options)
             gradient[i] = times(slope, w[i], factors[i])
     return is_clean(wide_signs, narrow_signs, wide_zeros, narrow_zeros)
 
@@ -632,7 +640,7 @@ cdef inline bint probability_derivatives(
             note(fma(t[i], t[i], -t[i]), &wide_zeros, &narrow_zeros)
             a = p[i] if t[i] == 1 else q
             slope = -1 if t[i] == 1 else 1
-            slope = slope / clipped(a, &loss)
+            slope = slope / clip_to(a, &loss)
             curvature = slope * slope
         else:
             note(p[i] - floor, &wide_signs, &narrow_signs)
@@ -641,7 +649,7 @@ cdef inline bint probability_derivatives(
             note(u, &wide_signs, &narrow_signs)
             tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
             tau_0 = weighted_target(u, <real>1, &loss) if options else u
-            slope = pair_derivative(p[i], q, tau_1, tau_0)
+            slope = pair_derivative(p[i], q, tau_1, tau_0, options)
             if with_hessian:
                 curvature = second_derivative(p[i], q, tau_1, tau_0)
         if weighted:
@@ -657,10 +665,12 @@ cdef inline bint probability_derivatives(
 
 
 cdef bint is_valid(
-    Py_ssize_t n, const real *x, const real *t, const real *pos_weights, const real *w, bint probabilities
+    Py_ssize_t n, const real *x, const real *t, const real *pos_weights, const real *w, const Binary *loss
 ) noexcept nogil:
     # Whether all predictions that are probabilities, all targets and all weights are in their domains. NaN is a legal
     # prediction or target. An element of weight 0 is not checked, nor is a prediction whose weighted targets are 0.
+    cdef bint probabilities = not loss.flags & LOGITS
+    cdef bint checked = not loss.flags & KNOWN_WEIGHTS
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef real least, other, weight
@@ -676,6 +686,7 @@ cdef bint is_valid(
         least = other if other < least else least
         least = 0 if w[i] == 0 else least
         weight = w[i] if w[i] - w[i] == 0 else -1  # NaN and infinity
+        weight = weight if checked else 0
         least = weight if weight < least else least
         least = 1 if least < 0 else 0
         note(least, &wide, &narrow)
@@ -706,7 +717,7 @@ cdef void any_probability_values(
 
 cdef inline void any_probability_derivatives(
     Py_ssize_t n, const real *p, const real *t, const real *pos_weights, const real *w, const double *factors,
-    const Binary *given, bint with_hessian, bint steep, real *restrict gradient, real *restrict hessian
+    const Binary *given, bint options, bint with_hessian, bint steep, real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
     # The same for the derivatives. steep: the second one is computed by two divisions in double.
     cdef Binary loss = given[0]
@@ -721,11 +732,11 @@ cdef inline void any_probability_derivatives(
         tau_0 = weighted_target(<real>1 - t[i], <real>1, &loss)
         a = low if p[i] <= low else p[i]
         b = low if q <= low else q
-        a = clipped(a, &loss)
-        b = clipped(b, &loss)
+        a = clip_to(a, &loss)
+        b = clip_to(b, &loss)
         outside = p[i] if p[i] < q else q
         weight = 0 if outside < floor else w[i]
-        slope = pair_derivative(a, b, tau_1, tau_0)
+        slope = pair_derivative(a, b, tau_1, tau_0, options)
         gradient[i] = wide_factor_times(slope, weight, factors[i])
         if with_hessian and steep:
             curvature = steep_second_derivative(a, b, tau_1, tau_0)
@@ -1015,7 +1026,7 @@ cdef inline real focal_factor(real r, real straight, real curved, double gamma, 
     return value
 
 
-cdef inline real focal_terms(
+cdef inline real class_focal(
     real q, real r, real l, real power, double gamma, real *slope, real *curvature
 ) noexcept nogil:
     # Return the loss of a class; minus its derivative and its second derivative go to slope and curvature.
@@ -1072,7 +1083,7 @@ cdef inline bint focal(
             other = up if t[i] == 1 else down
             down = down if t[i] == 1 else up
             value = focal_factor(rest, other, curved, gamma, by_powers)
-            value = focal_terms(probability, rest, down + curved, value, gamma, &slope, &curvature)
+            value = class_focal(probability, rest, down + curved, value, gamma, &slope, &curvature)
             slope = -slope if t[i] == 1 else slope
             other = tau_1 if t[i] == 1 else tau_0
             value *= other
@@ -1080,9 +1091,9 @@ cdef inline bint focal(
             curvature *= other
         else:
             value = focal_factor(q, up, curved, gamma, by_powers)
-            value = focal_terms(p, q, down + curved, value, gamma, &slope, &curvature)
+            value = class_focal(p, q, down + curved, value, gamma, &slope, &curvature)
             other = focal_factor(p, down, curved, gamma, by_powers)
-            other = focal_terms(q, p, up + curved, other, gamma, &other_slope, &other_curvature)
+            other = class_focal(q, p, up + curved, other, gamma, &other_slope, &other_curvature)
             value *= tau_1
             value = 0 if tau_1 == 0 else value
             other *= tau_0
@@ -1103,7 +1114,7 @@ cdef inline bint focal(
 
 # ---------------------------------------------------------------- which loop a block takes
 
-cdef bint looks_hard(const real *t) noexcept nogil:
+cdef bint starts_hard(const real *t) noexcept nogil:
     # Whether the first vector of targets has labels 0 and 1 alone: then the loops for hard labels are tried.
     cdef int others = 0
     cdef Py_ssize_t i
@@ -1136,9 +1147,11 @@ cdef bint probability_sums(
         return label_sums(n, p, t, loss, False, sum, gradient)
     if loss.flags & POS_WEIGHT:
         return False
-    if with_gradient:
-        return soft_products(n, p, t, loss, True, sum, gradient)
-    return soft_products(n, p, t, loss, False, sum, gradient)
+    if not with_gradient:
+        return soft_products(n, p, t, loss, False, False, sum, gradient)
+    if loss.flags & SMOOTHED:
+        return soft_products(n, p, t, loss, True, True, sum, gradient)
+    return soft_products(n, p, t, loss, False, True, sum, gradient)
 
 
 cdef inline bint logit_sums_of(
@@ -1299,7 +1312,7 @@ cdef bint focal_block(Block *block, const Binary *loss, bint every, int wanted, 
     cdef real *hessian = <real *>block.hessian if wanted & HESSIAN else &unwanted[0]
     cdef bint valued = wanted & (VALUE_SUM | VALUE_EACH)
     cdef bint fine = False
-    if not every and looks_hard(<const real *>block.targets):
+    if not every and starts_hard(<const real *>block.targets):
         fine = focal_kind(block, loss, True, False, valued, terms, gradient, hessian)
     if not fine:
         fine = focal_kind(block, loss, False, every, valued, terms, gradient, hessian)
@@ -1332,7 +1345,7 @@ cdef bint fast_block(Block *block, const Binary *loss, int wanted, real unused) 
     cdef double terms[ELEMENTS]
     cdef Py_ssize_t n = padded(block.n)
     cdef bint logits = loss.flags & LOGITS
-    cdef bint hard = looks_hard(<const real *>block.targets)
+    cdef bint hard = starts_hard(<const real *>block.targets)
     cdef bint single = hard and not logits and not loss.flags & SMOOTHED  # one logarithm for each label
     if loss.gamma != 0:
         return focal_block(block, loss, False, wanted, unused)
@@ -1357,6 +1370,23 @@ cdef bint fast_block(Block *block, const Binary *loss, int wanted, real unused) 
     return True
 
 
+cdef inline void any_derivatives_of(
+    const Block *block, const Binary *loss, bint options, int wanted, real *gradient, real *hessian
+) noexcept nogil:
+    cdef Py_ssize_t n = padded(block.n)
+    cdef const real *p = <const real *>block.x
+    cdef const real *t = <const real *>block.targets
+    cdef const real *pw = <const real *>block.pos_weights
+    cdef const real *w = <const real *>block.weights
+    cdef const double *f = block.wide_factors
+    if wanted & HESSIAN and loss.flags & (STEEP | ONLY_GENERAL):
+        any_probability_derivatives(n, p, t, pw, w, f, loss, options, True, True, gradient, hessian)
+    elif wanted & HESSIAN:
+        any_probability_derivatives(n, p, t, pw, w, f, loss, options, True, False, gradient, hessian)
+    elif wanted & GRADIENT:
+        any_probability_derivatives(n, p, t, pw, w, f, loss, options, False, False, gradient, hessian)
+
+
 cdef void general_block(Block *block, const Binary *loss, int wanted, real unused) noexcept nogil:
     cdef double terms[ELEMENTS]
     cdef real unwanted[2][ELEMENTS]
@@ -1376,12 +1406,10 @@ cdef void general_block(Block *block, const Binary *loss, int wanted, real unuse
             any_logit(n, x, t, pw, w, f, loss, False, terms, gradient, hessian)
         else:
             any_logit(n, x, t, pw, w, f, loss, True, terms, gradient, hessian)
-    elif wanted & HESSIAN and loss.flags & (STEEP | ONLY_GENERAL):
-        any_probability_derivatives(n, x, t, pw, w, f, loss, True, True, gradient, hessian)
-    elif wanted & HESSIAN:
-        any_probability_derivatives(n, x, t, pw, w, f, loss, True, False, gradient, hessian)
-    elif wanted & GRADIENT:
-        any_probability_derivatives(n, x, t, pw, w, f, loss, False, False, gradient, hessian)
+    elif has_options(loss):
+        any_derivatives_of(block, loss, True, wanted, gradient, hessian)
+    else:
+        any_derivatives_of(block, loss, False, wanted, gradient, hessian)
     if wanted & (VALUE_SUM | VALUE_EACH) and not loss.flags & LOGITS:
         any_probability_values(n, x, t, pw, w, loss, terms)
     finish_values(block, wanted, &terms[0], unused)
@@ -1401,7 +1429,7 @@ cdef int binary_block(Block *block, const Binary *loss, int wanted, real unused)
         return SOFT
     if not is_valid(
         padded(block.n), <const real *>block.x, <const real *>block.targets, <const real *>block.pos_weights,
-        <const real *>block.weights, not loss.flags & LOGITS,
+        <const real *>block.weights, loss,
     ):
         return BAD
     if wanted:
@@ -1491,3 +1519,13 @@ cdef void sigmoids_of(Py_ssize_t n, const real *x, real *out) noexcept nogil:
 cdef void log_sigmoids_of(Py_ssize_t n, const real *x, real *out) noexcept nogil:
     if not log_sigmoid_loop(n, x, False, out):
         log_sigmoid_loop(n, x, True, out)
+
+
+cdef void sigmoid_backward_block(Py_ssize_t n, const real *s, const real *u, real *restrict out) noexcept nogil:
+    # In double, whatever the type, so that a float result is rounded once.
+    cdef double p, value
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        p = s[i]
+        value = p * (1 - p) * u[i]
+        out[i] = <real>(0 if (p == 0) | (p == 1) else value)

@@ -640,6 +640,14 @@ CECORE_INLINE float cecore_softplus_restf(float x)
     return cecore_log1p_unitf(e, low);
 }
 
+/* x rounded to the significand of float, not to its range: to nearest even. Infinities and NaN stay. */
+CECORE_INLINE double cecore_24_bits(double x)
+{
+    uint64_t bits = cecore_bits(x);
+    bits += UINT64_C(0x0fffffff) + (bits >> 29 & 1);
+    return cecore_double(bits & UINT64_C(0xffffffffe0000000));
+}
+
 /* x * (y + low), rounded about once; where something overflows, x * y. */
 CECORE_INLINE double cecore_product(double x, double y, double low)
 {
