@@ -31,7 +31,7 @@ cdef enum:  # properties of a binary loss that choose the loop
     POS_WEIGHT = 2  # one number
     POS_WEIGHTS = 4  # one for each element
     ZERO_OUTSIDE = 8  # the gradient is 0 where the probability is clipped
-    ONLY_GENERAL = 16  # eps is 0 or subnormal, or a pos_weight is 0
+    ONLY_GENERAL = 16  # eps is 0, subnormal or above 1/4, or a pos_weight is 0
     NO_PRODUCTS = 32  # eps is too small for products of probabilities
     LOGITS = 64
     KNOWN_WEIGHTS = 256  # weights are valid, though a product of two of them may be infinite
@@ -286,16 +286,18 @@ cdef double pair_logs(const Collected *block, int kind) noexcept nogil:
 
 cdef inline real pair_derivative(real p, real q, real tau_1, real tau_0, bint options) noexcept nogil:
     # The derivative tau_0 / q - tau_1 / p of a loss with respect to its clipped probability p, q the complement, in
-    # one division: (tau_0 p - tau_1 q) / (p q). Without options the numerator is p - t, which is 0 for p = t. If a
-    # weighted target is 0, its probability counts as 1 in p q, and the numerator is the other target: the derivative of a
-    # hard label is -tau_1 / p or tau_0 / q. Error below 2 ULP of the larger term.
-    cdef real numerator
+    # one division: (tau_0 p - tau_1 q) / (p q). Without options the numerator is p - t = u - q, u = 1 - t, in the form
+    # whose terms are the smaller ones: then it is 0 for p = t. If a weighted target is 0, its probability counts as 1:
+    # the derivative of a hard label is -tau_1 / p or tau_0 / q. Error below 2 ULP of the larger term.
+    cdef real numerator, other
     p = 1 if tau_1 == 0 else p
     q = 1 if tau_0 == 0 else q
-    numerator = 0 if tau_0 == 0 else p
-    numerator = numerator - tau_1
     if options:
         numerator = fma(tau_0, p, -(tau_1 * q))
+    else:
+        numerator = p - tau_1
+        other = tau_0 - q
+        numerator = other if tau_1 > 0.5 else numerator
     return numerator / (p * q)
 
 
@@ -708,6 +710,8 @@ cdef void any_probability_values(
         tau_0 = weighted_target(<real>1 - t[i], <real>1, &loss)
         a = low if p[i] <= low else p[i]  # these make 0 of -0, and keep NaN
         b = low if q <= low else q
+        a = clip_to(a, &loss)
+        b = clip_to(b, &loss)
         loss_1 = tau_1 * any_pair_log(a, b)
         loss_1 = 0 if tau_1 == 0 else loss_1
         loss_0 = tau_0 * any_pair_log(b, a)
@@ -1312,7 +1316,7 @@ cdef bint focal_block(Block *block, const Binary *loss, bint every, int wanted, 
     cdef real *hessian = <real *>block.hessian if wanted & HESSIAN else &unwanted[0]
     cdef bint valued = wanted & (VALUE_SUM | VALUE_EACH)
     cdef bint fine = False
-    if not every and starts_hard(<const real *>block.targets):
+    if not every and not loss.flags & SMOOTHED and starts_hard(<const real *>block.targets):
         fine = focal_kind(block, loss, True, False, valued, terms, gradient, hessian)
     if not fine:
         fine = focal_kind(block, loss, False, every, valued, terms, gradient, hessian)
@@ -1458,7 +1462,7 @@ cdef void set_binary(
     if smoothing != 0:
         loss.flags |= SMOOTHED
     if not flags & LOGITS:
-        if eps < least_normal(unused):
+        if eps < least_normal(unused) or eps > 0.25:
             loss.flags |= ONLY_GENERAL
         if real is double:
             if eps < 2.0 ** -63:
