@@ -1018,7 +1018,7 @@ cdef inline real focal_factor(real r, real straight, real curved, double gamma, 
         if real is double:
             return cecore_exp_of_product(gamma, straight, curved)
         else:
-            return cecore_exp_of_productf(<real>gamma, straight, curved)
+            return cecore_exp_of_productf(gamma, straight, curved)
     halves = <int>(2 * gamma)
     value = root(r)
     value = value if halves & 1 else 1

@@ -71,7 +71,7 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_any_exp_fraction(double, bint, double *, double *) noexcept
     float cecore_any_exp_fractionf(float, bint, float *, float *) noexcept
     double cecore_exp_of_product(double, double, double) noexcept
-    float cecore_exp_of_productf(float, float, float) noexcept
+    float cecore_exp_of_productf(double, float, float) noexcept
     double cecore_sigmoids(double, double, double, double *) noexcept
     float cecore_sigmoidsf(float, float, float, float *) noexcept
     double cecore_log1p_fraction(double, double) noexcept
@@ -1609,3 +1609,6 @@ def exact_sum(cnp.ndarray terms, int64_t repeats=1):
     cecore_settle(&result)
     cecore_leave(saved)
     return result
+
+
+include "probe.pxi"

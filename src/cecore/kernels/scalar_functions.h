@@ -53,12 +53,14 @@ CECORE_INLINE REAL NAME(cecore_any_exp_fraction)(REAL x, int short_form, REAL *n
 }
 
 /* exp(-g (x + y)) for g > 0, x >= 0 and 0 <= y <= ln 2: the power of a sigmoid, -log of which is x + y. The rounding
- * error of g x is kept, so that the result's error is below 2 ULP and g y times that of y. */
-CECORE_INLINE REAL NAME(cecore_exp_of_product)(REAL g, REAL x, REAL y)
+ * errors of g and of g x are kept, so that the result's error is below 2 ULP and g y times that of y. */
+CECORE_INLINE REAL NAME(cecore_exp_of_product)(double g, REAL x, REAL y)
 {
     REAL most = x > 1024 ? 1024 : x; /* the sigmoid is 0 there, and so is what the power is multiplied by */
-    REAL high = g * most;
-    REAL low = FMA(g, y, NAME(cecore_product_lost)(g, most, high));
+    REAL g_high = (REAL)g;
+    REAL g_low = sizeof(REAL) < sizeof(double) ? (REAL)(g - g_high) : 0;
+    REAL high = g_high * most;
+    REAL low = FMA(g_high, y, FMA(g_low, most, NAME(cecore_product_lost)(g_high, most, high)));
     REAL n, biased, r, e, scale, other;
     int vanishes = high > VANISHING;
     high = vanishes ? VANISHING : high;
