@@ -104,7 +104,7 @@ def cases(logits, dtype, index):
     return x, t, evaluate(x, t, binary=True, logits=logits, reduction="none", **exact_options)
 
 
-def bound(logits, hard, options):
+def bound(options):
     if options.get("focal_gamma"):
         return (8 + 2 * options["focal_gamma"],) * 3
     return 4, 4, 8
@@ -125,27 +125,188 @@ def test_each_formula_is_the_definition(logits, index, dtype):
     if dtype == np.float32 and options.get("eps") == 0:
         pytest.skip("computed in double")
     x, t, want = cases(logits, dtype, index)
-    value_size = [abs(v) for v in want.value]
-    for hard, general in itertools.product((True, False), (True, False)):
-        chosen = (t == 0) | (t == 1) if hard else t == t
+    limits = bound(options)
+    # ordinary predictions alone take the fast loops
+    usual = np.abs(x) < (80 if dtype == np.float32 else 700) if logits else (x > 2e-3) & (x < 1 - 2e-3)
+    everything = np.full(x.shape, True)
+    for part, hard, wanted in itertools.product((everything, usual), (True, False), WANTED):
+        places = np.flatnonzero(part & ((t == 0) | (t == 1)) if hard else part)
+        for start in range(0, len(places), BLOCK):
+            some = places[start : start + BLOCK]
+            total, value, gradient, hessian = run(x[some], t[some], wanted, options, logits=logits)
+            if wanted & EACH:
+                assert inside(value, want.value[some], want.value[some], dtype, limits[0])
+            if wanted & GRADIENT:
+                assert inside(gradient, want.gradient[some], want.sizes[0][some], dtype, limits[1])
+            if wanted & HESSIAN:
+                assert inside(hessian, want.second[some], want.sizes[2][some], dtype, limits[2])
+            if wanted & SUM:
+                exact = sum(want.value[some], mpf(0))
+                assert total == exact or abs(total - exact) <= sum_limit(options, dtype) * exact
+
+
+def sum_limit(options, dtype):
+    gamma = options.get("focal_gamma", 0)
+    return (1e-14 if dtype == np.float64 else 2.0**-22) * (8 + 2 * gamma if gamma else 1)
+
+
+# ---------------------------------------------------------------- the same bits in every loop, position and length
+
+
+def mixed(logits, dtype, n, hard, usual=True):
+    rng = np.random.default_rng(n)
+    x = rng.normal(0, 6, n) if logits else rng.uniform(0.01, 0.99, n)
+    if not usual:
+        odd = directed(logits, dtype)
+        x[rng.integers(0, n, n // 4)] = odd[rng.integers(0, len(odd), n // 4)]
+    t = rng.random(n) < 0.5 if hard else rng.choice([0.0, 1.0, 0.2, 0.75], n)
+    return x.astype(dtype), t.astype(dtype)
+
+
+def each_bits(results, wanted):
+    return bits(*(r for r, bit in zip(results[1:], (EACH, GRADIENT, HESSIAN), strict=True) if wanted & bit))
+
+
+@each_dtype
+@pytest.mark.parametrize(("logits", "index"), parameters())
+def test_an_element_has_the_same_bits_in_every_loop(logits, index, dtype):
+    options = (LOGIT_OPTIONS if logits else OPTIONS)[index]
+    factor = 0.3 if dtype == np.float64 else float(np.float32(0.3))
+    for hard, usual in itertools.product((True, False), (True, False)):
+        x, t = mixed(logits, dtype, 200, hard, usual)
+        ones = np.ones(200)
         for wanted in WANTED:
-            # ordinary predictions alone take the fast loops
-            usual = np.abs(x) < (80 if dtype == np.float32 else 700) if logits else (x > 2e-3) & (x < 1 - 2e-3)
-            for part in (chosen, chosen & usual):
-                places = np.flatnonzero(part)
-                for start in range(0, len(places), BLOCK):
-                    some = places[start : start + BLOCK]
-                    total, value, gradient, hessian = run(x[some], t[some], wanted, options, logits=logits, general=general)
-                    limits = bound(logits, hard, options)
-                    if wanted & EACH:
-                        sizes = [value_size[i] for i in some]
-                        assert inside(value, want.value[some], sizes, dtype, limits[0])
-                    if wanted & GRADIENT:
-                        assert inside(gradient, want.gradient[some], want.sizes[0][some], dtype, limits[1])
-                    if wanted & HESSIAN:
-                        assert inside(hessian, want.second[some], want.sizes[2][some], dtype, limits[2])
-                    if wanted & SUM:
-                        exact = sum(want.value[some], mpf(0))
-                        limit = 1e-14 if dtype == np.float64 else 2.0**-22
-                        limit *= 8 + 2 * options["focal_gamma"] if options.get("focal_gamma") else 1
-                        assert total == exact or abs(total - exact) <= limit * exact
+            want = each_bits(run(x, t, wanted, options, logits=logits, factor=factor), wanted)
+            for other in (
+                {"general": True},
+                {"factors": np.full(200, factor)},
+                {"w": ones, "factors": np.full(200, factor)},
+                {"w": ones, "factors": np.full(200, factor), "general": True},
+            ):
+                assert each_bits(run(x, t, wanted, options, logits=logits, factor=factor, **other), wanted) == want
+        together = each_bits(run(x, t, EACH | GRADIENT, options, logits=logits), EACH | GRADIENT)
+        alone = [each_bits(run(x, t, w, options, logits=logits), w)[0] for w in (EACH, GRADIENT)]
+        assert together == alone
+        with_sum = each_bits(run(x, t, SUM | GRADIENT, options, logits=logits), GRADIENT)
+        assert with_sum == alone[1:]
+        if not (logits and dtype == np.float32):
+            assert each_bits(run(x, t, GRADIENT | HESSIAN, options, logits=logits), GRADIENT) == alone[1:]
+        assert run(x, t, SUM, options, logits=logits)[0] == run(x, t, SUM | GRADIENT, options, logits=logits)[0]
+        sums = [run(x, t, SUM, options, logits=logits, w=w)[0] for w in (None, ones)]
+        assert sums[0] == sums[1] or math.isnan(sums[0])
+
+
+@each_dtype
+@pytest.mark.parametrize("hard", [True, False])
+@pytest.mark.parametrize("logits", [False, True])
+def test_every_length_and_position(logits, hard, dtype):
+    """The results of an element do not depend on the others; the sum has every element once."""
+    x, t = mixed(logits, dtype, BLOCK, hard)
+    rng = np.random.default_rng(1)
+    w = rng.uniform(0.5, 2, BLOCK).astype(dtype)
+    whole = run(x, t, EACH | GRADIENT, {}, logits=logits)
+    curved = run(x, t, GRADIENT | HESSIAN, {}, logits=logits)
+    exact = whole[1].astype(np.float64)
+    for n in LENGTHS:
+        first = int(rng.integers(0, BLOCK - n + 1))
+        part = slice(first, first + n)
+        got = run(x[part], t[part], EACH | GRADIENT, {}, logits=logits)
+        assert bits(got[1], got[2]) == bits(whole[1][part], whole[2][part])
+        got = run(x[part], t[part], GRADIENT | HESSIAN, {}, logits=logits)
+        assert bits(got[2], got[3]) == bits(curved[2][part], curved[3][part])
+        limit = 1e-14 if dtype == np.float64 else 4e-7
+        for weights in (None, w[part]):
+            total, _, gradient, _ = run(x[part], t[part], SUM | GRADIENT, {}, logits=logits, w=weights)
+            want = math.fsum(exact[part] * (1.0 if weights is None else weights))
+            assert abs(total / want - 1) < limit
+            assert weights is not None or bits(gradient) == bits(whole[2][part])
+
+
+@each_dtype
+@pytest.mark.parametrize("hard", [True, False])
+@pytest.mark.parametrize("logits", [False, True])
+def test_one_odd_element_in_every_position(logits, hard, dtype):
+    n = 43
+    x, t = mixed(logits, dtype, n, hard)
+    ones = np.ones(n)
+    plain = {w: each_bits(run(x, t, w, {}, logits=logits), w) for w in (EACH | GRADIENT, GRADIENT | HESSIAN)}
+    odd = [math.inf, -math.inf, 1e9, 720.0, -0.0] if logits else [0.0, 1.0, -0.0, 1e-300, 1e-7]
+    bad = [] if logits else [-1e-6, 1.0001, 2.0, -math.inf, math.inf]
+    for place in range(n):
+        others = np.arange(n) != place
+        for value, wanted in itertools.product([math.nan, *odd, *bad], plain):
+            changed = x.copy()
+            changed[place] = value
+            total, *results = run(changed, t, wanted, {}, logits=logits)
+            if value in bad:
+                assert math.isnan(total)
+            else:
+                kept = [np.where(others, r, p) for r, p in zip(results, run(x, t, wanted, {}, logits=logits)[1:], strict=True)]
+                assert each_bits((0, *kept), wanted) == plain[wanted]
+                for result, bit in zip(results, (EACH, GRADIENT, HESSIAN), strict=True):
+                    assert not wanted & bit or math.isnan(result[place]) == math.isnan(value)
+            assert math.isnan(run(changed, t, SUM, {}, logits=logits)[0]) == (value in bad or math.isnan(value))
+            # without weight it counts for nothing, whatever it is
+            weights = np.where(others, 1.0, 0.0)
+            _, *results = run(changed, t, wanted, {}, logits=logits, w=weights)
+            for result, bit in zip(results, (EACH, GRADIENT, HESSIAN), strict=True):
+                assert not wanted & bit or (result[place] == 0 and not np.isnan(result).any())
+        for target in (-1e-6, 1.5, math.inf):
+            changed = t.copy()
+            changed[place] = target
+            assert math.isnan(run(x, changed, SUM, {}, logits=logits)[0])
+            assert not math.isnan(run(x, changed, SUM, {}, logits=logits, w=np.where(others, 1.0, 0.0))[0])
+        changed = t.copy()
+        changed[place] = math.nan
+        assert math.isnan(run(x, changed, SUM, {}, logits=logits)[0])
+        for weight in (-1.0, math.nan, math.inf):
+            for wanted in (SUM, EACH, GRADIENT, 0):
+                assert math.isnan(run(x, t, wanted, {}, logits=logits, w=np.where(others, ones, weight))[0])
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_factors_beyond_float(logits):
+    """A product with a factor overflows or vanishes only if the result does."""
+    x, t = mixed(logits, np.float32, 40, False)
+    x[:4] = (-60.0, -70.0, 60.0, -50.0) if logits else (1e-7, 0.5, 0.75, 1e-6)
+    t[:4] = (0.0, 0.0, 1.0, 0.0) if logits else (1.0, 0.5, 0.75, 1.0)
+    plain = run(x, t, GRADIENT, {}, logits=logits)[2].astype(np.float64)
+    for factor in (2.0**140, 2.0**-140, 2.0**30):
+        with np.errstate(over="ignore"):
+            want = (plain * factor).astype(np.float32)
+        np.testing.assert_array_equal(run(x, t, GRADIENT, {}, logits=logits, factors=np.full(40, factor))[2], want)
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_weighted_sums_beyond_float(logits):
+    x, t = (np.full(20, -70 if logits else 1e-6, np.float32), np.ones(20, np.float32))
+    total = run(x, t, SUM, {}, logits=logits, w=np.full(20, 3e38))[0]
+    assert total == pytest.approx(20 * 3e38 * (70 if logits else -math.log(np.float32(1e-6))), rel=1e-6)
+
+
+# ---------------------------------------------------------------- sums
+
+
+@each_dtype
+@pytest.mark.parametrize("options", [{}, {"pos_weight": 2.5}, {"label_smoothing": 0.1}], ids=str)
+@pytest.mark.parametrize("logits", [False, True])
+def test_sums_of_equal_elements(logits, options, dtype):
+    """The errors of equal terms add up; a directed search, near ln 2 for each logarithm too."""
+    rng = np.random.default_rng(2)
+    if logits:
+        x = np.concatenate([[0, 1e-6, 0.01, 0.05, 0.0902, 0.1, 1, 2, 5, 10, 20, 40], rng.normal(0, 4, 60)])
+        x = np.concatenate([x, -x])
+    else:
+        x = np.concatenate([[0, 1e-7, 1e-3, 0.5, 0.95, 0.957603, 0.9785, 0.999, 1 - 1e-6, 1], rng.random(60)])
+    x = x.astype(dtype)
+    for target in (1.0, 0.0, 0.3):
+        t = np.full(x.shape, target, dtype)
+        want = evaluate(x, t, binary=True, logits=logits, reduction="none", **({} if logits else {"eps": EPS}), **options)
+        for number, exact in zip(x, want.value, strict=True):
+            for n in (BLOCK, 37):
+                for weights in (None, np.full(n, 0.75)):
+                    total = run(
+                        np.full(n, number), np.full(n, t[0]), SUM, options, logits=logits, w=weights
+                    )[0]  # fmt: skip
+                    full = exact * n * (1 if weights is None else mpf(0.75))
+                    assert abs(total - full) <= sum_limit(options, dtype) * full, (number, target, n)

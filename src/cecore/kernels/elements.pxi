@@ -35,7 +35,7 @@ cdef enum:  # properties of a binary loss that choose the loop
     NO_PRODUCTS = 32  # eps is too small for products of probabilities
     LOGITS = 64
     KNOWN_WEIGHTS = 256  # weights are valid, though a product of two of them may be infinite
-    STEEP = 128  # a second derivative may exceed the range of float although its product with a weight does not
+    STEEP = 128  # second derivatives take two divisions in double, because p^2 may leave the range of the type
 
 cdef struct Binary:  # the constants of a binary loss
     double eps  # probabilities are clipped to [eps, top]
@@ -1383,7 +1383,7 @@ cdef inline void any_derivatives_of(
     cdef const real *pw = <const real *>block.pos_weights
     cdef const real *w = <const real *>block.weights
     cdef const double *f = block.wide_factors
-    if wanted & HESSIAN and loss.flags & (STEEP | ONLY_GENERAL):
+    if wanted & HESSIAN and loss.flags & STEEP:
         any_probability_derivatives(n, p, t, pw, w, f, loss, options, True, True, gradient, hessian)
     elif wanted & HESSIAN:
         any_probability_derivatives(n, p, t, pw, w, f, loss, options, True, False, gradient, hessian)
@@ -1462,8 +1462,10 @@ cdef void set_binary(
     if smoothing != 0:
         loss.flags |= SMOOTHED
     if not flags & LOGITS:
-        if eps < least_normal(unused) or eps > 0.25:
+        if eps > 0.25:
             loss.flags |= ONLY_GENERAL
+        if eps < least_normal(unused):
+            loss.flags |= ONLY_GENERAL | STEEP
         if real is double:
             if eps < 2.0 ** -63:
                 loss.flags |= NO_PRODUCTS
