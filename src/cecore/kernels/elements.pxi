@@ -31,8 +31,9 @@ cdef enum:  # properties of a binary loss that choose the loop
     POS_WEIGHT = 2  # one number
     POS_WEIGHTS = 4  # one for each element
     ZERO_OUTSIDE = 8  # the gradient is 0 where the probability is clipped
-    ONLY_GENERAL = 16  # eps is 0, subnormal or above 1/4, or a pos_weight is 0
-    NO_PRODUCTS = 32  # eps is too small for products of probabilities
+    ONLY_GENERAL = 16  # eps is above 1/4, or a pos_weight is 0
+    NO_PRODUCTS = 32  # eps is too small for products of probabilities in float
+    SUBNORMAL = 512  # eps is 0 or subnormal, and so may be the arguments of logarithms
     LOGITS = 64
     KNOWN_WEIGHTS = 256  # weights are valid, though a product of two of them may be infinite
     STEEP = 128  # second derivatives take two divisions in double, because p^2 may leave the range of the type
@@ -270,15 +271,22 @@ cdef inline void collect_checks(Collected *block, const Lanes *lanes, real unuse
     block.count += product_lanes(unused)
 
 
-cdef double pair_logs(const Collected *block, int kind) noexcept nogil:
-    # The sum of -log of the products of a kind
+cdef double pair_logs(Collected *block, int kind) noexcept nogil:
+    # The sum of -log of the products of a kind. A product that may have left the normal numbers on its way voids it.
     cdef double lanes[8]
+    cdef double product
+    cdef uint64_t zeros = 0
     cdef Py_ssize_t i, j
     for j in range(8):
         lanes[j] = 0
     for i in range(block.count // 8):
         for j in range(8):
             lanes[j] += cecore_pair_log(block.product[kind][8 * i + j], block.complement[kind][8 * i + j])
+    for i in range(block.count):
+        product = block.product[kind][i]
+        product = 1 if product < CECORE_LEAST_PRODUCT else 0
+        zeros |= cecore_bits(product)
+    block.zeros |= zeros
     return join_lanes(&lanes[0])
 
 
@@ -511,7 +519,7 @@ cdef inline bint soft_products(
         collect_kind(&block, &lanes, LABEL, <real>0)
         collect_checks(&block, &lanes, <real>0)
     sum[0] = pair_logs(&block, LABEL) + straight_sum(&lanes, <real>0)
-    return block.signs >> 63 == 0
+    return block.signs >> 63 == 0 and block.zeros == 0
 
 
 # ---------------------------------------------------------------- losses one by one, and derivatives alone
@@ -1149,7 +1157,7 @@ cdef bint probability_sums(
         if with_gradient:
             return label_sums(n, p, t, loss, True, sum, gradient)
         return label_sums(n, p, t, loss, False, sum, gradient)
-    if loss.flags & POS_WEIGHT:
+    if loss.flags & (POS_WEIGHT | SUBNORMAL):
         return False
     if not with_gradient:
         return soft_products(n, p, t, loss, False, False, sum, gradient)
@@ -1332,8 +1340,10 @@ cdef bint fast_sum(Block *block, const Binary *loss, bint hard, int wanted, real
     cdef const real *x = <const real *>block.x
     cdef const real *t = <const real *>block.targets
     cdef real *gradient = <real *>block.gradient
-    cdef bint fine = True
+    cdef bint fine = whole == block.n or not loss.flags & SUBNORMAL
     block.sum = 0
+    if not fine:
+        return False
     if whole > 0 and loss.flags & LOGITS:
         fine = logit_sums(whole, x, t, loss, hard, wanted & GRADIENT, &block.sum, gradient)
     elif whole > 0:
@@ -1365,6 +1375,8 @@ cdef bint fast_block(Block *block, const Binary *loss, int wanted, real unused) 
             return True
         if fast_sum(block, loss, False, wanted, unused):
             return True
+    if loss.flags & SUBNORMAL:
+        return False
     if not (single and values(n, 0, block, loss, True, wanted, terms, unused)) and (
         not values(n, 0, block, loss, False, wanted, terms, unused)
     ):
@@ -1465,11 +1477,8 @@ cdef void set_binary(
         if eps > 0.25:
             loss.flags |= ONLY_GENERAL
         if eps < least_normal(unused):
-            loss.flags |= ONLY_GENERAL | STEEP
-        if real is double:
-            if eps < 2.0 ** -63:
-                loss.flags |= NO_PRODUCTS
-        else:
+            loss.flags |= SUBNORMAL | STEEP
+        if real is float:
             if eps < 2.0 ** -28:
                 loss.flags |= NO_PRODUCTS
             if pos_weight > 2.0 ** 126 * eps * eps or eps < 2.0 ** -33:

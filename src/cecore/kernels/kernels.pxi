@@ -421,25 +421,31 @@ cdef void load_factors(
     # The factors of the gradient: weight * upstream * scale
     cdef real upstream[ELEMENTS]
     cdef const real *w = <const real *>block.weights
-    cdef const real *u = w
+    cdef const real *u = &upstream[0]
     cdef double scale = job.scale
     cdef double scale_low = job.scale_low
-    cdef double factor
-    cdef int differ = 0
-    cdef real zero = 0
+    cdef double weight, factor, other
+    cdef uint64_t differ = 0
+    cdef real one = 1
     cdef Py_ssize_t i
     if job.upstream.data != NULL:
-        u = elements_of(&job.upstream, start, block.n, &upstream[0], zero)
+        u = elements_of(&job.upstream, start, block.n, &upstream[0], one)
+    else:
+        for i in range(ELEMENTS):
+            upstream[i] = 1
     for i in range(padded(block.n)):
-        factor = cecore_product(w[i], scale, scale_low)
-        if u != w:
-            factor = factor * u[i]
-        factor = 0 if w[i] == 0 else factor
-        if real is float:
-            factor = cecore_24_bits(factor)
+        weight = w[i]
+        other = u[i]
+        if real is double:
+            factor = cecore_product(weight, scale, scale_low) * other
+        else:
+            factor = cecore_24_bits(weight * scale * other)
+        factor = 0 if weight == 0 else factor
         wide[i] = factor
         factors[i] = <real>factor
-        differ += <double>factors[i] != factor
+        if real is float:
+            other = <float>factor
+            differ |= cecore_bits(other - factor)
     block.is_wide = differ != 0
     block.factors = factors
     block.wide_factors = wide
@@ -463,7 +469,7 @@ cdef void set_loss(const Job *job, Binary *loss, real unused) noexcept nogil:
     cdef int flags = LOGITS if options.logits else 0
     cdef Py_ssize_t i
     if real is float:
-        factor = cecore_24_bits(factor)
+        factor = cecore_24_bits(job.scale)
     if options.zero_outside and not options.logits and options.eps > 0:
         flags |= ZERO_OUTSIDE
     for i in range(options.weights if not options.rows else 0):
@@ -499,6 +505,9 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
         scratch[2][i] = 1
         scratch[3][i] = <real>loss.pos_weight
     block.weighted = job.weights.data != NULL or job.upstream.data != NULL
+    block.is_wide = False
+    block.factors = &scratch[4][0]
+    block.wide_factors = &wide[0]
     block.pos_weights = &scratch[3][0]
     for number in range(first, last):
         start = number * ELEMENTS
@@ -508,7 +517,8 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
         block.targets = elements_of(&job.targets, start, block.n, &scratch[1][0], <real>1)
         if block.weighted or block.n != former:
             load_weights(job, start, &block, &scratch[2][0])
-            load_factors(job, start, &block, &scratch[4][0], &wide[0])
+            if wanted & GRADIENT:
+                load_factors(job, start, &block, &scratch[4][0], &wide[0])
         if job.options.weights > 1:
             load_pos_weights(job, start, &block, &scratch[3][0])
         former = block.n
