@@ -132,12 +132,63 @@ cdef inline real log1p_fraction(real n, real e) noexcept nogil:
         return cecore_log1p_fractionf(n, e)
 
 
-cdef inline void note(real x, uint64_t *wide, uint32_t *narrow) noexcept nogil:
-    # Collect the bits of a number: the sign bit tells later that one of the numbers was negative, or -0.
+cdef inline real ordinary_logit(real unused) noexcept nogil:
     if real is double:
-        wide[0] |= cecore_bits(x)
+        return CECORE_ORDINARY
     else:
-        narrow[0] |= cecore_bitsf(x)
+        return CECORE_ORDINARYF
+
+
+cdef struct Checks:  # bits that a loop collects, of double and of float
+    uint64_t signs  # of numbers that must not be negative; the sign bit alone counts
+    uint32_t short_signs
+    uint64_t zeros  # of numbers that must be 0
+    uint32_t short_zeros
+
+
+cdef inline void no_negative(real x, Checks *checks) noexcept nogil:
+    # Note a number that must not be negative, nor -0. NaN is noted only if its sign bit is set.
+    if real is double:
+        checks.signs |= cecore_bits(x)
+    else:
+        checks.short_signs |= cecore_bitsf(x)
+
+
+cdef inline void only_zero(real x, Checks *checks) noexcept nogil:
+    if real is double:
+        checks.zeros |= cecore_bits(x)
+    else:
+        checks.short_zeros |= cecore_bitsf(x)
+
+
+cdef inline void in_unit(real x, real complement, Checks *checks) noexcept nogil:
+    no_negative(x, checks)
+    no_negative(complement, checks)
+
+
+cdef inline void only_label(real y, Checks *checks) noexcept nogil:
+    # y^2 - y is 0 for the labels 0 and 1 alone.
+    only_zero(fma(y, y, -y), checks)
+
+
+cdef inline void only_weight(real w, Checks *checks) noexcept nogil:
+    # w - w is 0 for a finite number, else NaN.
+    no_negative(w, checks)
+    only_zero(w - w, checks)
+
+
+cdef inline void only_ordinary(real z, Checks *checks) noexcept nogil:
+    # Logits whose exponentials are normal numbers; NaN passes.
+    no_negative(ordinary_logit(<real>0) - absolute(z), checks)
+
+
+cdef inline void clear(Checks *checks) noexcept nogil:
+    checks.signs = checks.zeros = 0
+    checks.short_signs = checks.short_zeros = 0
+
+
+cdef inline bint are_met(const Checks *checks) noexcept nogil:
+    return (checks.signs >> 63 | checks.short_signs >> 31 | checks.zeros | checks.short_zeros) == 0
 
 
 cdef inline real least_normal(real unused) noexcept nogil:
@@ -152,13 +203,6 @@ cdef inline real root(real x) noexcept nogil:
         return sqrt(x)
     else:
         return sqrtf(x)
-
-
-cdef inline real ordinary_logit(real unused) noexcept nogil:
-    if real is double:
-        return CECORE_ORDINARY
-    else:
-        return CECORE_ORDINARYF
 
 
 cdef inline real weighted_target(real t, real pos_weight, const Binary *loss) noexcept nogil:
@@ -192,17 +236,16 @@ cdef struct Lanes:  # what a group of vectors collects
     double straight[LANES_MOST]  # sums of terms that are no logarithms
     float short_straight[LANES_MOST]  # the same of up to SHORT_SUM floats
     float joined[2][LANES_MOST]  # complements of products of up to SHORT_SUM floats 1 + e
-    uint64_t wide_signs[LANES_MOST]  # bits of numbers that must not be negative
-    uint32_t narrow_signs[LANES_MOST]
-    uint64_t wide_zeros[LANES_MOST]  # bits of numbers that must be 0
-    uint32_t narrow_zeros[LANES_MOST]
+    uint64_t signs[LANES_MOST]  # as in Checks
+    uint32_t short_signs[LANES_MOST]
+    uint64_t zeros[LANES_MOST]
+    uint32_t short_zeros[LANES_MOST]
 
 cdef struct Collected:  # the same of a block
     double product[KINDS][PRODUCTS]
     double complement[KINDS][PRODUCTS]
     Py_ssize_t count  # of products of each kind
-    uint64_t signs
-    uint64_t zeros
+    Checks checks
 
 
 cdef inline Py_ssize_t product_lanes(real unused) noexcept nogil:
@@ -246,28 +289,42 @@ cdef inline void collect_kind(Collected *block, const Lanes *lanes, int kind, re
         block.complement[kind][block.count + j] = lanes.complement[kind][j]
 
 
+cdef inline void lane_no_negative(real x, Lanes *lanes, Py_ssize_t j) noexcept nogil:
+    if real is double:
+        lanes.signs[j] |= cecore_bits(x)
+    else:
+        lanes.short_signs[j] |= cecore_bitsf(x)
+
+
+cdef inline void lane_only_zero(real x, Lanes *lanes, Py_ssize_t j) noexcept nogil:
+    if real is double:
+        lanes.zeros[j] |= cecore_bits(x)
+    else:
+        lanes.short_zeros[j] |= cecore_bitsf(x)
+
+
 cdef inline void clear_checks(Lanes *lanes, real unused) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(product_lanes(unused)):
-        lanes.wide_signs[j] = lanes.wide_zeros[j] = 0
-        lanes.narrow_signs[j] = lanes.narrow_zeros[j] = 0
+        lanes.signs[j] = lanes.zeros[j] = 0
+        lanes.short_signs[j] = lanes.short_zeros[j] = 0
 
 
 cdef inline void collect_checks(Collected *block, const Lanes *lanes, real unused) noexcept nogil:
-    cdef uint64_t signs = 0
-    cdef uint64_t zeros = 0
-    cdef uint32_t narrow_signs = 0
-    cdef uint32_t narrow_zeros = 0
+    cdef Checks checks
     cdef Py_ssize_t j
+    clear(&checks)
     for j in range(product_lanes(unused)):
         if real is double:
-            signs |= lanes.wide_signs[j]
-            zeros |= lanes.wide_zeros[j]
+            checks.signs |= lanes.signs[j]
+            checks.zeros |= lanes.zeros[j]
         else:
-            narrow_signs |= lanes.narrow_signs[j]
-            narrow_zeros |= lanes.narrow_zeros[j]
-    block.signs |= signs | <uint64_t>narrow_signs << 32
-    block.zeros |= zeros | narrow_zeros
+            checks.short_signs |= lanes.short_signs[j]
+            checks.short_zeros |= lanes.short_zeros[j]
+    block.checks.signs |= checks.signs
+    block.checks.zeros |= checks.zeros
+    block.checks.short_signs |= checks.short_signs
+    block.checks.short_zeros |= checks.short_zeros
     block.count += product_lanes(unused)
 
 
@@ -286,7 +343,7 @@ cdef double pair_logs(Collected *block, int kind) noexcept nogil:
         product = block.product[kind][i]
         product = 1 if product < CECORE_LEAST_PRODUCT else 0
         zeros |= cecore_bits(product)
-    block.zeros |= zeros
+    block.checks.zeros |= zeros
     return join_lanes(&lanes[0])
 
 
@@ -333,9 +390,9 @@ cdef inline void label_vector(
     cdef Py_ssize_t j
     for j in range(product_lanes(<real>0)):
         q = <real>1 - p[j]
-        note(p[j], &lanes.wide_signs[j], &lanes.narrow_signs[j])
-        note(q, &lanes.wide_signs[j], &lanes.narrow_signs[j])
-        note(fma(y[j], y[j], -y[j]), &lanes.wide_zeros[j], &lanes.narrow_zeros[j])
+        lane_no_negative(p[j], lanes, j)
+        lane_no_negative(q, lanes, j)
+        lane_only_zero(fma(y[j], y[j], -y[j]), lanes, j)
         one = p[j]
         zero = 1 - one
         a = one if y[j] == 1 else zero
@@ -382,7 +439,7 @@ cdef inline bint label_products(
     cdef Py_ssize_t group, start, i, j
     cdef double own = loss.keep + loss.spread
     block.count = 0
-    block.signs = block.zeros = 0
+    clear(&block.checks)
     for group in range((n + size - 1) // size):
         start = group * size
         clear_checks(&lanes, <real>0)
@@ -415,7 +472,7 @@ cdef inline bint label_products(
         sum[0] = pair_logs(&block, LABEL)
         if smoothed:
             sum[0] = loss.keep * sum[0] + loss.spread * pair_logs(&block, OTHER)
-    return block.signs >> 63 == 0 and block.zeros == 0
+    return are_met(&block.checks)
 
 
 cdef inline void soft_vector(
@@ -432,10 +489,10 @@ cdef inline void soft_vector(
     for j in range(product_lanes(<real>0)):
         q = <real>1 - p[j]
         u = <real>1 - t[j]
-        note(p[j], &lanes.wide_signs[j], &lanes.narrow_signs[j])
-        note(q, &lanes.wide_signs[j], &lanes.narrow_signs[j])
-        note(t[j], &lanes.wide_signs[j], &lanes.narrow_signs[j])
-        note(u, &lanes.wide_signs[j], &lanes.narrow_signs[j])
+        lane_no_negative(p[j], lanes, j)
+        lane_no_negative(q, lanes, j)
+        lane_no_negative(t[j], lanes, j)
+        lane_no_negative(u, lanes, j)
         a = p[j] if t[j] > 0.5 else q
         b = q if t[j] > 0.5 else p[j]
         m = u if t[j] > 0.5 else t[j]
@@ -498,7 +555,7 @@ cdef inline bint soft_products(
     cdef Py_ssize_t size = 2 * width * width
     cdef Py_ssize_t group, part, start, count, i, j
     block.count = 0
-    block.signs = block.zeros = 0
+    clear(&block.checks)
     clear_straight(&lanes, <real>0)
     for group in range((n + size - 1) // size):
         start = group * size
@@ -519,24 +576,10 @@ cdef inline bint soft_products(
         collect_kind(&block, &lanes, LABEL, <real>0)
         collect_checks(&block, &lanes, <real>0)
     sum[0] = pair_logs(&block, LABEL) + straight_sum(&lanes, <real>0)
-    return block.signs >> 63 == 0 and block.zeros == 0
+    return are_met(&block.checks)
 
 
 # ---------------------------------------------------------------- losses one by one, and derivatives alone
-
-cdef inline void note_weight(
-    real w, uint64_t *wide_signs, uint32_t *narrow_signs, uint64_t *wide_zeros, uint32_t *narrow_zeros
-) noexcept nogil:
-    # w - w is 0 for a finite weight, else NaN.
-    note(w, wide_signs, narrow_signs)
-    note(w - w, wide_zeros, narrow_zeros)
-
-
-cdef inline bint is_clean(
-    uint64_t wide_signs, uint32_t narrow_signs, uint64_t wide_zeros, uint32_t narrow_zeros
-) noexcept nogil:
-    return wide_signs >> 63 == 0 and narrow_signs >> 31 == 0 and wide_zeros == 0 and narrow_zeros == 0
-
 
 cdef inline real times(real value, real w, real factor) noexcept nogil:
     # The product with a weight or factor; 0 if the element counts for nothing, even if it is NaN
@@ -585,23 +628,20 @@ cdef inline bint probability_terms(
     cdef Binary loss = given[0]
     cdef real low = <real>loss.eps
     cdef real q, u, a, b, own, other, tau_1, tau_0, each, slope
-    cdef uint64_t wide_signs = 0
-    cdef uint32_t narrow_signs = 0
-    cdef uint64_t wide_zeros = 0
-    cdef uint32_t narrow_zeros = 0
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         q = <real>1 - p[i]
         u = <real>1 - t[i]
-        note(p[i], &wide_signs, &narrow_signs)
-        note(q, &wide_signs, &narrow_signs)
-        note_weight(w[i], &wide_signs, &narrow_signs, &wide_zeros, &narrow_zeros)
+        in_unit(p[i], q, &checks)
+        only_weight(w[i], &checks)
         a = low if p[i] < low else p[i]
         b = low if q < low else q
         tau_1 = t[i]
         tau_0 = u
         if hard:
-            note(fma(t[i], t[i], -t[i]), &wide_zeros, &narrow_zeros)
+            only_label(t[i], &checks)
             own = a if t[i] == 1 else b
             other = b if t[i] == 1 else a
             each = pair_log(own, other)
@@ -610,8 +650,7 @@ cdef inline bint probability_terms(
                 each *= own
                 tau_1 *= pos_weights[i]
         else:
-            note(t[i], &wide_signs, &narrow_signs)
-            note(u, &wide_signs, &narrow_signs)
+            in_unit(t[i], u, &checks)
             if options:
                 tau_1 = weighted_target(t[i], pos_weights[i], &loss)
                 tau_0 = weighted_target(u, <real>1, &loss)
@@ -623,7 +662,7 @@ cdef inline bint probability_terms(
         if with_gradient:
             slope = pair_derivative(clip_to(a, &loss), clip_to(b, &loss), tau_1, tau_0, options)
             gradient[i] = times(slope, w[i], factors[i])
-    return is_clean(wide_signs, narrow_signs, wide_zeros, narrow_zeros)
+    return are_met(&checks)
 
 
 cdef inline bint probability_derivatives(
@@ -636,34 +675,29 @@ cdef inline bint probability_derivatives(
     cdef Binary loss = given[0]
     cdef real floor = <real>loss.floor
     cdef real q, u, a, tau_1, tau_0, slope, curvature
-    cdef uint64_t wide_signs = 0
-    cdef uint32_t narrow_signs = 0
-    cdef uint64_t wide_zeros = 0
-    cdef uint32_t narrow_zeros = 0
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         q = <real>1 - p[i]
         u = <real>1 - t[i]
         if hard:
-            note(p[i], &wide_signs, &narrow_signs)
-            note(q, &wide_signs, &narrow_signs)
-            note(fma(t[i], t[i], -t[i]), &wide_zeros, &narrow_zeros)
+            in_unit(p[i], q, &checks)
+            only_label(t[i], &checks)
             a = p[i] if t[i] == 1 else q
             slope = -1 if t[i] == 1 else 1
             slope = slope / clip_to(a, &loss)
             curvature = slope * slope
         else:
-            note(p[i] - floor, &wide_signs, &narrow_signs)
-            note(q - floor, &wide_signs, &narrow_signs)
-            note(t[i], &wide_signs, &narrow_signs)
-            note(u, &wide_signs, &narrow_signs)
+            in_unit(p[i] - floor, q - floor, &checks)
+            in_unit(t[i], u, &checks)
             tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
             tau_0 = weighted_target(u, <real>1, &loss) if options else u
             slope = pair_derivative(p[i], q, tau_1, tau_0, options)
             if with_hessian:
                 curvature = second_derivative(p[i], q, tau_1, tau_0)
         if weighted:
-            note_weight(w[i], &wide_signs, &narrow_signs, &wide_zeros, &narrow_zeros)
+            only_weight(w[i], &checks)
             gradient[i] = times(slope, w[i], factors[i])
             if with_hessian:
                 hessian[i] = times(curvature, w[i], w[i])
@@ -671,7 +705,7 @@ cdef inline bint probability_derivatives(
             gradient[i] = slope * <real>loss.factor
             if with_hessian:
                 hessian[i] = curvature
-    return is_clean(wide_signs, narrow_signs, wide_zeros, narrow_zeros)
+    return are_met(&checks)
 
 
 cdef bint is_valid(
@@ -681,10 +715,10 @@ cdef bint is_valid(
     # prediction or target. An element of weight 0 is not checked, nor is a prediction whose weighted targets are 0.
     cdef bint probabilities = not loss.flags & LOGITS
     cdef bint checked = not loss.flags & KNOWN_WEIGHTS
-    cdef uint64_t wide = 0
-    cdef uint32_t narrow = 0
     cdef real least, other, weight
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         other = <real>1 - x[i]
         least = x[i] if x[i] < other else other
@@ -699,8 +733,8 @@ cdef bint is_valid(
         weight = weight if checked else 0
         least = weight if weight < least else least
         least = 1 if least < 0 else 0
-        note(least, &wide, &narrow)
-    return wide == 0 and narrow == 0
+        only_zero(least, &checks)
+    return are_met(&checks)
 
 
 cdef void any_probability_values(
@@ -789,11 +823,11 @@ cdef inline void logit_vector(
     for j in range(product_lanes(<real>0)):
         x = absolute(z[j])
         u = <real>1 - t[j]
-        note(ordinary_logit(<real>0) - x, &lanes.wide_signs[j], &lanes.narrow_signs[j])
-        note(t[j], &lanes.wide_signs[j], &lanes.narrow_signs[j])
-        note(u, &lanes.wide_signs[j], &lanes.narrow_signs[j])
+        lane_no_negative(ordinary_logit(<real>0) - x, lanes, j)
+        lane_no_negative(t[j], lanes, j)
+        lane_no_negative(u, lanes, j)
         if by_label:
-            note(fma(t[j], t[j], -t[j]), &lanes.wide_zeros[j], &lanes.narrow_zeros[j])
+            lane_only_zero(fma(t[j], t[j], -t[j]), lanes, j)
         tau_1 = weighted_target(t[j], <real>loss.pos_weight, loss) if options else t[j]
         tau_0 = weighted_target(u, <real>1, loss) if options else u
         straight = tau_0 if z[j] > 0 else tau_1
@@ -859,7 +893,7 @@ cdef inline bint logit_products(
     cdef Py_ssize_t group, part, start, count, i, j
     cdef double own = loss.keep + loss.spread
     block.count = 0
-    block.signs = block.zeros = 0
+    clear(&block.checks)
     clear_straight(&lanes, <real>0)
     for group in range((n + size - 1) // size):
         start = group * size
@@ -895,7 +929,7 @@ cdef inline bint logit_products(
         sum[0] *= loss.pos_weight * own + loss.spread
         sum[0] += (own + loss.pos_weight * loss.spread) * pair_logs(&block, LABEL_0)
     sum[0] += straight_sum(&lanes, <real>0)
-    return block.signs >> 63 == 0 and block.zeros == 0
+    return are_met(&block.checks)
 
 
 cdef inline bint logit_terms(
@@ -907,17 +941,14 @@ cdef inline bint logit_terms(
     cdef Binary loss = given[0]
     cdef real x, u, m, e, tau_1, tau_0, straight, each, larger, smaller, p, q, slope
     cdef double weighted_loss
-    cdef uint64_t wide_signs = 0
-    cdef uint32_t narrow_signs = 0
-    cdef uint64_t wide_zeros = 0
-    cdef uint32_t narrow_zeros = 0
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         x = absolute(z[i])
         u = <real>1 - t[i]
-        note(ordinary_logit(<real>0) - x, &wide_signs, &narrow_signs)
-        note(t[i], &wide_signs, &narrow_signs)
-        note(u, &wide_signs, &narrow_signs)
+        only_ordinary(x, &checks)
+        in_unit(t[i], u, &checks)
         tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
         tau_0 = weighted_target(u, <real>1, &loss) if options else u
         straight = tau_0 if z[i] > 0 else tau_1
@@ -926,7 +957,7 @@ cdef inline bint logit_terms(
         if options:
             each *= tau_1 + tau_0
         each = fma(straight, x, each)
-        note_weight(w[i], &wide_signs, &narrow_signs, &wide_zeros, &narrow_zeros)
+        only_weight(w[i], &checks)
         if summed:
             terms[i] = wide_times(each, w[i])
         else:
@@ -937,7 +968,7 @@ cdef inline bint logit_terms(
             q = smaller if z[i] > 0 else larger
             slope = fma(tau_0, p, -(tau_1 * q))
             gradient[i] = times(slope, w[i], factors[i])
-    return is_clean(wide_signs, narrow_signs, wide_zeros, narrow_zeros)
+    return are_met(&checks)
 
 
 cdef inline bint logit_derivatives(
@@ -949,23 +980,20 @@ cdef inline bint logit_derivatives(
     # the first derivative's bits may differ.
     cdef Binary loss = given[0]
     cdef real u, tau_1, tau_0, p, q, slope, curvature
-    cdef uint64_t wide_signs = 0
-    cdef uint32_t narrow_signs = 0
-    cdef uint64_t wide_zeros = 0
-    cdef uint32_t narrow_zeros = 0
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         u = <real>1 - t[i]
-        note(ordinary_logit(<real>0) - absolute(z[i]), &wide_signs, &narrow_signs)
-        note(t[i], &wide_signs, &narrow_signs)
-        note(u, &wide_signs, &narrow_signs)
+        only_ordinary(z[i], &checks)
+        in_unit(t[i], u, &checks)
         tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
         tau_0 = weighted_target(u, <real>1, &loss) if options else u
         both_sigmoids(z[i], with_hessian, &p, &q)
         slope = fma(tau_0, p, -(tau_1 * q))
         curvature = q * ((tau_1 + tau_0) * p)
         if weighted:
-            note_weight(w[i], &wide_signs, &narrow_signs, &wide_zeros, &narrow_zeros)
+            only_weight(w[i], &checks)
             gradient[i] = times(slope, w[i], factors[i])
             if with_hessian:
                 hessian[i] = times(curvature, w[i], w[i])
@@ -973,7 +1001,7 @@ cdef inline bint logit_derivatives(
             gradient[i] = slope * <real>loss.factor
             if with_hessian:
                 hessian[i] = curvature
-    return is_clean(wide_signs, narrow_signs, wide_zeros, narrow_zeros)
+    return are_met(&checks)
 
 
 cdef inline void any_logit(
@@ -1061,11 +1089,9 @@ cdef inline bint focal(
     cdef double gamma = loss.gamma
     cdef real x, u, m, e, scale, curved, larger, smaller, p, q, up, down, tau_1, tau_0, weight
     cdef real value, slope, curvature, other, other_slope, other_curvature, probability, rest
-    cdef uint64_t wide_signs = 0
-    cdef uint32_t narrow_signs = 0
-    cdef uint64_t wide_zeros = 0
-    cdef uint32_t narrow_zeros = 0
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         x = absolute(z[i])
         u = <real>1 - t[i]
@@ -1074,12 +1100,11 @@ cdef inline bint focal(
         else:
             e = exp_fraction(-x, &m)
             scale = 1
-            note(ordinary_logit(<real>0) - x, &wide_signs, &narrow_signs)
-            note(t[i], &wide_signs, &narrow_signs)
-            note(u, &wide_signs, &narrow_signs)
-            note_weight(w[i], &wide_signs, &narrow_signs, &wide_zeros, &narrow_zeros)
+            only_ordinary(x, &checks)
+            in_unit(t[i], u, &checks)
+            only_weight(w[i], &checks)
             if hard:
-                note(fma(t[i], t[i], -t[i]), &wide_zeros, &narrow_zeros)
+                only_label(t[i], &checks)
         curved = log1p_fraction(m, e * scale)
         larger = sigmoids(m, e, scale, &smaller)
         p = larger if z[i] > 0 else smaller
@@ -1121,7 +1146,7 @@ cdef inline bint focal(
             gradient[i] = wide_factor_times(slope, weight, wide_factors[i])
         else:
             gradient[i] = times(slope, weight, factors[i])
-    return is_clean(wide_signs, narrow_signs, wide_zeros, narrow_zeros)
+    return are_met(&checks)
 
 
 # ---------------------------------------------------------------- which loop a block takes
@@ -1493,37 +1518,37 @@ cdef void set_binary(
 
 cdef inline bint sigmoid_loop(Py_ssize_t n, const real *x, bint every, real *restrict out) noexcept nogil:
     cdef real m, e, scale, p, q, larger, smaller
-    cdef uint64_t wide = 0
-    cdef uint32_t narrow = 0
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         if every:
             e = any_exp_fraction(-absolute(x[i]), True, &m, &scale)
             larger = sigmoids(m, e, scale, &smaller)
             p = larger if x[i] > 0 else smaller
         else:
-            note(ordinary_logit(<real>0) - absolute(x[i]), &wide, &narrow)
+            only_ordinary(x[i], &checks)
             both_sigmoids(x[i], True, &p, &q)
         out[i] = p
-    return wide >> 63 == 0 and narrow >> 31 == 0
+    return are_met(&checks)
 
 
 cdef inline bint log_sigmoid_loop(Py_ssize_t n, const real *x, bint every, real *restrict out) noexcept nogil:
     # -(max(-x, 0) + log(1 + exp(-|x|)))
     cdef real m, e, scale, straight
-    cdef uint64_t wide = 0
-    cdef uint32_t narrow = 0
+    cdef Checks checks
     cdef Py_ssize_t i
+    clear(&checks)
     for i in range(padded(n)):
         if every:
             e = any_exp_fraction(-absolute(x[i]), False, &m, &scale)
             e = e * scale
         else:
-            note(ordinary_logit(<real>0) - absolute(x[i]), &wide, &narrow)
+            only_ordinary(x[i], &checks)
             e = exp_fraction(-absolute(x[i]), &m)
         straight = x[i] if x[i] < 0 else 0
         out[i] = straight - log1p_fraction(m, e)
-    return wide >> 63 == 0 and narrow >> 31 == 0
+    return are_met(&checks)
 
 
 cdef void sigmoids_of(Py_ssize_t n, const real *x, real *out) noexcept nogil:
