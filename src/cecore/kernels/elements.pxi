@@ -349,20 +349,24 @@ cdef double pair_logs(Collected *block, int kind) noexcept nogil:
 
 # ---------------------------------------------------------------- the loss of probabilities
 
-cdef inline real pair_derivative(real p, real q, real tau_1, real tau_0, bint options) noexcept nogil:
+cdef inline real pair_derivative(
+    real p, real q, real tau_1, real tau_0, bint options, bint near_1
+) noexcept nogil:
     # The derivative tau_0 / q - tau_1 / p of a loss with respect to its clipped probability p, q the complement, in
-    # one division: (tau_0 p - tau_1 q) / (p q). Without options the numerator is p - t = u - q, u = 1 - t, in the form
-    # whose terms are the smaller ones: then it is 0 for p = t. If a weighted target is 0, its probability counts as 1:
-    # the derivative of a hard label is -tau_1 / p or tau_0 / q. Error below 2 ULP of the larger term.
+    # one division: (tau_0 p - tau_1 q) / (p q). Without options the numerator is p - t, which is exact if it is small;
+    # if p is clipped near 1, and t too, it is u - q, u = 1 - t, because q is exact then. If a weighted target is 0, its probability
+    # counts as 1, and the numerator is the other target: the derivative of a hard label is -tau_1 / p or tau_0 / q.
+    # Error below 2 ULP of the larger term.
     cdef real numerator, other
     p = 1 if tau_1 == 0 else p
     q = 1 if tau_0 == 0 else q
     if options:
         numerator = fma(tau_0, p, -(tau_1 * q))
     else:
-        numerator = p - tau_1
+        numerator = 0 if tau_0 == 0 else p
+        numerator = numerator - tau_1
         other = tau_0 - q
-        numerator = other if tau_1 > 0.5 else numerator
+        numerator = other if near_1 & (tau_1 > 0.5) else numerator
     return numerator / (p * q)
 
 
@@ -485,6 +489,7 @@ cdef inline void soft_vector(
     cdef double top = loss.top
     cdef double wide
     cdef real q, u, a, b, m, tau_1, tau_0
+    cdef bint outside
     cdef Py_ssize_t j
     for j in range(product_lanes(<real>0)):
         q = <real>1 - p[j]
@@ -512,9 +517,10 @@ cdef inline void soft_vector(
         if with_gradient:
             tau_1 = fma(<real>loss.keep, t[j], <real>loss.spread) if smoothed else t[j]
             tau_0 = fma(<real>loss.keep, u, <real>loss.spread) if smoothed else u
+            outside = q < <real>loss.eps
             q = b if t[j] > 0.5 else a
             a = a if t[j] > 0.5 else b
-            gradient[j] = pair_derivative(a, q, tau_1, tau_0, smoothed) * <real>loss.factor
+            gradient[j] = pair_derivative(a, q, tau_1, tau_0, smoothed, outside) * <real>loss.factor
 
 
 cdef inline void clear_straight(Lanes *lanes, real unused) noexcept nogil:
@@ -660,7 +666,7 @@ cdef inline bint probability_terms(
         else:
             value[i] = times(each, w[i], w[i])
         if with_gradient:
-            slope = pair_derivative(clip_to(a, &loss), clip_to(b, &loss), tau_1, tau_0, options)
+            slope = pair_derivative(clip_to(a, &loss), clip_to(b, &loss), tau_1, tau_0, options, q < low)
             gradient[i] = times(slope, w[i], factors[i])
     return are_met(&checks)
 
@@ -693,7 +699,7 @@ cdef inline bint probability_derivatives(
             in_unit(t[i], u, &checks)
             tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
             tau_0 = weighted_target(u, <real>1, &loss) if options else u
-            slope = pair_derivative(p[i], q, tau_1, tau_0, options)
+            slope = pair_derivative(p[i], q, tau_1, tau_0, options, False)
             if with_hessian:
                 curvature = second_derivative(p[i], q, tau_1, tau_0)
         if weighted:
@@ -782,7 +788,7 @@ cdef inline void any_probability_derivatives(
         b = clip_to(b, &loss)
         outside = p[i] if p[i] < q else q
         weight = 0 if outside < floor else w[i]
-        slope = pair_derivative(a, b, tau_1, tau_0, options)
+        slope = pair_derivative(a, b, tau_1, tau_0, options, q < low)
         gradient[i] = wide_factor_times(slope, weight, factors[i])
         if with_hessian and steep:
             curvature = steep_second_derivative(a, b, tau_1, tau_0)
