@@ -51,6 +51,19 @@ def exp_taylor(r):
     return (mp.expm1(r) - r) / (r * r)
 
 
+def coth_tail(w):
+    """Return (r coth(r/2) - 2) / r^2 with w = r^2, which is 1/6 - w/360 + w^2/15120."""
+    if abs(w) < mpf("1e-9"):
+        return mpf(1) / 6 - w / 360 + w * w / 15120
+    r = mp.sqrt(w)
+    return (r * mp.coth(r / 2) - 2) / w
+
+
+def relative_to_exp(w):
+    """Return by how much an error of coth_tail changes exp(r) = (K + r) / (K - r), relatively: about r^3 / 2."""
+    return w * mp.sqrt(w) / 2
+
+
 def relative_to_log(power):
     def weight(f):
         return f**power / mp.log1p(f) if f else mpf(0)
@@ -66,6 +79,12 @@ FITS = [
     ("LOGF", log_taylor, relative_to_log(3), (ROOT_HALF - 1, mp.sqrt(2) - 1), 7, to_single),
     ("EXP", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 10, to_double),
     ("EXPF", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 4, to_single),
+    ("COTH", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 4, to_double),
+    ("COTHF", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 1, to_single),
+    ("ATANH", log_atanh, lambda z: z / 2, (mpf(0), mpf(1) / 9), 9, to_double),
+    ("ATANHF", log_atanh, lambda z: z / 2, (mpf(0), mpf(1) / 9), 3, to_single),
+    ("RATIO", log_atanh, lambda z: z / 2, (mpf(0), mpf("0.2005") ** 2), 6, to_double),
+    ("RATIOF", log_atanh, lambda z: z / 2, (mpf(0), mpf("0.2005") ** 2), 2, to_single),
 ]
 
 
@@ -150,6 +169,7 @@ def literals():
         head, tail = split_ln2(bits, rounded)
         yield f"LN2{suffix}_HEAD", head.hex() + end, f"{bits} bits"
         yield f"LN2{suffix}_TAIL", tail.hex() + end, ""
+        yield f"LN2{suffix}", rounded(mp.log(2)).hex() + end, ""
         yield f"LOG2E{suffix}", rounded(1 / mp.log(2)).hex() + end, ""
     for name, target, weight, interval, degree, rounded in FITS:
         coefficients, ideal, final = fit(target, weight, interval, degree, rounded)

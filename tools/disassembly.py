@@ -34,7 +34,7 @@ KERNELS = {
     "logit_derivatives": (2, 0),
     # The others are the ends of a block, by shorter vectors
     "entropy_terms": (2, 5),
-    "derivatives_of": (2, 8),
+    "entropy_gradients": (2, 8),
     "flat_sum": (1, 2),
     "inspect": (4, 0),
     "quick_hard_derivatives": (5, 0),

@@ -85,13 +85,15 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
             job.unusable = TOO_SMALL
     if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
         in_float = False
+    if not job.options.rows and (is_awkward(job.options.smoothing) or not (job.options.logits or job.options.eps)):
+        in_float = False
     if job.options.rows and job.class_weights != NULL and not job.options.logits:
         in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
     if not job.options.logits:
-        make_clip(&job.wide_clip, job.options.eps, job.options.zero_outside, <double>0)
-        job.clip = job.wide_clip
         if in_float:
             make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
+        else:
+            make_clip(&job.clip, job.options.eps, job.options.zero_outside, <double>0)
     if job.in_place or nothing or job.unusable:
         check(job, in_float, False)
         if job.noticed & VANISHING and not is_over(job):

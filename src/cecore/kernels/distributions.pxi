@@ -13,6 +13,26 @@ cdef enum:
     TERMS = 1024  # numbers of a flat block
 
 
+cdef void make_clip(Clip *clip, double eps, bint zero_outside, real unused) noexcept nogil:
+    clip.eps = <real>eps
+    clip.floor = clip.eps
+    if clip.eps < eps:  # in float only
+        clip.floor = neighbour(<real>clip.eps, 1)
+    clip.below = neighbour(<real>clip.floor, -1) if eps > 0 else 0
+    clip.top = <real>(1 - eps)
+    clip.zero_outside = zero_outside
+
+
+cdef inline real clipped(real p, real b, real below, real eps, real top) noexcept nogil:
+    # The probability p with the complement b, clipped. NaN stays, and -0 becomes 0.
+    cdef real value = eps if p <= below else p
+    return top if b <= below else value
+
+
+cdef inline bint is_normal(const Clip *clip, real unused) noexcept nogil:
+    return clip.floor >= least_normal(unused)
+
+
 cdef inline void note_outside(real x, real most, uint64_t *wide, uint32_t *narrow) noexcept nogil:
     # Set the upper bit unless x is from +0 to a positive limit. Bit patterns have the order of positive numbers.
     if real is double:
@@ -35,13 +55,6 @@ cdef bint all_in_unit(const real *x, Py_ssize_t n) noexcept nogil:
     return none_outside(wide, narrow)
 
 
-cdef inline real any_neg_log(real q, real c, bint general) noexcept nogil:
-    if real is double:
-        return cecore_any_neg_log(q, c) if general else cecore_clipped_neg_log(q, c)
-    else:
-        return cecore_any_neg_logf(q, c) if general else cecore_clipped_neg_logf(q, c)
-
-
 cdef inline bint entropy_loop(
     const real *p, const real *t, Py_ssize_t n, real eps, real most, bint general, real *restrict terms
 ) noexcept nogil:
@@ -53,7 +66,7 @@ cdef inline bint entropy_loop(
         b = 1 - p[i]
         q = eps if p[i] < eps else p[i]
         c = eps if b < eps else b
-        term = t[i] * any_neg_log(q, c, general)
+        term = t[i] * (any_pair_log(q, c) if general else pair_log(q, c))
         if general:
             term = 0 if t[i] == 0 else term
         else:
@@ -69,11 +82,11 @@ cdef bint entropy_terms(
     # t (-log q) with p clipped to q. Unless general, return False if a probability is not from 0 to 1, or a target not
     # from 0 to the most that it can be; the terms then mean nothing.
     if general:
-        return entropy_loop(p, t, n, <real>clip.head, most, True, terms)
-    return entropy_loop(p, t, n, <real>clip.head, most, False, terms)
+        return entropy_loop(p, t, n, <real>clip.eps, most, True, terms)
+    return entropy_loop(p, t, n, <real>clip.eps, most, False, terms)
 
 
-cdef inline bint entropy_derivatives(
+cdef inline bint entropy_gradient_loop(
     const real *p, const real *t, const real *factor, bint one_factor, Py_ssize_t n, const Clip *clip, real most,
     bint second, bint general, real *restrict out
 ) noexcept nogil:
@@ -82,7 +95,7 @@ cdef inline bint entropy_derivatives(
     cdef real b, q, value
     cdef real single = factor[0]
     cdef real below = <real>clip.below
-    cdef real head = <real>clip.head
+    cdef real eps = <real>clip.eps
     cdef real top = <real>clip.top
     cdef real cut = <real>clip.floor if clip.zero_outside else -1
     cdef uint64_t wide = 0
@@ -90,7 +103,7 @@ cdef inline bint entropy_derivatives(
     cdef Py_ssize_t i
     for i in range(n):
         b = 1 - p[i]
-        q = clipped(p[i], b, below, head, top)
+        q = clipped(p[i], b, below, eps, top)
         value = t[i] * (single if one_factor else factor[i]) / q
         value = value / q if second else 0 - value
         b = p[i] if p[i] < b else b
@@ -104,19 +117,19 @@ cdef inline bint entropy_derivatives(
     return none_outside(wide, narrow)
 
 
-cdef bint derivatives_of(
+cdef bint entropy_gradients(
     const real *p, const real *t, const real *factor, bint one_factor, Py_ssize_t n, const Clip *clip, real most,
     bint second, bint general, real *restrict out
 ) noexcept nogil:
     if general and second:
-        return entropy_derivatives(p, t, factor, one_factor, n, clip, most, True, True, out)
+        return entropy_gradient_loop(p, t, factor, one_factor, n, clip, most, True, True, out)
     if general:
-        return entropy_derivatives(p, t, factor, one_factor, n, clip, most, False, True, out)
+        return entropy_gradient_loop(p, t, factor, one_factor, n, clip, most, False, True, out)
     if second:
-        return entropy_derivatives(p, t, factor, one_factor, n, clip, most, True, False, out)
+        return entropy_gradient_loop(p, t, factor, one_factor, n, clip, most, True, False, out)
     if one_factor:
-        return entropy_derivatives(p, t, factor, True, n, clip, most, False, False, out)
-    return entropy_derivatives(p, t, factor, False, n, clip, most, False, False, out)
+        return entropy_gradient_loop(p, t, factor, True, n, clip, most, False, False, out)
+    return entropy_gradient_loop(p, t, factor, False, n, clip, most, False, False, out)
 
 
 # ---------------------------------------------------------------- sums
@@ -330,7 +343,7 @@ cdef bint segment_derivatives(
     factors = rows_factors(segment, each, room + 4 * TERMS)
     if segment.all_rows and of_computing_type(out, <real>0):
         dest = <real *>out.data + start
-    if not derivatives_of(p, t, factors, segment.alike, n, &job.clip, most, second, segment.general, dest):
+    if not entropy_gradients(p, t, factors, segment.alike, n, &job.clip, most, second, segment.general, dest):
         return False
     if dest == room + 3 * TERMS:
         store_segment(out, segment, job.classes, dest)

@@ -179,7 +179,7 @@ cdef void set_size(Job *job, object x) except *:
     job.n = 1
     for i in range(ndim - 1 if rows else ndim):
         job.n *= cnp.PyArray_DIM(x, i)
-    job.block = BLOCK
+    job.block = BLOCK if rows else ELEMENTS
     if rows and logits:
         job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
     elif rows and job.labels and job.options.smoothing == 0:
@@ -206,8 +206,8 @@ cdef void set_size(Job *job, object x) except *:
 
 
 cdef bint is_awkward(double x) noexcept nogil:
-    # a constant that float holds inexactly or not at all
-    return x != 0 and not (1e-30 < abs(x) < 1e30)
+    # a constant whose products with others may leave the range of float
+    return x != 0 and not (2.0 ** -60 <= abs(x) <= 2.0 ** 60)
 
 
 cdef void order_bytes(uint32_t *limbs) noexcept:

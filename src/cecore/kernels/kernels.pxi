@@ -20,7 +20,7 @@ from time import sleep
 
 cimport numpy as cnp
 from libc.float cimport FLT_MAX
-from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt
+from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc
 from libc.string cimport memcpy, memset
@@ -32,7 +32,6 @@ cnp.import_array()
 
 cdef extern from "scalar_math.h" nogil:
     const bint CECORE_HAS_FMA
-    const bint CECORE_FEW_REGISTERS
     const double CECORE_LEAST_PRODUCT
     const double CECORE_ORDINARY
     const float CECORE_ORDINARYF
@@ -48,20 +47,31 @@ cdef extern from "scalar_math.h" nogil:
     uint32_t cecore_bitsf(float) noexcept
     double cecore_double(uint64_t) noexcept
     float cecore_float(uint32_t) noexcept
-    double cecore_clipped_neg_log(double, double) noexcept
-    float cecore_clipped_neg_logf(float, float) noexcept
-    double cecore_any_neg_log(double, double) noexcept
-    float cecore_any_neg_logf(float, float) noexcept
     double cecore_neg_log(double, double) noexcept
     float cecore_neg_logf(float, float) noexcept
-    double cecore_neg_log_argument(double, double, double *) noexcept
-    float cecore_neg_log_argumentf(float, float, float *) noexcept
-    double cecore_neg_log_reduced(double, double) noexcept
-    float cecore_neg_log_reducedf(float, float) noexcept
     double cecore_log1p_unit(double, double) noexcept
     float cecore_log1p_unitf(float, float) noexcept
     double CECORE_FMA(double, double, double) noexcept
     float CECORE_FMAF(float, float, float) noexcept
+    double cecore_pair_log(double, double) noexcept
+    float cecore_pair_logf(float, float) noexcept
+    double cecore_any_pair_log(double, double) noexcept
+    float cecore_any_pair_logf(float, float) noexcept
+    double cecore_log_ratio(double, double) noexcept
+    float cecore_log_ratiof(float, float) noexcept
+    double cecore_exp_fraction(double, double *) noexcept
+    float cecore_exp_fractionf(float, float *) noexcept
+    double cecore_exp_short_fraction(double, double *) noexcept
+    float cecore_exp_short_fractionf(float, float *) noexcept
+    double cecore_any_exp_fraction(double, bint, double *, double *) noexcept
+    float cecore_any_exp_fractionf(float, bint, float *, float *) noexcept
+    double cecore_exp_of_product(double, double, double) noexcept
+    float cecore_exp_of_productf(double, float, float) noexcept
+    double cecore_sigmoids(double, double, double, double *) noexcept
+    float cecore_sigmoidsf(float, float, float, float *) noexcept
+    double cecore_log1p_fraction(double, double) noexcept
+    float cecore_log1p_fractionf(float, float) noexcept
+    double cecore_24_bits(double) noexcept
     double cecore_log(double) noexcept
     float cecore_logf(float) noexcept
     double cecore_log1p(double) noexcept
@@ -113,11 +123,8 @@ cdef extern from "memory.h" nogil:
     void cecore_turnf(const float *, Py_ssize_t, float *, Py_ssize_t) noexcept
 
 cdef enum:
-    LANES = 8  # of the product method: 16 spill registers on AVX2
-    FACTORS = 16  # per lane and logarithm
-    PAIRS = 16  # products per block
-    PENDING_BLOCKS = 4
-    BLOCK = LANES * FACTORS * 2
+    LANES = 8
+    BLOCK = 256  # rows, or numbers of a row
     SUM_LANES = 16  # of a block's sum
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
     FEW = 48  # classes: rows of more are computed one at a time
@@ -133,7 +140,6 @@ cdef enum:
     LEAST_ROWS = 32
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
     UNCACHED = 1 << 18  # elements: arrays of fewer may lie in the second cache
-    SPAN = 4  # blocks of derivatives that are computed at once
     TOLERATED = 4  # machine epsilons outside [0, 1] that count as the user's own rounding
     MOST_SEARCHED = 1 << 16  # rows that do not count, or numbers of rows with NaN, before a row is checked
     MOST_SUMMED = 1024  # classes: with labels, adding up a longer row would cost more than the loss
@@ -236,9 +242,26 @@ cdef inline Py_ssize_t padded_rows(Py_ssize_t n, real unused) noexcept nogil:
 include "accumulator.pxi"
 include "arrays.pxi"
 include "sums.pxi"
-include "probabilities.pxi"
 include "logits.pxi"
+
+
+cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
+    cdef int others = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        others += w[i] != 1
+    return others == 0
+
+
+include "elements.pxi"
 include "softmax.pxi"
+
+cdef struct Clip:  # of probabilities to [eps, 1 - eps], in numbers of the computing type
+    double eps
+    double floor  # the least number that is not below eps
+    double below  # the one before it, or 0
+    double top  # 1 - eps
+    bint zero_outside  # derivatives are 0 where a probability is clipped
 
 cdef struct Watch:  # of a call
     void *thread_state  # of the calling thread, which has given the GIL away, or NULL: it holds the GIL
@@ -272,11 +295,9 @@ cdef struct Job:
     Array hessian
     double scale  # of the gradient: upstream / divisor = scale + scale_low
     double scale_low
-    Clip clip  # of probabilities, in the computing type
-    Clip wide_clip  # in double
+    Clip clip
     bint wanted_sum
     Accumulator sum
-    Pending pending
     Py_ssize_t bad  # start of the first block with an input outside its domain, or -1
     int unusable  # why a result cannot be computed, or 0
     Py_ssize_t room_size  # bytes of scratch for each thread
@@ -288,196 +309,6 @@ cdef struct Job:
 
 
 # ---------------------------------------------------------------- elements
-
-cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
-    cdef int others = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        others += w[i] != 1
-    return others == 0
-
-
-cdef int element_block(
-    Job *job, Py_ssize_t n, const real *p, const real *t, const real *mask, const real *w, const real *factors,
-    real *value, real *gradient, real *hessian
-) noexcept nogil:
-    # One block of binary targets; n elements count, those up to padded(n) have weight 0 and p = t = 1.
-    # Fills the buffers and adds the sum, as the job wants them, or returns BAD. The mask is the weights to check, or
-    # NULL if all are 1.
-    cdef real terms[BLOCK]
-    cdef double wide_p[BLOCK]
-    cdef double wide_t[BLOCK]
-    cdef double wide_w[BLOCK]
-    cdef double wide_terms[BLOCK]
-    cdef const real *none = NULL
-    cdef const real *partial = w if n != padded(n) else mask  # NULL: every weight is 1
-    cdef const double *wide_partial = NULL
-    cdef bint hard = looks_hard(t)
-    cdef bint summed = False
-    cdef bint derived = False
-    cdef bint valued = False
-    cdef int state = SOFT
-    if job.wanted_sum and hard and (mask == NULL or all_ones(w, n)):
-        if real is double:
-            state = hard_sum(p, t, n, &job.wide_clip, &job.pending)
-        else:  # loops over both types have vectors of half the width
-            convert(p, wide_p, padded(n))
-            convert(t, wide_t, padded(n))
-            state = hard_sum(&wide_p[0], &wide_t[0], n, &job.wide_clip, &job.pending)
-        summed = state != SOFT
-        if state == NOT_A_NUMBER:
-            accumulator_add(&job.sum, NAN)
-        if job.pending.blocks == PENDING_BLOCKS:
-            take_logarithms(&job.pending, &job.sum)
-    elif job.wanted_sum and hard and is_normal(&job.wide_clip, <double>0):
-        summed = weighted_hard_sum(n, p, t, w, &job.wide_clip, &job.sum)
-    if not summed and job.gradient.data != NULL:
-        derived = quick_derivatives(
-            n, p, t, mask, factors, job.upstream.data == NULL, &job.clip, gradient,
-            hessian if job.hessian.data != NULL else <real *>NULL,
-        )
-    if hard and mask == NULL and not summed and not derived and job.value.data != NULL:
-        valued = quick_hard_value(n, p, t, &job.clip, value)
-    if summed or derived or valued:
-        state = HARD if hard else SOFT
-    else:
-        state = inspect(n, p, t, mask)
-    if state == BAD:
-        return BAD
-    if job.wanted_sum and not summed:
-        if state == HARD and real is float:  # in double, whatever the computing type
-            convert(p, wide_p, padded(n))
-            convert(t, wide_t, padded(n))
-            if partial != NULL:
-                convert(w, wide_w, padded(n))
-                wide_partial = &wide_w[0]
-            hard_value(n, &wide_p[0], &wide_t[0], wide_partial, &wide_w[0], &job.wide_clip, &wide_terms[0])
-            accumulator_add(&job.sum, lane_sum(n, &wide_terms[0]))
-        elif real is float and mask != NULL:  # a weighted loss may lie beyond the range of float
-            soft_value(n, p, t, none, none, w, &job.clip, &terms[0])
-            accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
-        else:
-            if state == HARD:
-                hard_value(n, p, t, partial, w, &job.clip, &terms[0])
-            else:
-                soft_value(n, p, t, none, partial, w, &job.clip, &terms[0])
-            accumulator_add(&job.sum, lane_sum(n, &terms[0]))
-    if job.value.data != NULL and not valued:
-        if state == HARD:
-            hard_value(n, p, t, partial, w, &job.clip, value)
-        else:
-            soft_value(n, p, t, none, partial, w, &job.clip, value)
-    if job.gradient.data != NULL and not derived:
-        if state == HARD:
-            hard_gradient(n, p, t, mask, factors, &job.clip, gradient)
-        else:
-            soft_gradient(n, p, t, w, factors, &job.clip, gradient)
-    if job.hessian.data != NULL and not derived:
-        if state == HARD:
-            hard_hessian(n, p, t, w, &job.clip, hessian)
-        else:
-            hessian_block(n, p, t, none, w, &job.clip, hessian)
-    return state
-
-
-cdef int logit_block(
-    Job *job, Py_ssize_t n, const real *z, const real *t, const real *w, const real *factors,
-    real *value, real *gradient, real *hessian
-) noexcept nogil:
-    # As element_block, for logits
-    cdef real terms[BLOCK]
-    cdef const real *none = NULL
-    cdef bint weighted = job.weights.data != NULL
-    cdef bint summed = False
-    cdef bint alike
-    cdef int state = inspect(n, none, t, w if weighted else none)
-    if state == BAD:
-        return BAD
-    if job.wanted_sum:
-        summed = (state == HARD or all_in_range(n, z)) and n == BLOCK and (not weighted or all_ones(w, n))
-        if summed:
-            accumulator_add(
-                &job.sum,
-                logit_sum(z, t, state == HARD, factors, gradient if job.gradient.data != NULL else <real *>NULL)
-            )
-        else:
-            if weighted:  # a weighted loss may lie beyond the range of float
-                logit_value(n, z, t, none, none, &terms[0])
-                accumulator_add(&job.sum, weighted_sum(n, &terms[0], w))
-            else:
-                logit_value(n, z, t, none, w, &terms[0])
-                accumulator_add(&job.sum, lane_sum(n, &terms[0]))
-    if job.value.data != NULL:
-        logit_value(n, z, t, none, w, value)
-    if job.gradient.data != NULL and job.hessian.data != NULL:
-        alike = not weighted and n == padded(n) and job.upstream.data == NULL
-        logit_derivatives(n, z, t, none if alike else w, factors, state == HARD, gradient, hessian)
-    elif job.gradient.data != NULL and not summed:
-        logit_gradient(n, z, t, w, factors, gradient)
-    elif job.hessian.data != NULL:
-        logit_hessian(n, z, t, none, w, hessian)
-    return SOFT
-
-
-cdef int weighted_block(
-    Job *job, Py_ssize_t start, Py_ssize_t n, const double *x, const double *t, const double *given_w,
-    const double *given_factors, double *value, double *gradient, double *hessian
-) noexcept nogil:
-    # A block with pos_weight, smoothing or a focal factor: targets that need not sum to 1, in double
-    cdef double one[BLOCK]
-    cdef double zero[BLOCK]
-    cdef double w[BLOCK]
-    cdef double factors[BLOCK]
-    cdef double weights[BLOCK]
-    cdef double smoothing = job.options.smoothing
-    cdef double uniform = smoothing / 2
-    cdef double scalar = job.class_weights[0] if job.class_weights != NULL else 1
-    cdef double first, second, weight, factor
-    cdef Py_ssize_t i, k
-    if inspect(n, <const double *>NULL, t, given_w) == BAD:
-        return BAD
-    for i in range(padded(n)):
-        weights[i] = scalar
-    if job.options.weights > 1:
-        k = start % job.options.weights
-        for i in range(n):
-            weights[i] = job.class_weights[k]
-            k = k + 1 if k + 1 < job.options.weights else 0
-    for i in range(padded(n)):
-        first = tau_of(t[i], weights[i], smoothing, uniform)
-        second = tau_of(1 - t[i], 1, smoothing, uniform)
-        weight = given_w[i]
-        factor = given_factors[i]
-        one[i] = first
-        zero[i] = second
-        w[i] = 0 if first + second == 0 else weight
-        factors[i] = 0 if first + second == 0 else factor
-    if not job.options.logits:
-        if inspect(n, <const double *>NULL, x, &w[0]) == BAD:
-            return BAD
-        if job.value.data != NULL or job.wanted_sum:
-            soft_value(n, x, &one[0], &zero[0], &w[0], &w[0], &job.wide_clip, value)
-        if job.gradient.data != NULL:
-            weighted_gradient(n, x, &one[0], &zero[0], &w[0], &factors[0], &job.wide_clip, gradient)
-        if job.hessian.data != NULL:
-            hessian_block(n, x, &one[0], &zero[0], &w[0], &job.wide_clip, hessian)
-    elif job.options.gamma != 0:
-        logit_focal(n, x, &one[0], &zero[0], job.options.gamma, value, gradient, hessian)
-        for i in range(padded(n)):
-            value[i] = 0 if w[i] == 0 else w[i] * value[i]
-            gradient[i] = 0 if w[i] == 0 else factors[i] * gradient[i]
-            hessian[i] = 0 if w[i] == 0 else w[i] * hessian[i]
-    else:
-        if job.value.data != NULL or job.wanted_sum:
-            logit_value(n, x, &one[0], &zero[0], &w[0], value)
-        if job.gradient.data != NULL:
-            logit_weighted_gradient(n, x, &one[0], &zero[0], &w[0], &factors[0], gradient)
-        if job.hessian.data != NULL:
-            logit_hessian(n, x, &one[0], &zero[0], &w[0], hessian)
-    if job.wanted_sum:
-        accumulator_add(&job.sum, lane_sum(n, value))
-    return SOFT
-
 
 cdef void find_vanishing(Job *job, Py_ssize_t start, Py_ssize_t n, real *w) noexcept nogil:
     # Note positive weights of a block that float rounds to 0.
@@ -539,12 +370,11 @@ cdef const real *weight_block(
 
 
 cdef void ask_for_block(const Job *job, Py_ssize_t block, Py_ssize_t last) noexcept nogil:
-    # What it reads: there are processors that do not foresee it, float above all. Asking for the place of its results
-    # costs double more than it gives, and so does asking in run_derivatives.
+    # Prefetch what a block reads: there are processors that do not foresee it, float above all.
     if job.n >= UNCACHED and block < last:
-        ask_for(&job.x, block * BLOCK, <Py_ssize_t>BLOCK, True)
-        ask_for(&job.targets, block * BLOCK, <Py_ssize_t>BLOCK, True)
-        ask_for(&job.weights, block * BLOCK, <Py_ssize_t>BLOCK, True)
+        ask_for(&job.x, block * ELEMENTS, <Py_ssize_t>ELEMENTS, True)
+        ask_for(&job.targets, block * ELEMENTS, <Py_ssize_t>ELEMENTS, True)
+        ask_for(&job.weights, block * ELEMENTS, <Py_ssize_t>ELEMENTS, True)
 
 
 cdef inline real *destination(
@@ -556,204 +386,181 @@ cdef inline real *destination(
     return <real *>out.data + start
 
 
-cdef void run_weighted_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    cdef double x_scratch[BLOCK]
-    cdef double t_scratch[BLOCK]
-    cdef real w_scratch[BLOCK]
-    cdef real factors[BLOCK]
-    cdef double wide_w[BLOCK]
-    cdef double wide_factors[BLOCK]
-    cdef double value[BLOCK]
-    cdef double gradient[BLOCK]
-    cdef double hessian[BLOCK]
-    cdef const double *x
-    cdef const double *t
-    cdef Py_ssize_t block, start, n
-    for block in range(first, last):
-        start = block * BLOCK
-        n = min(job.n - start, <Py_ssize_t>BLOCK)
-        ask_for_block(job, block + 1, last)
-        x = block_of(&job.x, start, n, x_scratch, <double>1)
-        t = block_of(&job.targets, start, n, t_scratch, <double>1)
-        convert(weight_block(job, start, n, block == first, w_scratch, factors), wide_w, padded(n))
-        convert(&factors[0], wide_factors, padded(n))
-        if weighted_block(job, start, n, x, t, wide_w, wide_factors, value, gradient, hessian) == BAD:
-            job.bad = start
-            return
-        store(&job.value, start, n, &value[0])
-        store(&job.gradient, start, n, &gradient[0])
-        store(&job.hessian, start, n, &hessian[0])
-
-
-cdef bint is_plain(const Job *job, real unused) noexcept nogil:
-    # Probabilities that are read where they lie, with plain targets and without weights; no losses for each
-    if not of_computing_type(&job.x, unused) or job.targets.layout != NULL:
-        return False
-    return not job.options.logits and job.weights.data == NULL and job.value.data == NULL
-
-
-cdef const real *plain(const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
-    # Any number of blocks, for less than block_of takes. Targets that are to be rounded to float first are not, in
-    # double: those that this makes hard are left to the loop over any block.
-    if of_computing_type(array, <real>0):
+cdef const real *elements_of(
+    const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch, real padding
+) noexcept nogil:
+    # block_of for ELEMENTS numbers
+    cdef Py_ssize_t part, i
+    if n == padded(n) and of_computing_type(array, padding):
         return <const real *>array.data + start
-    convert_from(array.type, array.data + start * array.size, n, scratch)
+    for part in range(blocks(n)):
+        i = part * BLOCK
+        load(array, start + i, 1, min(n - i, <Py_ssize_t>BLOCK), scratch + i)
+    for i in range(n, padded(n)):
+        scratch[i] = padding
     return scratch
 
 
-cdef Py_ssize_t run_hard_sums(Job *job, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
-    # The sum alone, as long as all targets are hard; the first block that is left
-    cdef double p_scratch[BLOCK]
-    cdef double y_scratch[BLOCK]
-    cdef const double *p
-    cdef const double *y
-    cdef Py_ssize_t whole = min(last, job.n // BLOCK)
-    cdef Py_ssize_t block, start
-    for block in range(first, whole):
-        start = block * BLOCK
-        ask_for_block(job, block + 1, last)
-        p = plain(&job.x, start, <Py_ssize_t>BLOCK, p_scratch)
-        y = plain(&job.targets, start, <Py_ssize_t>BLOCK, y_scratch)
-        if hard_sum(p, y, <Py_ssize_t>BLOCK, &job.wide_clip, &job.pending) != HARD:
-            return block
-        if job.pending.blocks == PENDING_BLOCKS:
-            take_logarithms(&job.pending, &job.sum)
-    return whole
+cdef void load_weights(Job *job, Py_ssize_t start, Block *block, real *scratch) noexcept nogil:
+    # The weights of a block, 0 in the padding. Without weights they stay in the scratch from block to block.
+    cdef bint narrowed = job.weights.type == cnp.NPY_DOUBLE or job.weights.type == cnp.NPY_LONGDOUBLE
+    cdef real zero = 0
+    cdef Py_ssize_t part, i
+    if job.weights.data == NULL:
+        for i in range(block.n, padded(block.n)):
+            scratch[i] = 0
+        block.weights = scratch
+        return
+    block.weights = elements_of(&job.weights, start, block.n, scratch, zero)
+    if job.weights.narrow and narrowed:
+        for part in range(blocks(block.n)):
+            i = part * BLOCK
+            find_vanishing(job, start + i, min(block.n - i, <Py_ssize_t>BLOCK), scratch + i)
 
 
-cdef Py_ssize_t run_derivatives(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    # The derivatives alone, several blocks at a time, as long as these are alike; the first block that is left
-    cdef real factors[SPAN * BLOCK]
-    cdef real scratch[SPAN * BLOCK]
-    cdef const real *none = NULL
-    cdef const real *p
-    cdef const real *t
-    cdef real *gradient
-    cdef real *hessian = NULL
-    cdef Py_ssize_t whole = min(last, job.n // BLOCK)
-    cdef Py_ssize_t i, start, count
-    if not of_computing_type(&job.gradient, unused) or job.in_place or job.upstream.data != NULL:
-        return first
-    if job.hessian.data != NULL and not of_computing_type(&job.hessian, unused):
-        return first
-    for i in range(min(whole - first, <Py_ssize_t>SPAN) * BLOCK):
-        factors[i] = <real>cecore_product(1, job.scale, job.scale_low)
-    while first < whole:
-        start = first * BLOCK
-        count = min(whole - first, <Py_ssize_t>SPAN)
-        p = <const real *>job.x.data + start
-        t = plain(&job.targets, start, count * BLOCK, scratch)
-        gradient = <real *>job.gradient.data + start
-        if job.hessian.data != NULL:
-            hessian = <real *>job.hessian.data + start
-        if not quick_derivatives(count * BLOCK, p, t, none, &factors[0], True, &job.clip, gradient, hessian):
-            break
-        first += count
-    return first
+cdef void load_factors(
+    const Job *job, Py_ssize_t start, Block *block, real *restrict factors, double *restrict wide
+) noexcept nogil:
+    # The factors of the gradient: weight * upstream * scale
+    cdef real upstream[ELEMENTS]
+    cdef const real *w = <const real *>block.weights
+    cdef const real *u = &upstream[0]
+    cdef double scale = job.scale
+    cdef double scale_low = job.scale_low
+    cdef double weight, factor, other
+    cdef uint64_t differ = 0
+    cdef real one = 1
+    cdef Py_ssize_t i
+    if job.upstream.data != NULL:
+        u = elements_of(&job.upstream, start, block.n, &upstream[0], one)
+    else:
+        for i in range(ELEMENTS):
+            upstream[i] = 1
+    for i in range(padded(block.n)):
+        weight = w[i]
+        other = u[i]
+        if real is double:
+            factor = cecore_product(weight, scale, scale_low) * other
+        else:
+            factor = cecore_24_bits(weight * scale * other)
+        factor = 0 if weight == 0 else factor
+        wide[i] = factor
+        factors[i] = <real>factor
+        if real is float:
+            other = <float>factor
+            differ |= cecore_bits(other - factor)
+    block.is_wide = differ != 0
+    block.factors = factors
+    block.wide_factors = wide
+
+
+cdef void load_pos_weights(const Job *job, Py_ssize_t start, Block *block, real *scratch) noexcept nogil:
+    cdef Py_ssize_t length = job.options.weights
+    cdef Py_ssize_t i, k
+    k = start % length
+    for i in range(block.n):
+        scratch[i] = <real>job.class_weights[k]
+        k = k + 1 if k + 1 < length else 0
+    for i in range(block.n, padded(block.n)):
+        scratch[i] = 1
+
+
+cdef void set_loss(const Job *job, Binary *loss, real unused) noexcept nogil:
+    cdef const Options *options = &job.options
+    cdef double factor = cecore_product(1, job.scale, job.scale_low)
+    cdef double pos_weight = 1
+    cdef int flags = LOGITS if options.logits else 0
+    cdef Py_ssize_t i
+    if real is float:
+        factor = cecore_24_bits(job.scale)
+    if options.zero_outside and not options.logits and options.eps > 0:
+        flags |= ZERO_OUTSIDE
+    for i in range(options.weights if not options.rows else 0):
+        pos_weight = job.class_weights[i] if options.weights == 1 else 1
+        if job.class_weights[i] == 0:
+            flags |= ONLY_GENERAL
+        if job.class_weights[i] != 1:
+            flags |= POS_WEIGHT if options.weights == 1 else POS_WEIGHTS | STEEP
+    if options.rows:
+        flags |= KNOWN_WEIGHTS
+    set_binary(
+        loss, options.eps, pos_weight, 0 if options.rows else options.smoothing, options.gamma, factor, flags, unused
+    )
 
 
 cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    cdef real p_scratch[BLOCK]
-    cdef real t_scratch[BLOCK]
-    cdef real w_scratch[BLOCK]
-    cdef real factors[BLOCK]
-    cdef real value[BLOCK]
-    cdef real gradient[BLOCK]
-    cdef real hessian[BLOCK]
-    cdef const real *p
-    cdef const real *t
-    cdef const real *w
-    cdef real *value_place
-    cdef real *gradient_place
-    cdef real *hessian_place
-    cdef real *wanted_factors = &factors[0] if job.gradient.data != NULL else NULL
-    cdef Py_ssize_t block, start, n
-    cdef int state
-    if is_plain(job, unused) and job.wanted_sum != (job.gradient.data != NULL):
-        # What a block costs beside its loop is up to a quarter of these.
-        if job.wanted_sum:
-            first = run_hard_sums(job, first, last)
-        else:
-            first = run_derivatives(job, first, last, unused)
-    for block in range(first, last):
-        start = block * BLOCK
-        n = min(job.n - start, <Py_ssize_t>BLOCK)
-        ask_for_block(job, block + 1, last)
-        p = block_of(&job.x, start, n, p_scratch, <real>1)
-        t = block_of(&job.targets, start, n, t_scratch, <real>1)
-        w = weight_block(job, start, n, block == first, w_scratch, wanted_factors)
-        value_place = destination(&job.value, job, start, n, &value[0])
-        gradient_place = destination(&job.gradient, job, start, n, &gradient[0])
-        hessian_place = destination(&job.hessian, job, start, n, &hessian[0])
-        if job.options.logits:
-            state = logit_block(job, n, p, t, w, &factors[0], value_place, gradient_place, hessian_place)
-        else:
-            state = element_block(
-                job, n, p, t, w if job.weights.data != NULL else <const real *>NULL, w, &factors[0],
-                value_place, gradient_place, hessian_place,
-            )
-        if state == BAD:
+    cdef real scratch[8][ELEMENTS]
+    cdef double wide[ELEMENTS]
+    cdef Binary loss
+    cdef Block block
+    cdef int wanted = VALUE_SUM if job.wanted_sum else 0
+    cdef Py_ssize_t i, start
+    cdef Py_ssize_t former = 0
+    cdef Py_ssize_t number
+    set_loss(job, &loss, unused)
+    if job.value.data != NULL:
+        wanted |= VALUE_EACH
+    if job.gradient.data != NULL:
+        wanted |= GRADIENT
+    if job.hessian.data != NULL:
+        wanted |= HESSIAN
+    for i in range(ELEMENTS):
+        scratch[2][i] = 1
+        scratch[3][i] = <real>loss.pos_weight
+    block.weighted = job.weights.data != NULL or job.upstream.data != NULL
+    block.is_wide = False
+    block.factors = &scratch[4][0]
+    block.wide_factors = &wide[0]
+    block.pos_weights = &scratch[3][0]
+    for number in range(first, last):
+        start = number * ELEMENTS
+        block.n = min(job.n - start, <Py_ssize_t>ELEMENTS)
+        ask_for_block(job, number + 1, last)
+        block.x = elements_of(&job.x, start, block.n, &scratch[0][0], <real>1)
+        block.targets = elements_of(&job.targets, start, block.n, &scratch[1][0], <real>1)
+        if block.weighted or block.n != former:
+            load_weights(job, start, &block, &scratch[2][0])
+            if wanted & GRADIENT:
+                load_factors(job, start, &block, &scratch[4][0], &wide[0])
+        if job.options.weights > 1:
+            load_pos_weights(job, start, &block, &scratch[3][0])
+        former = block.n
+        block.value = destination(&job.value, job, start, block.n, &scratch[5][0])
+        block.gradient = destination(&job.gradient, job, start, block.n, &scratch[6][0])
+        block.hessian = destination(&job.hessian, job, start, block.n, &scratch[7][0])
+        if binary_block(&block, &loss, wanted, unused) == BAD:
             job.bad = start
             return
-        if value_place == &value[0]:
-            store(&job.value, start, n, value_place)
-        if gradient_place == &gradient[0]:
-            store(&job.gradient, start, n, gradient_place)
-        if hessian_place == &hessian[0]:
-            store(&job.hessian, start, n, hessian_place)
-
-
-cdef void sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noexcept nogil:
-    cdef real e[BLOCK]
-    cdef real low[BLOCK]
-    cdef Py_ssize_t i
-    block_exponentials(n, x, &e[0], &low[0])
-    for i in range(padded(n)):
-        out[i] = share(x[i] > 0, e[i], low[i])
-
-
-cdef void log_sigmoid_block(Py_ssize_t n, const real *x, real *restrict out) noexcept nogil:
-    # The logarithm of the sigmoid is minus the loss of the target 1.
-    cdef real ones[BLOCK]
-    cdef const real *none = NULL
-    cdef Py_ssize_t i
-    for i in range(padded(n)):
-        ones[i] = 1
-    logit_value(n, x, &ones[0], none, none, out)
-    for i in range(padded(n)):
-        out[i] = 0 - out[i]  # not -0
-
-
-cdef void sigmoid_backward_block(Py_ssize_t n, const real *s, const real *u, real *restrict out) noexcept nogil:
-    # In double, whatever the type, so that a float result is rounded once.
-    cdef double p, value
-    cdef Py_ssize_t i
-    for i in range(padded(n)):
-        p = s[i]
-        value = p * (1 - p) * u[i]
-        out[i] = <real>(0 if (p == 0) | (p == 1) else value)
+        if wanted & VALUE_SUM:
+            accumulator_add(&job.sum, block.sum)
+        if block.value == &scratch[5][0]:
+            store(&job.value, start, block.n, &scratch[5][0])
+        if block.gradient == &scratch[6][0]:
+            store(&job.gradient, start, block.n, &scratch[6][0])
+        if block.hessian == &scratch[7][0]:
+            store(&job.hessian, start, block.n, &scratch[7][0])
 
 
 cdef void run_elementwise(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     # sigmoid, log_sigmoid and sigmoid_backward, whose upstream is in the place of the targets
-    cdef real scratch[BLOCK]
-    cdef real upstream[BLOCK]
-    cdef real out[BLOCK]
+    cdef real scratch[ELEMENTS]
+    cdef real upstream[ELEMENTS]
+    cdef real out[ELEMENTS]
     cdef const real *x
     cdef real *place
     cdef Py_ssize_t block, start, n
     for block in range(first, last):
-        start = block * BLOCK
-        n = min(job.n - start, <Py_ssize_t>BLOCK)
+        start = block * ELEMENTS
+        n = min(job.n - start, <Py_ssize_t>ELEMENTS)
         ask_for_block(job, block + 1, last)
         place = destination(&job.gradient, job, start, n, &out[0])
-        x = block_of(&job.x, start, n, scratch, <real>0)
+        x = elements_of(&job.x, start, n, scratch, <real>0)
         if job.activation == SIGMOID:
-            sigmoid_block(n, x, place)
+            sigmoids_of(n, x, place)
         elif job.activation == LOG_SIGMOID:
-            log_sigmoid_block(n, x, place)
+            log_sigmoids_of(n, x, place)
         else:
-            sigmoid_backward_block(n, x, block_of(&job.targets, start, n, upstream, <real>0), place)
+            sigmoid_backward_block(n, x, elements_of(&job.targets, start, n, upstream, <real>0), place)
         if place == &out[0]:
             store(&job.gradient, start, n, place)
 
@@ -858,3 +665,6 @@ def exact_sum(cnp.ndarray terms, int64_t repeats=1):
     cecore_settle(&result)
     cecore_leave(saved)
     return result
+
+
+include "probe.pxi"

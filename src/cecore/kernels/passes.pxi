@@ -8,10 +8,12 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
     cdef const real *w
     cdef bint by_count = job.options.by_count
     cdef bint weighted = job.options.rows and job.class_weights != NULL and not by_count
-    cdef Py_ssize_t block, start, n, i
-    for block in range(first, last):
-        start = block * job.block
-        n = min(job.n - start, job.block)
+    cdef Py_ssize_t stop = min(last * job.block, job.n)
+    cdef Py_ssize_t step = min(job.block, <Py_ssize_t>BLOCK)
+    cdef Py_ssize_t part, start, n, i
+    for part in range((stop - first * job.block + step - 1) // step):
+        start = first * job.block + part * step
+        n = min(stop - start, step)
         w = weight_block(job, start, n, True, scratch, <real *>NULL)
         if not weighted and not job.options.ignores:
             add_all(n, &job.sum, w)
@@ -31,11 +33,8 @@ cdef void run_divisor(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) 
 cdef void run_loss(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     if job.options.rows:
         run_rows(job, first, last, unused)
-    elif job.class_weights != NULL or job.options.smoothing != 0 or job.options.gamma != 0:
-        run_weighted_elements(job, first, last, unused)
     else:
         run_elements(job, first, last, unused)
-    take_logarithms(&job.pending, &job.sum)
 
 
 cdef void run_function(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
@@ -176,5 +175,4 @@ cdef void run_blocks(Job *job, int kind, bint in_float, Py_ssize_t first, Py_ssi
 
 cdef void clear_results(Job *job) noexcept nogil:
     accumulator_clear(&job.sum)
-    job.pending.blocks = 0
     job.bad = -1

@@ -25,7 +25,7 @@ cdef int64_t one_hot_label(const Job *job, Py_ssize_t row, real unused) noexcept
         else:
             load(targets, start + first, 1, n, scratch)
             t = scratch
-        if not looks_hard(t):
+        if not (t[0] == 0 or t[0] == 1):
             return NOT_ONE_HOT
         for k in range(n):  # without branches: where the 1 is, nothing foresees
             ones += t[k] == 1
@@ -298,23 +298,42 @@ cdef int label_block(
     # Rows with labels are a binary block: the probability of each row's label, with target 1.
     cdef real p[BLOCK]
     cdef real ones[BLOCK]
-    cdef real known[BLOCK]
-    cdef const real *mask = NULL
     cdef real value[BLOCK]
     cdef real gradient[BLOCK]
     cdef real hessian[BLOCK]
+    cdef double wide[BLOCK]
+    cdef Binary loss
+    cdef Block block
+    cdef int wanted = VALUE_SUM if job.wanted_sum else 0
     cdef Py_ssize_t i
+    set_loss(job, &loss, <real>0)
+    if job.value.data != NULL:
+        wanted |= VALUE_EACH
+    if job.gradient.data != NULL:
+        wanted |= GRADIENT
+    if job.hessian.data != NULL:
+        wanted |= HESSIAN
+    block.is_wide = False
     for i in range(padded(n)):
         ones[i] = 1
         p[i] = 1
-        known[i] = 0 if w[i] == 0 else 1  # the weights are valid; their products may be infinite
+        wide[i] = factors[i]
     gather(&job.x, start, job.classes, n, labels, p)
-    if weighted:
-        mask = &known[0]
-    if element_block(
-        job, n, &p[0], &ones[0], mask, w, factors, &value[0], &gradient[0], &hessian[0]
-    ) == BAD:
+    block.n = n
+    block.weighted = weighted or job.upstream.data != NULL
+    block.x = &p[0]
+    block.targets = &ones[0]
+    block.pos_weights = &ones[0]
+    block.weights = w
+    block.factors = factors
+    block.wide_factors = &wide[0]
+    block.value = &value[0]
+    block.gradient = &gradient[0]
+    block.hessian = &hessian[0]
+    if binary_block(&block, &loss, wanted, <real>0) == BAD:
         return BAD
+    if wanted & VALUE_SUM:
+        accumulator_add(&job.sum, block.sum)
     for i in range(n):
         if not general[i] and job.value.data != NULL:
             losses[i] = value[i]

@@ -91,8 +91,10 @@
 #define CECORE_LN2_HEAD 0x1.62e42fefa4000p-1
 #define CECORE_LN2_TAIL -0x1.8432a1b0e2634p-43
 #define CECORE_LOG2E 0x1.71547652b82fep+0
+#define CECORE_LN2 0x1.62e42fefa39efp-1
 #define CECORE_LN2F_HEAD 0x1.62e4000000000p-1f
 #define CECORE_LN2F_TAIL 0x1.7f7d1c0000000p-20f
+#define CECORE_LN2F 0x1.62e4300000000p-1f
 #define CECORE_LOG2EF 0x1.7154760000000p+0f
 #define CECORE_LOG_0 0x1.5555555555592p-1
 #define CECORE_LOG_1 0x1.999999997ff18p-2
@@ -125,6 +127,37 @@
 #define CECORE_EXPF_2 0x1.5558580000000p-5f
 #define CECORE_EXPF_3 0x1.123de40000000p-7f
 #define CECORE_EXPF_4 0x1.6ac7b00000000p-10f
+#define CECORE_COTH_0 0x1.555555555552dp-3
+#define CECORE_COTH_1 -0x1.6c16c16bd9ddbp-9
+#define CECORE_COTH_2 0x1.1566aac01b8a1p-14
+#define CECORE_COTH_3 -0x1.bbd3a9a6508ebp-20
+#define CECORE_COTH_4 0x1.63487cb727667p-25
+#define CECORE_COTHF_0 0x1.5555140000000p-3f
+#define CECORE_COTHF_1 -0x1.6a8c000000000p-9f
+#define CECORE_ATANH_0 0x1.5555555555535p-1
+#define CECORE_ATANH_1 0x1.99999999a0787p-2
+#define CECORE_ATANH_2 0x1.2492492089ff8p-2
+#define CECORE_ATANH_3 0x1.c71c741db382dp-3
+#define CECORE_ATANH_4 0x1.745cb3d3e8363p-3
+#define CECORE_ATANH_5 0x1.3b1ddef6f5e11p-3
+#define CECORE_ATANH_6 0x1.10679a2571a8ep-3
+#define CECORE_ATANH_7 0x1.efdab5ce7a895p-4
+#define CECORE_ATANH_8 0x1.55a7a18dbd182p-4
+#define CECORE_ATANH_9 0x1.5c80908eb3453p-3
+#define CECORE_ATANHF_0 0x1.5555000000000p-1f
+#define CECORE_ATANHF_1 0x1.99d29e0000000p-2f
+#define CECORE_ATANHF_2 0x1.1eb3a20000000p-2f
+#define CECORE_ATANHF_3 0x1.1f05780000000p-2f
+#define CECORE_RATIO_0 0x1.555555555578ap-1
+#define CECORE_RATIO_1 0x1.99999998eb665p-2
+#define CECORE_RATIO_2 0x1.249249b5e17acp-2
+#define CECORE_RATIO_3 0x1.c71bff01e354cp-3
+#define CECORE_RATIO_4 0x1.7475442992527p-3
+#define CECORE_RATIO_5 0x1.384b3df9c532ap-3
+#define CECORE_RATIO_6 0x1.3af91edf6781bp-3
+#define CECORE_RATIOF_0 0x1.5555b40000000p-1f
+#define CECORE_RATIOF_1 0x1.992a6c0000000p-2f
+#define CECORE_RATIOF_2 0x1.36f4720000000p-2f
 
 /* sqrt(1/2), where the reduction to a significand in [sqrt(1/2), sqrt(2)) cuts */
 #define CECORE_ROOT_HALF 0x1.6a09e667f3bcdp-1
@@ -607,6 +640,14 @@ CECORE_INLINE float cecore_softplus_restf(float x)
     return cecore_log1p_unitf(e, low);
 }
 
+/* x rounded to the significand of float, not to its range: to nearest even. Infinities and NaN stay. */
+CECORE_INLINE double cecore_24_bits(double x)
+{
+    uint64_t bits = cecore_bits(x);
+    bits += UINT64_C(0x0fffffff) + (bits >> 29 & 1);
+    return cecore_double(bits & UINT64_C(0xffffffffe0000000));
+}
+
 /* x * (y + low), rounded about once; where something overflows, x * y. */
 CECORE_INLINE double cecore_product(double x, double y, double low)
 {
@@ -625,25 +666,37 @@ CECORE_INLINE double cecore_quotient(double x, double d, double low, double *los
     return quotient;
 }
 
-/* -exponent ln 2 - log(1 + f) for f in [sqrt(1/2) - 1, sqrt(2) - 1], within 2 ULP. The series are those of
- * cecore_neg_log_parts. The sum of the two large terms is rounded, but nothing else that is as large. */
-CECORE_INLINE double cecore_neg_log_quick(double f, double exponent)
+/* ---------------------------------------------------------------- for the fused loops
+ *
+ * The functions from here on are shorter than the ones above: their errors are up to 3 ULP, where those above keep
+ * below 1.1. What differs between double and float is here, the rest in scalar_functions.h. */
+
+/* -log(a) of a probability a = 2^k m, m in [sqrt(1/2), sqrt(2)), whose complement b = 1 - a is given too. Error below
+ * 2 ULP, relative.
+ *
+ * -log(a) = -k ln 2 - log(1 + f) with f = m - 1. For k = 0, f is -b, which has no rounding error: losses near 0 keep
+ * their relative accuracy. In double log(1 + f) = f - (h - s (h + s^2 P)) as above, with s = f / (2 + f) and
+ * h = f^2 / 2; in float it is the Taylor form f - f^2 (1/2 - f P). The sum of the two large terms is rounded, but nothing
+ * else that is as large. NaN stays NaN. */
+CECORE_INLINE double cecore_pair_log_from(double a, double b, double k, double m)
 {
+    double f = a < CECORE_ROOT_HALF ? m - 1 : -b;
     double s = f / (2 + f);
     double z = s * s;
-    double half_square = 0.5 * f * f;
+    double h = 0.5 * f * f;
     double p = CECORE_FMA(z, CECORE_LOG_6, CECORE_LOG_5);
     p = CECORE_FMA(z, p, CECORE_LOG_4);
     p = CECORE_FMA(z, p, CECORE_LOG_3);
     p = CECORE_FMA(z, p, CECORE_LOG_2);
     p = CECORE_FMA(z, p, CECORE_LOG_1);
     p = CECORE_FMA(z, p, CECORE_LOG_0);
-    p = CECORE_FMA(-s, CECORE_FMA(z, p, half_square), half_square);
-    return CECORE_FMA(-exponent, CECORE_LN2_TAIL, p) + CECORE_FMA(-exponent, CECORE_LN2_HEAD, -f);
+    p = CECORE_FMA(-s, CECORE_FMA(z, p, h), h);
+    return CECORE_FMA(-k, CECORE_LN2_TAIL, p) + CECORE_FMA(-k, CECORE_LN2_HEAD, -f);
 }
 
-CECORE_INLINE float cecore_neg_log_quickf(float f, float exponent)
+CECORE_INLINE float cecore_pair_log_fromf(float a, float b, float k, float m)
 {
+    float f = a < CECORE_ROOT_HALFF ? m - 1 : -b;
     float p = CECORE_FMAF(f, CECORE_LOGF_7, CECORE_LOGF_6);
     p = CECORE_FMAF(f, p, CECORE_LOGF_5);
     p = CECORE_FMAF(f, p, CECORE_LOGF_4);
@@ -652,29 +705,166 @@ CECORE_INLINE float cecore_neg_log_quickf(float f, float exponent)
     p = CECORE_FMAF(f, p, CECORE_LOGF_1);
     p = CECORE_FMAF(f, p, CECORE_LOGF_0);
     p = f * f * CECORE_FMAF(-f, p, 0.5f);
-    return CECORE_FMAF(-exponent, CECORE_LN2F_TAIL, p) + CECORE_FMAF(-exponent, CECORE_LN2F_HEAD, -f);
+    return CECORE_FMAF(-k, CECORE_LN2F_TAIL, p) + CECORE_FMAF(-k, CECORE_LN2F_HEAD, -f);
+}
+
+/* log(a / b) of normal numbers in [2^-1000, 1] (float: [2^-120, 1]). Error below 3 ULP.
+ *
+ * The difference of their bits, divided by that of a binade, is nearly the binary logarithm of a / b. Rounded to an
+ * integer it is k, and with c = 2^k b the ratio a / c lies between 2/3 and 1.503, so that a - c is exact:
+ * log(a / b) = k ln 2 + log((1 + s) / (1 - s)) with s = (a - c) / (a + c), |s| < 0.2005. Adding 1024 to k (float: 128)
+ * keeps the difference positive. */
+CECORE_INLINE double cecore_log_ratio(double a, double b)
+{
+    uint64_t difference = cecore_bits(a) - cecore_bits(b) + UINT64_C(0x4008000000000000);
+    double k = cecore_double((difference >> 52) | UINT64_C(0x4330000000000000)) - (0x1p52 + 1024);
+    uint64_t scale = (difference & UINT64_C(0xfff0000000000000)) - UINT64_C(0x4000000000000000);
+    double c = cecore_double(cecore_bits(b) + scale);
+    double s = (a - c) / (a + c);
+    double z = s * s;
+    double p = CECORE_FMA(z, CECORE_RATIO_6, CECORE_RATIO_5);
+    p = CECORE_FMA(z, p, CECORE_RATIO_4);
+    p = CECORE_FMA(z, p, CECORE_RATIO_3);
+    p = CECORE_FMA(z, p, CECORE_RATIO_2);
+    p = CECORE_FMA(z, p, CECORE_RATIO_1);
+    p = CECORE_FMA(z, p, CECORE_RATIO_0);
+    return CECORE_FMA(k, CECORE_LN2, CECORE_FMA(s * z, p, 2 * s));
+}
+
+CECORE_INLINE float cecore_log_ratiof(float a, float b)
+{
+    uint32_t difference = cecore_bitsf(a) - cecore_bitsf(b) + UINT32_C(0x40400000);
+    float k = cecore_float((difference >> 23) | UINT32_C(0x4b000000)) - (0x1p23f + 128);
+    uint32_t scale = (difference & UINT32_C(0xff800000)) - UINT32_C(0x40000000);
+    float c = cecore_float(cecore_bitsf(b) + scale);
+    float s = (a - c) / (a + c);
+    float z = s * s;
+    float p = CECORE_FMAF(z, CECORE_RATIOF_2, CECORE_RATIOF_1);
+    p = CECORE_FMAF(z, p, CECORE_RATIOF_0);
+    return CECORE_FMAF(k, CECORE_LN2F, CECORE_FMAF(s * z, p, 2 * s));
+}
+
+/* x - low = k ln 2 + r with |r| at most ln(2) / 2, about: r, and k as biased = k + CECORE_BIASED, whose last bits are
+ * the exponent of 2^k. x and -x give r and -r if low is 0. */
+CECORE_INLINE double cecore_reduced(double x, double low, double *biased)
+{
+    double k;
+    *biased = CECORE_FMA(x - low, CECORE_LOG2E, CECORE_BIASED);
+    k = *biased - CECORE_BIASED;
+    return CECORE_FMA(-k, CECORE_LN2_TAIL, CECORE_FMA(-k, CECORE_LN2_HEAD, x)) - low;
+}
+
+CECORE_INLINE float cecore_reducedf(float x, float low, float *biased)
+{
+    float k;
+    *biased = CECORE_FMAF(x - low, CECORE_LOG2EF, CECORE_BIASEDF);
+    k = *biased - CECORE_BIASEDF;
+    return CECORE_FMAF(-k, CECORE_LN2F_TAIL, CECORE_FMAF(-k, CECORE_LN2F_HEAD, x)) - low;
+}
+
+/* 2^k, where it is a normal number */
+CECORE_INLINE double cecore_scale(double biased) { return cecore_double(cecore_bits(biased) << 52); }
+CECORE_INLINE float cecore_scalef(float biased) { return cecore_float(cecore_bitsf(biased) << 23); }
+
+/* exp(r) as a fraction e / n for a reduced r; the division that every formula needs takes both parts. Error below
+ * 1 ULP before the division.
+ *
+ * exp(r) = (K + r) / (K - r) with K = r coth(r / 2) = 2 + r^2 P(r^2). In float n is 1, and e is the Taylor form
+ * 1 + r + r^2 Q(r), because the sums of float losses need e itself. */
+CECORE_INLINE double cecore_fraction(double r, double *n)
+{
+    double square = r * r;
+    double p = CECORE_FMA(square, CECORE_COTH_4, CECORE_COTH_3);
+    p = CECORE_FMA(square, p, CECORE_COTH_2);
+    p = CECORE_FMA(square, p, CECORE_COTH_1);
+    p = CECORE_FMA(square, p, CECORE_COTH_0);
+    p = CECORE_FMA(square, p, 2);
+    *n = p - r;
+    return p + r;
+}
+
+CECORE_INLINE float cecore_fractionf(float r, float *n)
+{
+    float p = CECORE_FMAF(r, CECORE_EXPF_4, CECORE_EXPF_3);
+    p = CECORE_FMAF(r, p, CECORE_EXPF_2);
+    p = CECORE_FMAF(r, p, CECORE_EXPF_1);
+    p = CECORE_FMAF(r, p, CECORE_EXPF_0);
+    *n = 1;
+    return CECORE_FMAF(r * r, p, r) + 1;
+}
+
+/* The same as a true fraction in float too, which saves two coefficients. */
+CECORE_INLINE double cecore_short_fraction(double r, double *n) { return cecore_fraction(r, n); }
+
+CECORE_INLINE float cecore_short_fractionf(float r, float *n)
+{
+    float square = r * r;
+    float p = CECORE_FMAF(square, CECORE_FMAF(square, CECORE_COTHF_1, CECORE_COTHF_0), 2);
+    *n = p - r;
+    return p + r;
+}
+
+/* log(1 + e / n) for 0 <= e <= n. Error below 3 ULP; in float below 2.5 half-ULPs, because sums of float losses that
+ * are all alike keep the error of one.
+ *
+ * With s = e / (2 n + e), at most 1/3, 1 + e / n = (1 + s) / (1 - s), and the logarithm is 2 s + s^3 P(s^2). In float
+ * n is 1, and s is corrected for the rounding errors of d = 2 + e and of the division: 1 / d = (1 - s) / 2. */
+CECORE_INLINE double cecore_log1p_fraction(double n, double e)
+{
+    double s = e / CECORE_FMA(2, n, e);
+    double z = s * s;
+    double p = CECORE_FMA(z, CECORE_ATANH_9, CECORE_ATANH_8);
+    p = CECORE_FMA(z, p, CECORE_ATANH_7);
+    p = CECORE_FMA(z, p, CECORE_ATANH_6);
+    p = CECORE_FMA(z, p, CECORE_ATANH_5);
+    p = CECORE_FMA(z, p, CECORE_ATANH_4);
+    p = CECORE_FMA(z, p, CECORE_ATANH_3);
+    p = CECORE_FMA(z, p, CECORE_ATANH_2);
+    p = CECORE_FMA(z, p, CECORE_ATANH_1);
+    p = CECORE_FMA(z, p, CECORE_ATANH_0);
+    return CECORE_FMA(s * z, p, 2 * s);
+}
+
+CECORE_INLINE float cecore_log1p_fractionf(float n, float e)
+{
+    float d = 2 * n + e;
+    float s = e / d;
+    float error = CECORE_FMAF(-s, (2 - d) + e, CECORE_FMAF(-s, d, e)) * CECORE_FMAF(-0.5f, s, 0.5f);
+    float z = s * s;
+    float p = CECORE_FMAF(z, CECORE_ATANHF_3, CECORE_ATANHF_2);
+    p = CECORE_FMAF(z, p, CECORE_ATANHF_1);
+    p = CECORE_FMAF(z, p, CECORE_ATANHF_0);
+    return CECORE_FMAF(s * z, p, 2 * error) + 2 * s;
 }
 
 /* The functions that are the same for double and float stand once, in scalar_functions.h. It is included for each type:
- * REAL is the type, NAME(f) is f or ff, CONSTANT(C) is C or CF, and FMA is the fused multiply-add of the type. */
+ * REAL is the type, NAME(f) is f or ff, FMA is the fused multiply-add of the type, and the constants are its own. */
 #define REAL double
 #define NAME(function) function
-#define CONSTANT(name) name
 #define FMA CECORE_FMA
+#define INTEGERS CECORE_INTEGERS
+#define BIASED CECORE_BIASED
+#define VANISHING 800 /* exp(-x) rounds to 0 */
 #include "scalar_functions.h"
 #undef REAL
 #undef NAME
-#undef CONSTANT
 #undef FMA
+#undef INTEGERS
+#undef BIASED
+#undef VANISHING
 #define REAL float
 #define NAME(function) function##f
-#define CONSTANT(name) name##F
 #define FMA CECORE_FMAF
+#define INTEGERS CECORE_INTEGERSF
+#define BIASED CECORE_BIASEDF
+#define VANISHING 120
 #include "scalar_functions.h"
 #undef REAL
 #undef NAME
-#undef CONSTANT
 #undef FMA
+#undef INTEGERS
+#undef BIASED
+#undef VANISHING
 
 /* Round to nearest, gradual underflow, no traps while a kernel runs; the caller's modes and flags come back. Compilers
  * do not know that arithmetic depends on the control word, but they leave memory alone across CECORE_BARRIER: what is

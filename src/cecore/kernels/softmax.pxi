@@ -170,7 +170,7 @@ cdef void softmax_finish(const Exponentials *sums, Py_ssize_t n, Softmax *softma
 # so far below the largest that their exponentials are 0 may be anywhere, also at -inf.
 
 cdef inline bint is_ordinary(real least, real top) noexcept nogil:
-    cdef real range_ = ordinary_range(<real>0)
+    cdef real range_ = ordinary_logit(<real>0)
     return (top <= range_) & (least >= -range_) & (top - least <= range_)
 
 

@@ -21,18 +21,6 @@ cdef double lane_sum(Py_ssize_t n, const real *terms) noexcept nogil:
     return join_lanes(&lanes[0])
 
 
-cdef double weighted_sum(Py_ssize_t n, const real *terms, const real *w) noexcept nogil:
-    # The products are formed in double, whatever the type. What has weight 0 is not looked at.
-    cdef double products[BLOCK]
-    cdef double weight, value
-    cdef Py_ssize_t i
-    for i in range(padded(n)):
-        weight = w[i]
-        value = weight * terms[i]
-        products[i] = 0 if weight == 0 else value
-    return lane_sum(n, &products[0])
-
-
 cdef inline real neighbour(real x, int step) noexcept nogil:
     # the next number after (step 1) or before (-1) a positive one
     if real is double:
