@@ -14,25 +14,14 @@ X86_64 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 V3 = ["-mavx2", "-mfma"]
 V4 = [*V3, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"]
 LEVELS = {"baseline": [], **({"x86_v3": V3, "x86_v4": V4} if X86_64 else {})}
-STRICT = ["-O2", "-ftree-vectorize", "-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
-# For speed and size alone, where the compiler knows them. GCC's jump threading turns some selections into branches,
-# which leaves their loop scalar; kernels stay out of line, one function each (what must be inlined says so itself);
-# C has no exceptions that would need unwind tables; the next two copy code that is not hot. A loop over lanes that is
-# peeled early is not made vector code, and the ends of loops, most of which have none, need not be. Functions and loops
-# start at a cache line: else a change of one function moves the others, and some of their loops take longer. -O3
-# adds a tenth to the size, scheduling adds a fortieth: processors that have vectors this wide reorder by themselves.
-# Registers saved around calls, rather than kept from use, add a hundredth, and no speed.
-TUNING = [
-    *("-fvect-cost-model=dynamic", "-fno-reorder-blocks-and-partition", "-fno-tree-tail-merge"),
-    *("-fno-inline-small-functions", "-fno-inline-functions-called-once"),  # in GCC's words,
-    *("-finline-hint-functions", "-fno-thread-jumps"),  # and in Clang's
-    *("-fno-asynchronous-unwind-tables", "-fno-ipa-cp", "-fno-tree-pre"),
-    *("--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=30"),
-    *("--param=vect-epilogues-nomask=0", "-fno-schedule-insns2", "-fno-caller-saves"),
-    *("-falign-functions=64", "-falign-loops=64", "-fno-align-jumps", "-fno-align-labels"),
-]
-# Loops over lanes of several registers keep them there.
-OWN = {"x86_v3": ["-fpeel-loops", "--param=max-completely-peeled-insns=75"]}
+# The meaning: IEEE 754 in the written order, so that the results are the same everywhere. Without errno and traps,
+# square roots and selections can be vector code.
+STRICT = ["-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+# The speed: -O2 makes vector code only of loops that have a known length, unless the cost model is dynamic, and jump
+# threading turns selections into branches, which leaves a loop scalar.
+SPEED = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fno-thread-jumps"]
+# Loops over the lanes of several registers keep them there.
+OWN = {"x86_v3": ["-fpeel-loops", "--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=75"]}
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
 # CECORE_SANITIZE=address or thread compiles in checks at run time; tools/sanitize.py uses them. Divisions by 0 are not
 # checked: they are meant, and IEEE 754 defines them.
@@ -76,8 +65,7 @@ class BuildLevels(build_ext):
             flags = ["/O2", "/fp:precise", *MSVC[level]]
             inline = "__forceinline"
         else:
-            tuning = TUNING + OWN.get(level, [])
-            flags = STRICT + [flag for flag in tuning if self.knows(flag)] + LEVELS[level]
+            flags = STRICT + [flag for flag in SPEED + OWN.get(level, []) if self.knows(flag)] + LEVELS[level]
             # What is marked inline is inlined: a scalar function in a loop must not be a call.
             inline = "inline __attribute__((always_inline))"
             ext.extra_compile_args += ["-fvisibility=hidden", "-g0"]

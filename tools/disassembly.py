@@ -2,14 +2,16 @@
 
     python tools/disassembly.py        (a minute)
 
-The tool compiles each instruction-set level into a temporary folder, with the flags of setup.py. It reads every
-innermost loop with floating-point arithmetic. A loop has full width if all its arithmetic instructions work on whole
-registers of the level. KERNELS says how many other loops are allowed, and why. The tool needs objdump. It exits with 1
-if a kernel has too few loops of full width, or too many others.
+The tool compiles each instruction-set level into a temporary folder, with the flags of setup.py and with one function
+of machine code for each kernel, so that a loop can be named. It reads every innermost loop with floating-point
+arithmetic. A loop has full width if all its arithmetic instructions work on whole registers of the level. KERNELS says
+how many other loops are allowed, and why. The tool needs objdump. It exits with 1 if a kernel has too few loops of full
+width, or too many others.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
+OUT_OF_LINE = "-fno-inline-small-functions -fno-inline-functions-called-once -fno-ipa-cp"
 REGISTER = {"baseline": "xmm", "x86_v3": "ymm", "x86_v4": "zmm"}
 ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|213|231))([ps])([sd])$")
 # For each kernel: how many loops of full width it must have at least, and how many others are allowed.
@@ -26,7 +29,7 @@ KERNELS = {
     **dict.fromkeys(("soft_gradient", "hard_hessian", "hessian_block"), (1, 0)),
     **dict.fromkeys(("logit_value", "logit_gradient", "logit_hessian", "logit_focal"), (1, 0)),
     **dict.fromkeys(("weighted_gradient", "sigmoid_block", "quick_soft_gradient"), (1, 0)),
-    **dict.fromkeys(("block_logarithms", "block_exponentials", "hard_gradient", "weighted_hard_sum"), (2, 0)),
+    **dict.fromkeys(("block_logarithms", "block_exponentials", "hard_gradient"), (2, 0)),
     **dict.fromkeys(("hard_value", "soft_value"), (3, 0)),
     "logit_derivatives": (2, 0),
     "inspect": (4, 0),
@@ -36,10 +39,11 @@ KERNELS = {
     "take_logarithms": (1, 1),  # the other joins the lanes of a block
     "hard_sum": (1, 2),  # the others multiply the last elements, which do not fill all lanes
     "logit_sum": (4, 1),
-    **dict.fromkeys(("row_exponentials", "row_extremes", "rows_rest"), (1, 1)),
+    **dict.fromkeys(("row_extremes", "rows_rest", "weighted_hard_sum"), (1, 1)),
     **dict.fromkeys(("rows_scale", "row_scale"), (1, 1)),
     "row_total": (1, 3),
-    "classes_of": (2, 1),
+    "row_exponentials": (1, 2),
+    "classes_of": (2, 3),
     "focal_classes": (1, 2),
     **dict.fromkeys(("rows_log_totals", "rows_over_total"), (1, 2)),
     # Loops over float32 and float64: the lanes of float32 fill only half a register
@@ -66,7 +70,8 @@ class Loop(NamedTuple):
 def objects(folder: Path) -> dict[str, Path]:
     """Compile every level, and return the object file of each."""
     command = [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-temp", folder, "--build-lib", folder]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    env = {**os.environ, "CFLAGS": OUT_OF_LINE}
+    subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return {level: path for level in REGISTER for path in folder.rglob(f"{level}.o")}
 
 
