@@ -1,0 +1,593 @@
+# Stage one of rows of logits: the maximum of each row, the exponentials, their sums, and the numbers that stage two
+# (rows.pxi) needs of each row.
+#
+# Up to MAX_TILE_CLASSES classes, WIDTH rows lie side by side in a tile: number r of class k is tile[k * WIDTH + r].
+# Rows of more classes lie one after another. Either way the innermost loops are the same: they walk along a strip,
+# which is a column of registers. A register has 64 bytes on every level; its numbers are the lanes. A strip of a tile
+# has one row in each lane, and the next register is the next class. A strip of a long row is the row itself.
+#
+# The exponentials of a row are e_k = exp(z_k - offset) / 2^N: stage two divides by their sum, so that neither the
+# offset nor 2^N matters. The offset is the maximum if that is large (then every difference that counts is exact, by
+# Sterbenz), and else 0 (then there is no difference to round). N makes the largest e about 2^400 (float: 2^48), so
+# that e is a normal number down to 2^-1420 (2^-172) of the largest; what is still smaller becomes 0. Masks of -inf are
+# exact zeros, NaN gives NaN, and no row takes another way.
+
+cdef enum:
+    MAX_TILE_CLASSES = 48
+    BATCH = 1 << 12  # logits of the rows that are computed together: their exponentials stay in the first cache
+    SEGMENT = 1 << 14  # classes of a longer row that are computed together
+
+cdef enum:  # what is wanted of rows, besides VALUE, GRADIENT and HESSIAN
+    SOFTMAX_BIT = 8
+    LOG_SOFTMAX_BIT = 16
+
+cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is known of each of them
+    Py_ssize_t rows  # at most WIDTH
+    Py_ssize_t classes
+    int wanted  # bits: VALUE, GRADIENT, HESSIAN, or SOFTMAX_BIT or LOG_SOFTMAX_BIT alone
+    bint has_targets  # the rows have weighted targets; else labels, or nothing
+    double smoothing  # of the labels
+    double gamma  # of the focal factor, or 0
+    bint but_largest  # the sums leave out the largest exponential; else that of the label
+    int64_t label[WIDTH]
+    double weight[WIDTH]  # of the second derivatives
+    double factor[WIDTH]  # of the gradient
+    double maximum[WIDTH]
+    double offset[WIDTH]  # the constants of the exponentials
+    double shifter[WIDTH]
+    double lowest[WIDTH]
+    double largest[WIDTH]  # the exponential of the maximum
+    double label_z[WIDTH]
+    double label_e[WIDTH]
+    double sum[WIDTH]  # of the exponentials but the one that is left out, and its rounding error
+    double sum_error[WIDTH]
+    double ties[WIDTH]  # how many exponentials equal the largest
+    double rest[WIDTH]  # the sum without the largest, and its error
+    double rest_error[WIDTH]
+    double complement[WIDTH]  # the sum without the label
+    double total[WIDTH]
+    double total_error[WIDTH]
+    double inverse[WIDTH]  # 1 / total, and nearly 1 / largest
+    double inverse_largest[WIDTH]
+    double log_total[WIDTH]  # log(total / largest)
+    double others[WIDTH]  # the sum of the targets of all but the largest
+    double others_error[WIDTH]
+    double gap[WIDTH]  # the sum of target * (maximum - logit); with labels the targets are 1
+    double gap_error[WIDTH]
+    double of_largest[WIDTH]  # the sum of the targets of the largest
+    double unscale[WIDTH]  # by which the gradient is still to be multiplied
+    double loss[WIDTH]  # not weighted
+
+
+cdef struct TargetSums:  # of lanes
+    double others[SUM_LANES]  # targets of all but the largest
+    double others_error[SUM_LANES]
+    double largest[SUM_LANES]  # and of the largest
+    double largest_error[SUM_LANES]
+    double gap[SUM_LANES]  # target * (maximum - logit)
+    double gap_error[SUM_LANES]
+
+
+cdef inline Py_ssize_t whole_lanes(Py_ssize_t rows) noexcept nogil:
+    # The lanes of a tile that are computed: whole registers of either type.
+    return (rows + SUM_LANES - 1) & -SUM_LANES
+
+
+cdef inline real exponential(real z, real offset, real shifter, real lowest) noexcept nogil:
+    cdef real x = z - offset
+    cdef real e
+    if real is double:
+        e = cecore_row_exp(x, shifter)
+    else:
+        e = cecore_row_expf(x, shifter)
+    return 0 if x < lowest else e
+
+
+cdef inline void set_scale(real maximum, real *offset, real *shifter, real *lowest) noexcept nogil:
+    # The constants of a row's exponentials: the offset; the shifter, which stands for N (cecore_row_exp); and the
+    # argument below which an exponential would be subnormal. N + 400 is the integer below maximum / ln 2, a little less
+    # than half below.
+    cdef real n
+    if real is double:
+        offset[0] = maximum if fabs(maximum) > 2048 else 0
+        n = (maximum - offset[0]) * CECORE_LOG2E - 0.501
+        n = ((n + CECORE_INTEGERS) - CECORE_INTEGERS) - 400
+        shifter[0] = CECORE_INTEGERS + (1023 - n)
+        lowest[0] = (n - 1020) * 0.6931471805599453
+    else:
+        offset[0] = maximum if fabsf(maximum) > 256 else 0
+        n = (maximum - offset[0]) * CECORE_LOG2EF - <float>0.501
+        n = ((n + CECORE_INTEGERSF) - CECORE_INTEGERSF) - 48
+        shifter[0] = CECORE_INTEGERSF + (127 - n)
+        lowest[0] = (n - 124) * <float>0.6931471805599453
+
+
+cdef void set_scales(
+    const real *maximum, Py_ssize_t rows, real *restrict offset, real *restrict shifter, real *restrict lowest,
+    real *restrict largest
+) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(rows):
+        set_scale(maximum[r], &offset[r], &shifter[r], &lowest[r])
+        largest[r] = exponential(maximum[r], offset[r], shifter[r], lowest[r])
+
+
+# ---------------------------------------------------------------- strips
+
+cdef inline void strip_maximum(const real *z, Py_ssize_t step, Py_ssize_t count, real *maximum) noexcept nogil:
+    # The maximum of each lane and what is there; NaN is passed over
+    cdef real m[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j
+    for j in range(lanes):
+        m[j] = maximum[j]
+    for i in range(count):
+        for j in range(lanes):
+            m[j] = z[i * step + j] if z[i * step + j] > m[j] else m[j]
+    for j in range(lanes):
+        maximum[j] = m[j]
+
+
+cdef inline void strip_exponentials(
+    const real *z, Py_ssize_t step, Py_ssize_t count, const real *offset, const real *shifter, const real *lowest,
+    real *restrict e
+) noexcept nogil:
+    # The constants of each lane; z and e have the same step
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j
+    for i in range(count):
+        for j in range(lanes):
+            e[i * step + j] = exponential(z[i * step + j], offset[j], shifter[j], lowest[j])
+
+
+cdef inline void add_term(double *sum, double *error, real term) noexcept nogil:
+    # Sums of floats need no more than double.
+    if real is double:
+        add_exactly(sum, error, term)
+    else:
+        sum[0] += term
+
+
+cdef inline void strip_sum(
+    const real *e, Py_ssize_t step, Py_ssize_t count, bint but_largest, const real *largest,
+    double *restrict sum, double *restrict error, real *restrict ties
+) noexcept nogil:
+    # Adds to the sums of the lanes. Four registers are added as they are; their sum is added by TwoSum, or in double.
+    cdef double sums[SUM_LANES]
+    cdef double errors[SUM_LANES]
+    cdef real counts[SUM_LANES]
+    cdef real a, b, c, d
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j
+    cdef const real *x
+    for j in range(lanes):
+        sums[j] = sum[j]
+        errors[j] = error[j]
+        counts[j] = ties[j]
+    for i in range(count // 4):
+        x = e + 4 * i * step
+        for j in range(lanes):
+            a = x[j]
+            b = x[step + j]
+            c = x[2 * step + j]
+            d = x[3 * step + j]
+            if but_largest:
+                counts[j] += ((1 if a == largest[j] else 0) + (1 if b == largest[j] else 0)) + (
+                    (1 if c == largest[j] else 0) + (1 if d == largest[j] else 0)
+                )
+                a = 0 if a == largest[j] else a
+                b = 0 if b == largest[j] else b
+                c = 0 if c == largest[j] else c
+                d = 0 if d == largest[j] else d
+            a = (a + b) + (c + d)
+            add_term(&sums[j], &errors[j], a)
+    for i in range(count & -4, count):
+        x = e + i * step
+        for j in range(lanes):
+            a = x[j]
+            if but_largest:
+                counts[j] += 1 if a == largest[j] else 0
+                a = 0 if a == largest[j] else a
+            add_term(&sums[j], &errors[j], a)
+    for j in range(lanes):
+        sum[j] = sums[j]
+        error[j] = errors[j]
+        ties[j] = counts[j]
+
+
+cdef inline real target_gap(real t, real z, real maximum) noexcept nogil:
+    # t * (maximum - z), and 0 where t is 0, whatever z holds
+    cdef real term = t * (maximum - z)
+    return 0 if t == 0 else term
+
+
+cdef inline void strip_targets(
+    const real *z, const real *t, const real *e, Py_ssize_t step, Py_ssize_t count, const real *maximum,
+    const real *largest, TargetSums *sums
+) noexcept nogil:
+    # Adds to the sums of the lanes. The targets of the largest are added apart, so that nothing cancels when they are
+    # nearly all; see target_constants.
+    cdef TargetSums lane = sums[0]
+    cdef real a, b, c, d, u, v
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j, k
+    cdef const real *x
+    cdef const real *y
+    cdef const real *w
+    for i in range(count // 4):
+        k = 4 * i * step
+        x = z + k
+        y = t + k
+        w = e + k
+        for j in range(lanes):
+            a = target_gap(y[j], x[j], maximum[j])
+            b = target_gap(y[step + j], x[step + j], maximum[j])
+            c = target_gap(y[2 * step + j], x[2 * step + j], maximum[j])
+            d = target_gap(y[3 * step + j], x[3 * step + j], maximum[j])
+            add_term(&lane.gap[j], &lane.gap_error[j], (a + b) + (c + d))
+            a = 0 if w[j] == largest[j] else y[j]
+            b = 0 if w[step + j] == largest[j] else y[step + j]
+            c = 0 if w[2 * step + j] == largest[j] else y[2 * step + j]
+            d = 0 if w[3 * step + j] == largest[j] else y[3 * step + j]
+            add_term(&lane.others[j], &lane.others_error[j], (a + b) + (c + d))
+            u = (y[j] - a) + (y[step + j] - b)
+            v = (y[2 * step + j] - c) + (y[3 * step + j] - d)
+            add_term(&lane.largest[j], &lane.largest_error[j], u + v)
+    for i in range(count & -4, count):
+        for j in range(lanes):
+            a = t[i * step + j]
+            add_term(&lane.gap[j], &lane.gap_error[j], target_gap(a, z[i * step + j], maximum[j]))
+            b = 0 if e[i * step + j] == largest[j] else a
+            add_term(&lane.others[j], &lane.others_error[j], b)
+            add_term(&lane.largest[j], &lane.largest_error[j], a - b)
+    sums[0] = lane
+
+
+cdef inline void strip_gap(
+    const real *z, Py_ssize_t step, Py_ssize_t count, const real *maximum, double *restrict gap, double *restrict error
+) noexcept nogil:
+    # Adds maximum - logit to the sums of the lanes.
+    cdef double gaps[SUM_LANES]
+    cdef double errors[SUM_LANES]
+    cdef real a, b
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j
+    cdef const real *x
+    for j in range(lanes):
+        gaps[j] = gap[j]
+        errors[j] = error[j]
+    for i in range(count // 4):
+        x = z + 4 * i * step
+        for j in range(lanes):
+            a = (maximum[j] - x[j]) + (maximum[j] - x[step + j])
+            b = (maximum[j] - x[2 * step + j]) + (maximum[j] - x[3 * step + j])
+            add_term(&gaps[j], &errors[j], a + b)
+    for i in range(count & -4, count):
+        for j in range(lanes):
+            add_term(&gaps[j], &errors[j], maximum[j] - z[i * step + j])
+    for j in range(lanes):
+        gap[j] = gaps[j]
+        error[j] = errors[j]
+
+
+# ---------------------------------------------------------------- tiles
+
+cdef void tile_maxima(const real *z, Py_ssize_t classes, Py_ssize_t lanes, real *restrict maximum) noexcept nogil:
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, r
+    for r in range(lanes):
+        maximum[r] = -INFINITY
+    for i in range(lanes // step):
+        strip_maximum(z + i * step, WIDTH, classes, maximum + i * step)
+
+
+cdef void tile_exponentials(
+    const real *z, const real *offset, const real *shifter, const real *lowest, Py_ssize_t classes, Py_ssize_t lanes,
+    real *restrict e
+) noexcept nogil:
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, k
+    for i in range(lanes // step):
+        k = i * step
+        strip_exponentials(z + k, WIDTH, classes, offset + k, shifter + k, lowest + k, e + k)
+
+
+cdef void tile_sums(
+    const real *e, const real *largest, bint but_largest, Py_ssize_t classes, Py_ssize_t lanes,
+    double *restrict sum, double *restrict error, real *restrict ties
+) noexcept nogil:
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, k
+    for k in range(lanes):
+        sum[k] = error[k] = ties[k] = 0
+    for i in range(lanes // step):
+        k = i * step
+        if but_largest:
+            strip_sum(e + k, WIDTH, classes, True, largest + k, sum + k, error + k, ties + k)
+        else:
+            strip_sum(e + k, WIDTH, classes, False, largest + k, sum + k, error + k, ties + k)
+
+
+cdef void tile_gaps(
+    const real *z, const real *maximum, Py_ssize_t classes, Py_ssize_t lanes, double *restrict gap
+) noexcept nogil:
+    cdef double error[WIDTH]
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, k
+    for k in range(lanes):
+        gap[k] = error[k] = 0
+    for i in range(lanes // step):
+        k = i * step
+        strip_gap(z + k, WIDTH, classes, maximum + k, gap + k, error + k)
+    for k in range(lanes):
+        gap[k] = finite_sum(gap[k], error[k])
+
+
+cdef void tile_targets(
+    const real *z, const real *t, const real *e, const real *maximum, const real *largest, Py_ssize_t lanes,
+    RowBlock *block
+) noexcept nogil:
+    cdef TargetSums sums
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, j, k
+    for i in range(lanes // step):
+        k = i * step
+        memset(&sums, 0, sizeof(TargetSums))
+        strip_targets(z + k, t + k, e + k, WIDTH, block.classes, maximum + k, largest + k, &sums)
+        for j in range(step):
+            block.others[k + j] = finite_sum(sums.others[j], sums.others_error[j])
+            block.gap[k + j] = finite_sum(sums.gap[j], sums.gap_error[j])
+            block.of_largest[k + j] = finite_sum(sums.largest[j], sums.largest_error[j])
+
+
+cdef void resolve_tile(real *z, Py_ssize_t classes, Py_ssize_t rows, real *maximum) noexcept nogil:
+    # Rows whose maximum is +inf are rewritten as their limit; see resolve_infinite.
+    cdef Py_ssize_t r, k
+    cdef Py_ssize_t infinite = 0
+    for r in range(rows):
+        infinite += maximum[r] == INFINITY
+    for r in range(rows if infinite > 0 else 0):
+        if not maximum[r] == INFINITY:
+            continue
+        infinite = 0
+        for k in range(classes):
+            infinite += z[k * WIDTH + r] == INFINITY
+        for k in range(classes):
+            z[k * WIDTH + r] = limit_of(z[k * WIDTH + r], infinite)
+        maximum[r] = 0
+
+
+# ---------------------------------------------------------------- rows
+
+cdef inline real limit_of(real z, Py_ssize_t infinite) noexcept nogil:
+    # A logit of a row in which so many are +inf, such that the row has ordinary numbers of the same meaning: p = 1 for a
+    # single +inf; NaN for several, and for NaN.
+    if z == INFINITY:
+        return <real>0 if infinite == 1 else <real>NAN
+    return <real>-INFINITY if z == z else z
+
+
+cdef Py_ssize_t count_infinite(const real *z, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef Py_ssize_t infinite = 0
+    for i in range(n):
+        infinite += z[i] == INFINITY
+    return infinite
+
+
+cdef void resolve_infinite(const real *z, Py_ssize_t n, Py_ssize_t infinite, real *out) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = limit_of(z[i], infinite)
+
+
+cdef real row_maximum(const real *z, Py_ssize_t n, real before) noexcept nogil:
+    # At least SUM_LANES numbers; four registers at once, some of the last numbers twice
+    cdef real m[4 * SUM_LANES]
+    cdef Py_ssize_t step = 4 * width(<real>0)
+    cdef Py_ssize_t i, j, first
+    for j in range(step):
+        m[j] = before
+    for i in range((n + step - 1) // step if n >= step else 0):
+        first = min(i * step, n - step)
+        for j in range(step):
+            m[j] = z[first + j] if z[first + j] > m[j] else m[j]
+    for j in range(n if n < step else 0):
+        m[j] = z[j] if z[j] > m[j] else m[j]
+    for j in range(step // 2):
+        m[j] = m[j + step // 2] if m[j + step // 2] > m[j] else m[j]
+    for j in range(step // 4):
+        m[j] = m[j + step // 4] if m[j + step // 4] > m[j] else m[j]
+    for j in range(LANES if real is float else 0):
+        m[j] = m[j + LANES] if m[j + LANES] > m[j] else m[j]
+    for j in range(4):
+        m[j] = m[j + 4] if m[j + 4] > m[j] else m[j]
+    for j in range(2):
+        m[j] = m[j + 2] if m[j + 2] > m[j] else m[j]
+    return m[1] if m[1] > m[0] else m[0]
+
+
+cdef void row_exponentials(
+    const real *z, Py_ssize_t n, real offset, real shifter, real lowest, real *restrict e
+) noexcept nogil:
+    # At least SUM_LANES numbers, some of the last ones twice; behind them zeros, up to a whole register or one more.
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t whole = n // lanes
+    cdef Py_ssize_t i, j
+    for j in range(lanes):
+        e[whole * lanes + j] = 0
+    for i in range(whole):
+        for j in range(lanes):
+            e[i * lanes + j] = exponential(z[i * lanes + j], offset, shifter, lowest)
+    for j in range(lanes):
+        e[n - lanes + j] = exponential(z[n - lanes + j], offset, shifter, lowest)
+
+
+cdef inline double finite_sum(double sum, double error) noexcept nogil:
+    # Next to an infinite sum, the error is NaN and means nothing.
+    cdef double exact = sum + error
+    return exact if sum - sum == 0 else sum
+
+
+cdef inline void join_registers(double *sum, double *error, real unused) noexcept nogil:
+    # The sum of the lanes of a register in lane 0, by one tree
+    cdef Py_ssize_t j
+    if real is double:
+        join_half(sum, error, 4)
+        join_half(sum, error, 2)
+        join_half(sum, error, 1)
+    else:
+        for j in range(LANES):
+            sum[j] += sum[j + LANES]
+        sum[0] = join_lanes(sum)
+
+
+cdef void row_sum(
+    const real *e, Py_ssize_t n, real largest, bint but_largest, Py_ssize_t r, RowBlock *block
+) noexcept nogil:
+    # Adds the exponentials of a row, or of a segment of it.
+    cdef double sum[SUM_LANES]
+    cdef double error[SUM_LANES]
+    cdef real ties[SUM_LANES]
+    cdef real largests[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t j
+    for j in range(SUM_LANES):
+        sum[j] = error[j] = ties[j] = 0
+        largests[j] = largest
+    if but_largest:
+        strip_sum(e, lanes, (n + lanes - 1) // lanes, True, largests, sum, error, ties)
+        for j in range(lanes):
+            block.ties[r] += ties[j]
+    else:
+        strip_sum(e, lanes, (n + lanes - 1) // lanes, False, largests, sum, error, ties)
+    join_registers(sum, error, <real>0)
+    block.sum_error[r] += error[0]
+    add_exactly(&block.sum[r], &block.sum_error[r], sum[0])
+
+
+cdef void row_gap(const real *z, Py_ssize_t n, real maximum, Py_ssize_t r, RowBlock *block) noexcept nogil:
+    # Adds the gaps of a row, or of a segment of it. The last register is filled with what has no gap.
+    cdef double gap[SUM_LANES]
+    cdef double error[SUM_LANES]
+    cdef real maxima[SUM_LANES]
+    cdef real tail[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t whole = n // lanes
+    cdef Py_ssize_t j
+    for j in range(SUM_LANES):
+        gap[j] = error[j] = 0
+        maxima[j] = tail[j] = maximum
+    memcpy(tail, z + whole * lanes, (n - whole * lanes) * sizeof(real))
+    strip_gap(z, lanes, whole, maxima, gap, error)
+    strip_gap(tail, lanes, 1, maxima, gap, error)
+    join_registers(gap, error, <real>0)
+    block.gap_error[r] += error[0]
+    add_exactly(&block.gap[r], &block.gap_error[r], gap[0])
+
+
+cdef void row_targets(
+    const real *z, const real *t, const real *e, Py_ssize_t n, Py_ssize_t r, RowBlock *block
+) noexcept nogil:
+    # Adds the targets and gaps of a row, or of a segment of it. The last register is filled with targets of 0.
+    cdef TargetSums sums
+    cdef real maxima[SUM_LANES]
+    cdef real largests[SUM_LANES]
+    cdef real z_tail[SUM_LANES]
+    cdef real t_tail[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t whole = n // lanes * lanes
+    cdef Py_ssize_t j
+    memset(&sums, 0, sizeof(TargetSums))
+    for j in range(SUM_LANES):
+        z_tail[j] = t_tail[j] = 0
+        maxima[j] = <real>block.maximum[r]
+        largests[j] = <real>block.largest[r]
+    memcpy(z_tail, z + whole, (n - whole) * sizeof(real))
+    memcpy(t_tail, t + whole, (n - whole) * sizeof(real))
+    strip_targets(z, t, e, lanes, whole // lanes, maxima, largests, &sums)
+    strip_targets(z_tail, t_tail, e + whole, lanes, 1, maxima, largests, &sums)
+    join_registers(sums.others, sums.others_error, <real>0)
+    join_registers(sums.gap, sums.gap_error, <real>0)
+    block.others_error[r] += sums.others_error[0]
+    add_exactly(&block.others[r], &block.others_error[r], sums.others[0])
+    block.gap_error[r] += sums.gap_error[0]
+    add_exactly(&block.gap[r], &block.gap_error[r], sums.gap[0])
+    join_registers(sums.largest, sums.largest_error, <real>0)
+    block.of_largest[r] += sums.largest[0] + sums.largest_error[0]
+
+
+# ---------------------------------------------------------------- what stage two needs of each row
+
+cdef void round_sums(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+    # Of long rows: sums that need no error any more
+    cdef Py_ssize_t r
+    for r in range(rows):
+        block.gap[r] = finite_sum(block.gap[r], block.gap_error[r])
+        block.others[r] = finite_sum(block.others[r], block.others_error[r])
+
+
+cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t rows) noexcept nogil:
+    cdef double sum, error, big, own, rest, total, inverse
+    cdef Py_ssize_t r
+    for r in range(rows):
+        sum = block.sum[r]
+        error = block.sum_error[r]
+        big = block.largest[r]
+        own = block.label_e[r]
+        if but_largest:  # total = rest + big
+            add_exactly(&sum, &error, (block.ties[r] - 1) * big)
+            rest = sum + error
+            block.rest[r] = rest
+            block.rest_error[r] = (sum - rest) + error
+            total = sum + (big - own)
+            block.complement[r] = rest if own == big else total + error
+            add_exactly(&sum, &error, big)
+        else:  # total = complement + label
+            block.complement[r] = sum + error
+            rest = (sum - big) + (own + error)
+            block.rest[r] = sum if own == big else rest
+            block.rest_error[r] = error if own == big else 0
+            add_exactly(&sum, &error, own)
+        total = sum + error
+        block.total[r] = total
+        block.total_error[r] = (sum - total) + error
+        inverse = 1 / (total * big)  # one division for two quotients
+        block.inverse_largest[r] = total * inverse
+        inverse *= big
+        block.inverse[r] = inverse + inverse * CECORE_FMA(0 - inverse, total, 1)
+
+
+cdef void finish_sums(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+    # From the sums: the total, the rest without the largest, and the complement without the label. No difference
+    # cancels: nothing is subtracted but what is smaller than another term of the sum.
+    if block.but_largest:
+        finish_sums_of(block, True, rows)
+    else:
+        finish_sums_of(block, False, rows)
+
+
+cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+    # log(total / largest) = log(1 + rest / largest), relative also where it is tiny. For float, a logarithm in float of
+    # a quotient in double.
+    cdef float ratios[WIDTH]
+    cdef float lows[WIDTH]
+    cdef double ratio, low, inverse, big
+    cdef Py_ssize_t r
+    if real is float:
+        for r in range(rows):
+            ratio = block.rest[r] * block.inverse_largest[r]
+            ratios[r] = <float>ratio
+            lows[r] = <float>(ratio - <float>ratio)
+        for r in range(rows):
+            ratios[r] = cecore_log1p_rowf(ratios[r], lows[r])
+        for r in range(rows):
+            block.log_total[r] = ratios[r]
+    else:
+        for r in range(rows):
+            big = block.largest[r]
+            inverse = block.inverse_largest[r]
+            ratio = block.rest[r] * inverse
+            low = 0 - cecore_product_lost(ratio, big, ratio * big)
+            low = ((block.rest[r] - ratio * big) + low) + block.rest_error[r]
+            block.log_total[r] = cecore_log1p_row(ratio, low * inverse)
