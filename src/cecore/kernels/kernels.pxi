@@ -57,6 +57,7 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_log1p_unit(double, double) noexcept
     float cecore_log1p_unitf(float, float) noexcept
     double CECORE_FMA(double, double, double) noexcept
+    float CECORE_FMAF(float, float, float) noexcept
     double cecore_log(double) noexcept
     float cecore_logf(float) noexcept
     double cecore_log1p(double) noexcept
@@ -68,6 +69,10 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_softplus_rest(double) noexcept
     float cecore_softplus_restf(float) noexcept
     double cecore_power(double, double) noexcept
+    double cecore_row_exp(double, double, double *) noexcept
+    float cecore_row_expf(float, float, float *) noexcept
+    double cecore_log1p_row(double, double) noexcept
+    float cecore_log1p_rowf(float, float) noexcept
     double cecore_log1p_sum(double, double) noexcept
     float cecore_log1p_sumf(float, float) noexcept
     double cecore_exp_parts(double, double, double *) noexcept
@@ -750,7 +755,9 @@ cdef void run_elementwise(Job *job, Py_ssize_t first, Py_ssize_t last, real unus
             store(&job.gradient, start, n, place)
 
 
+include "rows_rest.pxi"
 include "rows.pxi"
+include "rows_driver.pxi"
 
 
 # ---------------------------------------------------------------- passes
