@@ -146,7 +146,8 @@ cdef inline double over_total(double x, double low, const RowBlock *block, Py_ss
     # (x + low) / total, corrected by one step
     cdef double quotient = x * block.inverse[r]
     cdef double error = CECORE_FMA(0 - quotient, block.total[r], x) - quotient * block.total_error[r]
-    return quotient + (error + low) * block.inverse[r]
+    cdef double corrected = quotient + (error + low) * block.inverse[r]
+    return corrected if corrected - corrected == 0 else quotient  # where x is infinite
 
 
 cdef void label_losses(RowBlock *block, Py_ssize_t rows) noexcept nogil:
@@ -174,7 +175,8 @@ cdef void label_constants(RowBlock *block, Py_ssize_t rows, real *restrict const
         scale = over_total(factor, 0, block, r)
         constants[r] = <real>scale
         constants[WIDTH + r] = <real>(factor * uniform)
-        own[r] = (factor * (a - uniform) - block.complement[r] * scale) * unscale
+        shared = factor * (a - uniform)
+        own[r] = ((0 if a == 0 else shared) - block.complement[r] * scale) * unscale
         block.unscale[r] = unscale
 
 
@@ -211,7 +213,7 @@ cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict c
         early = limit if early > limit else early
         constants[r] = <real>block.inverse[r]
         constants[WIDTH + r] = <real>block.largest[r]
-        constants[2 * WIDTH + r] = <real>block.rest[r]
+        constants[2 * WIDTH + r] = <real>block.curvature_rest[r]
         constants[3 * WIDTH + r] = <real>block.total[r]
         constants[4 * WIDTH + r] = <real>(early * block.inverse[r])
         constants[5 * WIDTH + r] = <real>(weight / early)
@@ -226,7 +228,7 @@ cdef void activation_constants(RowBlock *block, Py_ssize_t rows, real *restrict 
         else:
             constants[r] = <real>over_total(1, 0, block, r)
             constants[WIDTH + r] = <real>block.largest[r]
-            constants[2 * WIDTH + r] = <real>over_total(block.largest[r], 0, block, r)
+            constants[2 * WIDTH + r] = <real>over_total(block.largest[r], block.largest_error[r], block, r)
 
 
 cdef void powers(const double *x, double gamma, Py_ssize_t n, double *restrict out) noexcept nogil:
@@ -468,6 +470,109 @@ cdef void write_focal_row(
         )
 
 
+# ---------------------------------------------------------------- two classes
+
+# Of two classes, one exponential serves: with d = z_1 - z_0 and e = exp(-|d|), the probabilities are 1 / (1 + e) and
+# e / (1 + e), the loss is T log(1 + e) + |d| times the target of the smaller logit, and the derivative by z_0 is
+# t_1 p_0 - t_0 p_1, which is exact where a target is 0. A label is the targets 1 and 0. e is scaled as in stage one.
+
+cdef void two_class_terms(
+    const real *z, Py_ssize_t lanes, real *restrict p, real *restrict distance, real *restrict logarithm
+) noexcept nogil:
+    # p_0 and p_1; d and log(1 + e), to which the rounding error of |d| is added
+    cdef real d, low, e, error, small, large, inverse
+    cdef real zero = 0
+    cdef real shifter = (CECORE_INTEGERS + 1423) if real is double else (CECORE_INTEGERSF + 175)
+    cdef real lowest = -984 if real is double else -119
+    cdef real unit = 2.5822498780869086e+120 if real is double else 281474976710656.0  # 2^400, 2^48
+    cdef real scale = 1 / unit
+    cdef Py_ssize_t r
+    for r in range(lanes):
+        d = z[WIDTH + r] - z[r]
+        low = subtraction_lost(z[WIDTH + r], z[r], d)
+        low = low if absolute(d) < 1000 else zero  # also where something is infinite
+        low = low if d > 0 else 0 - low
+        e = exponential(0 - absolute(d), zero, shifter, lowest, &error)
+        error = (error if e > 0 else zero) - e * low
+        inverse = 1 / (unit + (e + error))
+        small = (e + error) * inverse
+        large = unit * inverse
+        p[r] = small if d > 0 else large
+        p[WIDTH + r] = large if d > 0 else small
+        distance[r] = d
+        logarithm[r] = log1p_unit(e * scale, error * scale)
+
+
+cdef void two_class_losses(
+    const real *t, const real *distance, const real *logarithm, Py_ssize_t lanes, RowBlock *block
+) noexcept nogil:
+    cdef double d, target, term
+    cdef Py_ssize_t r
+    for r in range(lanes):
+        d = distance[r]
+        target = t[r] if d > 0 else t[WIDTH + r]
+        term = target * fabs(d)
+        term = 0 if target == 0 else term
+        block.loss[r] = (<double>t[r] + <double>t[WIDTH + r]) * logarithm[r] + term
+
+
+cdef void two_class_activation(
+    int wanted, const real *p, const real *distance, const real *logarithm, Py_ssize_t lanes, real *restrict out
+) noexcept nogil:
+    cdef real zero = 0
+    cdef Py_ssize_t r
+    if wanted & SOFTMAX_BIT:
+        memcpy(out, p, 2 * WIDTH * sizeof(real))
+        return
+    for r in range(lanes):
+        out[r] = (0 - distance[r] if distance[r] > 0 else zero) - logarithm[r]
+        out[WIDTH + r] = (zero if distance[r] > 0 else distance[r]) - logarithm[r]
+
+
+cdef void two_class_derivatives(
+    const RowBlock *block, const real *t, const real *p, Py_ssize_t lanes, real *restrict gradient,
+    real *restrict hessian
+) noexcept nogil:
+    cdef real factor, weight, value, both
+    cdef Py_ssize_t r
+    for r in range(lanes):
+        factor = <real>block.factor[r]
+        value = fused(t[WIDTH + r], p[r], 0 - t[r] * p[WIDTH + r])
+        gradient[r] = factor * value
+        gradient[WIDTH + r] = factor * (0 - value)
+    for r in range(lanes if block.wanted & HESSIAN else 0):
+        weight = <real>block.weight[r]
+        both = t[r] + t[WIDTH + r]
+        value = weight * (both * (p[r] * p[WIDTH + r]))
+        hessian[r] = value
+        hessian[WIDTH + r] = value
+
+
+cdef void compute_two_classes(RowBlock *block, real *z, real *t, real *gradient, Py_ssize_t lanes) noexcept nogil:
+    # A tile of two classes without a focal factor, as compute_tile
+    cdef real p[2 * WIDTH]
+    cdef real distance[WIDTH]
+    cdef real logarithm[WIDTH]
+    cdef real one = 1
+    cdef real zero = 0
+    cdef real share = <real>(block.smoothing / 2)
+    cdef real label = <real>(1 - block.smoothing / 2)
+    cdef Py_ssize_t r
+    two_class_terms(z, lanes, p, distance, logarithm)
+    if block.wanted & (SOFTMAX_BIT | LOG_SOFTMAX_BIT):
+        two_class_activation(block.wanted, p, distance, logarithm, lanes, gradient)
+        return
+    for r in range(0 if block.has_targets else lanes):
+        t[r] = label if block.label[r] == 0 else share
+        t[WIDTH + r] = share if block.label[r] == 0 else label
+    for r in range(lanes if block.has_targets else 0):
+        block.weight[r] = 0 if t[r] + t[WIDTH + r] == 0 else block.weight[r]
+    two_class_losses(t, distance, logarithm, lanes, block)
+    if block.wanted & (GRADIENT | HESSIAN):
+        two_class_derivatives(block, t, p, lanes, gradient, z)
+    clear_tile(block, z, gradient)
+
+
 # ---------------------------------------------------------------- tiles
 
 cdef inline bint is_general_focal(const RowBlock *block) noexcept nogil:
@@ -476,16 +581,20 @@ cdef inline bint is_general_focal(const RowBlock *block) noexcept nogil:
 
 cdef void prepare(RowBlock *block) noexcept nogil:
     # What does not depend on the logits
-    block.but_largest = block.has_targets or block.wanted & (HESSIAN | LOG_SOFTMAX_BIT) != 0
+    block.but_largest = block.has_targets or block.wanted & LOG_SOFTMAX_BIT != 0
     if block.wanted & (SOFTMAX_BIT | LOG_SOFTMAX_BIT) or block.has_targets:
         memset(block.label_e, 0, sizeof(block.label_e))
 
 
-cdef void take_label(RowBlock *block, Py_ssize_t r, real z, real *e) noexcept nogil:
-    # The label's logit and exponential; the sums leave it out unless they leave out the largest
+cdef inline bint has_labels(const RowBlock *block) noexcept nogil:
+    return block.wanted & (VALUE | GRADIENT | HESSIAN) != 0 and not block.has_targets
+
+
+cdef inline void take_label(RowBlock *block, Py_ssize_t r, real z, real *e) noexcept nogil:
+    # The label's logit and exponential, which the sum leaves out
     block.label_z[r] = z
     block.label_e[r] = e[0]
-    e[0] = e[0] if block.but_largest else 0
+    e[0] = 0
 
 
 cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants, real unused) noexcept nogil:
@@ -532,15 +641,24 @@ cdef void compute_tile(RowBlock *block, real *z, real *e, real *t, real *gradien
     cdef Py_ssize_t classes = block.classes
     cdef Py_ssize_t lanes = whole_lanes(block.rows)
     cdef Py_ssize_t r
+    if classes == 2 and block.gamma == 0:
+        compute_two_classes(block, z, t, gradient, lanes)
+        return
     prepare(block)
     tile_maxima(z, classes, lanes, maximum)
     resolve_tile(z, classes, block.rows, maximum)
     set_scales(maximum, lanes, offset, shifter, lowest, largest, block)
     tile_exponentials(z, offset, shifter, lowest, classes, lanes, e)
-    if block.wanted & (VALUE | GRADIENT | HESSIAN) and not block.has_targets:
+    if has_labels(block):
         for r in range(block.rows):
             take_label(block, r, z[block.label[r] * WIDTH + r], e + block.label[r] * WIDTH + r)
-    tile_sums(e, largest, lanes, block)
+    if not block.but_largest:
+        tile_sums(e, largest, False, lanes, block)
+    if has_labels(block) and block.wanted & HESSIAN:
+        for r in range(block.rows):
+            e[block.label[r] * WIDTH + r] = <real>block.label_e[r]
+    if block.but_largest or block.wanted & HESSIAN:
+        tile_sums(e, largest, True, lanes, block)
     if block.has_targets:
         tile_targets(z, <const real *>t, e, maximum, largest, lanes, block)
     elif block.smoothing != 0:
@@ -640,13 +758,18 @@ cdef void add_sums(
     RowBlock *block, real **z, real **t, Py_ssize_t first, Py_ssize_t n, real *e, Py_ssize_t stride
 ) noexcept nogil:
     cdef Py_ssize_t r, k
-    if block.wanted & (VALUE | GRADIENT | HESSIAN) and not block.has_targets:
-        for r in range(block.rows):
-            k = block.label[r] - first
-            if 0 <= k < n:
-                take_label(block, r, z[r][k], e + r * stride + k)
-    for r in range(block.rows):
-        add_row_sum(<const real *>(e + r * stride), n, first == 0, r, block)
+    for r in range(block.rows if has_labels(block) else 0):
+        k = block.label[r] - first
+        if 0 <= k < n:
+            take_label(block, r, z[r][k], e + r * stride + k)
+    for r in range(0 if block.but_largest else block.rows):
+        add_row_sum(<const real *>(e + r * stride), n, False, first == 0, r, block)
+    for r in range(block.rows if has_labels(block) and block.wanted & HESSIAN else 0):
+        k = block.label[r] - first
+        if 0 <= k < n:
+            e[r * stride + k] = <real>block.label_e[r]
+    for r in range(block.rows if block.but_largest or block.wanted & HESSIAN else 0):
+        add_row_sum(<const real *>(e + r * stride), n, True, first == 0, r, block)
     if block.has_targets:
         for r in range(block.rows):
             add_row_targets(<const real *>z[r], <const real *>t[r], <const real *>(e + r * stride), n, first == 0, r, block)
@@ -688,499 +811,3 @@ cdef void write_results(
             out[r][k] = <real>constants.own[r]
         if block.weight[r] == 0:
             memset(out[r], 0, n * sizeof(real))
-
-
-# ---------------------------------------------------------------- the driver
-
-cdef enum:
-    KEPT_BYTES = 1 << 18  # of the exponentials of a row that wait in the arena for its sum
-    ROW_BUFFER = BATCH + 2 * SUM_LANES * WIDTH  # numbers: of rows of many classes, padded
-
-cdef struct Arena:  # where the numbers of some rows are while they are computed
-    RowBlock *block
-    RowConstants *constants
-    FocalSums *focal
-    char *z
-    char *e
-    char *t
-    char *first  # results, or what waits for them
-    char *second
-
-
-cdef inline Py_ssize_t tile_size(Py_ssize_t classes, real unused) noexcept nogil:
-    return (classes * WIDTH + SUM_LANES) * sizeof(real)
-
-
-cdef inline Py_ssize_t kept_classes(Py_ssize_t classes, real unused) noexcept nogil:
-    # How many exponentials of a row the arena holds
-    return min(classes, <Py_ssize_t>KEPT_BYTES // <Py_ssize_t>sizeof(real)) + ROW_BUFFER
-
-
-cdef Py_ssize_t arena_size(Py_ssize_t classes, real unused) noexcept nogil:
-    cdef Py_ssize_t size = sizeof(RowBlock) + sizeof(RowConstants) + sizeof(FocalSums) + 8 * 64
-    if classes <= MAX_TILE_CLASSES:
-        return size + 4 * tile_size(classes, unused)
-    return size + (4 * ROW_BUFFER + kept_classes(classes, unused)) * sizeof(real)
-
-
-cdef char *take(char **place, Py_ssize_t size) noexcept nogil:
-    cdef char *taken = place[0]
-    place[0] += (size + 63) & -64
-    return taken
-
-
-cdef void lay_out(Arena *arena, char *memory, Py_ssize_t classes, real unused) noexcept nogil:
-    cdef char *place = <char *>((<uintptr_t>memory + 63) & ~<uintptr_t>63)
-    cdef Py_ssize_t size = ROW_BUFFER * sizeof(real)
-    cdef Py_ssize_t e_size = kept_classes(classes, unused) * sizeof(real)
-    if classes <= MAX_TILE_CLASSES:
-        size = e_size = tile_size(classes, unused)
-    arena.block = <RowBlock *>take(&place, sizeof(RowBlock))
-    arena.constants = <RowConstants *>take(&place, sizeof(RowConstants))
-    arena.focal = <FocalSums *>take(&place, sizeof(FocalSums))
-    arena.z = take(&place, size)
-    arena.e = take(&place, e_size)
-    arena.t = take(&place, size)
-    arena.first = take(&place, size)
-    arena.second = take(&place, size) if classes > MAX_TILE_CLASSES else arena.z
-
-
-cdef void set_block(RowBlock *block, const Job *job, bint has_targets) noexcept nogil:
-    block.classes = job.classes
-    block.has_targets = has_targets
-    block.smoothing = 0 if has_targets else job.options.smoothing
-    block.gamma = job.options.gamma
-    block.wanted = 0
-    if job.activation != NOT_ACTIVATION:
-        block.wanted = SOFTMAX_BIT if job.activation == SOFTMAX else LOG_SOFTMAX_BIT
-        block.smoothing = block.gamma = 0
-        return
-    if job.value.data != NULL or job.wanted_sum:
-        block.wanted |= VALUE
-    if job.gradient.data != NULL:
-        block.wanted |= GRADIENT
-    if job.hessian.data != NULL:
-        block.wanted |= HESSIAN
-
-
-cdef struct RowInputs:  # of a block of rows, in double; of activations, nothing
-    const int64_t *labels
-    const bint *has_targets
-    const double *w
-    const double *factors
-    double *losses
-
-
-cdef int run_tile(
-    Job *job, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n, bint has_targets,
-    real unused
-) noexcept nogil:
-    # The rows of a tile that have targets, or those that have labels
-    cdef bint mine[WIDTH]
-    cdef int64_t labels[WIDTH]
-    cdef RowBlock *block = arena.block
-    cdef real *z = <real *>arena.z
-    cdef real *t = <real *>arena.t
-    cdef Py_ssize_t classes = job.classes
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t r
-    set_block(block, job, has_targets)
-    for r in range(WIDTH):
-        block.label[r] = 0
-        block.weight[r] = 1
-        block.factor[r] = 0
-    for r in range(n):
-        mine[r] = rows.labels == NULL or rows.has_targets[first + r] == has_targets
-        count += mine[r]
-        if mine[r] and rows.labels != NULL:
-            labels[r] = rows.labels[first + r]
-            block.label[r] = 0 if has_targets else labels[r]
-            block.weight[r] = rows.w[first + r]
-            block.factor[r] = rows.factors[first + r]
-    if count == 0:
-        return SOFT
-    block.rows = n
-    if has_targets and not taus_tile(job, start + first, n, labels, mine, block.weight, t):
-        return BAD
-    if block.wanted == 0:
-        return SOFT
-    load_tile(&job.x, start + first, n, whole_lanes(n), classes, z)
-    compute_tile(block, z, <real *>arena.e, t, <real *>arena.first, unused)
-    for r in range(n if rows.labels != NULL else 0):
-        if mine[r]:
-            rows.losses[first + r] = block.loss[r]
-    if job.hessian.data != NULL:
-        store_tile(&job.hessian, start + first, n, classes, z, mine)
-    if job.gradient.data != NULL:
-        store_tile(&job.gradient, start + first, n, classes, <real *>arena.first, mine)
-    return SOFT
-
-
-cdef real *load_row(const Array *array, Py_ssize_t start, Py_ssize_t n, real *buffer) noexcept nogil:
-    # Any number of numbers where they lie, or in the buffer
-    cdef Py_ssize_t i
-    if of_computing_type(array, <real>0):
-        return <real *>array.data + start
-    for i in range(blocks(n)):
-        load(array, start + i * BLOCK, 1, min(n - i * BLOCK, <Py_ssize_t>BLOCK), buffer + i * BLOCK)
-    return buffer
-
-
-cdef bint load_row_targets(
-    const Job *job, Py_ssize_t row, int64_t label, double w, Py_ssize_t first, Py_ssize_t n, real *buffer, real **t
-) noexcept nogil:
-    # The weighted targets of a segment, in t; False if one is out of its domain
-    cdef double wide[BLOCK]
-    cdef bint mine = True
-    cdef const double *weights = NULL
-    cdef Py_ssize_t i, k, count
-    t[0] = buffer
-    if tau_lies_there(job, w, <real>0):
-        t[0] = <real *>job.targets.data + row * job.classes + first
-        return in_domain(<const real *>t[0], n)
-    for i in range(blocks(n)):
-        k = i * BLOCK
-        count = min(n - k, <Py_ssize_t>BLOCK)
-        if job.class_weights != NULL:
-            weights = job.class_weights + first + k
-        if not taus_of_rows(job, row, 1, &label, &mine, &w, first + k, count, weights, wide):
-            return False
-        convert(&wide[0], buffer + k, count)
-    return True
-
-
-cdef struct Batch:  # some rows of many classes: their places
-    Py_ssize_t row[WIDTH]
-    int64_t label[WIDTH]
-    Py_ssize_t stride  # from one row to the next one in the arena, in numbers
-    Py_ssize_t segments
-    bint kept  # all exponentials stay in the arena
-    bint in_gradient  # they wait where the gradient will be
-
-
-cdef inline Py_ssize_t segments_of(Py_ssize_t classes) noexcept nogil:
-    # All of BATCH classes but the last one, which has at least SUM_LANES
-    return max((classes - SUM_LANES) // BATCH + 1, <Py_ssize_t>1)
-
-
-cdef inline Py_ssize_t segment_length(const Batch *batch, Py_ssize_t classes, Py_ssize_t segment) noexcept nogil:
-    return classes - segment * BATCH if segment + 1 == batch.segments else <Py_ssize_t>BATCH
-
-
-cdef bint load_segment(
-    const Job *job, const Arena *arena, const Batch *batch, Py_ssize_t segment, bint copied, real **z
-) noexcept nogil:
-    # The logits of a segment of each row; a row that has +inf is rewritten
-    cdef RowBlock *block = arena.block
-    cdef real *buffer = <real *>arena.z
-    cdef Py_ssize_t n = segment_length(batch, job.classes, segment)
-    cdef Py_ssize_t r
-    for r in range(block.rows):
-        z[r] = load_row(&job.x, batch.row[r] * job.classes + segment * BATCH, n, buffer + r * batch.stride)
-        if block.infinite[r] > 0:
-            resolve_infinite(<const real *>z[r], n, block.infinite[r], buffer + r * batch.stride)
-            z[r] = buffer + r * batch.stride
-        elif copied and z[r] != buffer + r * batch.stride:
-            memcpy(buffer + r * batch.stride, z[r], n * sizeof(real))
-            z[r] = buffer + r * batch.stride
-    return True
-
-
-cdef void find_maxima(const Job *job, const Arena *arena, const Batch *batch, real **z) noexcept nogil:
-    # Leaves the first segment loaded, if it is the only one.
-    cdef RowBlock *block = arena.block
-    cdef Py_ssize_t segment, n, r
-    cdef Py_ssize_t infinite = 0
-    memset(block.infinite, 0, sizeof(block.infinite))
-    for segment in range(batch.segments):
-        if halted_at(job, segment):
-            return
-        load_segment(job, arena, batch, segment, False, z)
-        add_maxima(block, z, segment_length(batch, job.classes, segment))
-    for r in range(block.rows):
-        infinite += block.maximum[r] == INFINITY
-    if infinite == 0:
-        return
-    for segment in range(batch.segments):
-        if halted_at(job, segment):
-            return
-        n = segment_length(batch, job.classes, segment)
-        load_segment(job, arena, batch, segment, False, z)
-        for r in range(block.rows):
-            if block.maximum[r] == INFINITY:
-                block.new_infinite[r] = count_infinite(<const real *>z[r], n) + (0 if segment == 0 else block.new_infinite[r])
-    for r in range(block.rows):
-        if block.maximum[r] == INFINITY:
-            block.infinite[r] = block.new_infinite[r]
-            block.maximum[r] = 0
-    if batch.segments == 1:
-        load_segment(job, arena, batch, 0, False, z)
-
-
-cdef bint load_targets(
-    const Job *job, const Arena *arena, const Batch *batch, Py_ssize_t segment, real **t
-) noexcept nogil:
-    # The weighted targets of a segment of each row, if there are some; False if one is out of its domain
-    cdef RowBlock *block = arena.block
-    cdef Py_ssize_t n = segment_length(batch, job.classes, segment)
-    cdef Py_ssize_t r
-    for r in range(block.rows if block.has_targets else 0):
-        if not load_row_targets(
-            job, batch.row[r], batch.label[r], block.weight[r], segment * BATCH, n,
-            <real *>arena.t + r * batch.stride, &t[r]
-        ):
-            return False
-    return True
-
-
-cdef int fill_sums(Job *job, Arena *arena, const Batch *batch, real **z, real **t) noexcept nogil:
-    # Stage one of some rows
-    cdef RowBlock *block = arena.block
-    cdef real *e = <real *>arena.e
-    cdef Py_ssize_t segment, n
-    find_maxima(job, arena, batch, z)
-    set_row_scales(block, <real>0)
-    for segment in range(batch.segments):
-        if halted_at(job, segment):
-            return SOFT
-        n = segment_length(batch, job.classes, segment)
-        if batch.segments > 1:
-            load_segment(job, arena, batch, segment, False, z)
-        if not load_targets(job, arena, batch, segment, t):
-            return BAD
-        e = <real *>arena.e + (segment * BATCH if batch.kept else 0)
-        fill_exponentials(block, z, n, e, batch.stride)
-        add_sums(block, z, t, segment * BATCH, n, e, batch.stride)
-        if batch.in_gradient:
-            memcpy(<real *>job.gradient.data + batch.row[0] * job.classes + segment * BATCH, e, n * sizeof(real))
-    join_sums(block, <real>0)
-    return SOFT
-
-
-cdef real *reload(
-    Job *job, Arena *arena, const Batch *batch, Py_ssize_t segment, real **z, real **t
-) noexcept nogil:
-    # What stage two needs of a segment: the exponentials, and logits and targets
-    cdef RowBlock *block = arena.block
-    cdef real *e = <real *>arena.e + (segment * BATCH if batch.kept else 0)
-    cdef Py_ssize_t n = segment_length(batch, job.classes, segment)
-    cdef bint copied = block.wanted & LOG_SOFTMAX_BIT != 0 and job.in_place
-    cdef bint again = not batch.kept and not batch.in_gradient
-    cdef bint needed = block.wanted & LOG_SOFTMAX_BIT != 0 or is_general_focal(block)
-    cdef Py_ssize_t r
-    if batch.segments > 1 and (needed or again) or copied:
-        load_segment(job, arena, batch, segment, copied, z)
-    if batch.segments > 1:
-        load_targets(job, arena, batch, segment, t)
-    if batch.in_gradient:
-        memcpy(e, <real *>job.gradient.data + batch.row[0] * job.classes + segment * BATCH, n * sizeof(real))
-    elif again and not block.wanted & LOG_SOFTMAX_BIT:
-        fill_exponentials(block, z, n, e, batch.stride)
-    return e
-
-
-cdef int run_batch(Job *job, Arena *arena, const Batch *batch, real unused) noexcept nogil:
-    cdef real *z[WIDTH]
-    cdef real *t[WIDTH]
-    cdef real *gradient[WIDTH]
-    cdef real *hessian[WIDTH]
-    cdef real *e
-    cdef RowBlock *block = arena.block
-    cdef Py_ssize_t segment, first, n
-    start_rows(block)
-    if fill_sums(job, arena, batch, &z[0], &t[0]) == BAD:
-        return BAD
-    finish_rows(block, block.rows, arena.constants, unused)
-    if is_general_focal(block):
-        add_focal_segments(job, arena, batch, &z[0], &t[0])
-    for segment in range(batch.segments if block.wanted & ~VALUE else 0):
-        if halted_at(job, segment):
-            return SOFT
-        first = segment * BATCH
-        n = segment_length(batch, job.classes, segment)
-        e = reload(job, arena, batch, segment, &z[0], &t[0])
-        set_places(job, &job.gradient, batch, block.rows, first, <real *>arena.first, &gradient[0])
-        set_places(job, &job.hessian, batch, block.rows, first, <real *>arena.second, &hessian[0])
-        if is_general_focal(block):
-            write_focal(arena, batch, segment, n, &z[0], <const real *>e, &t[0], &gradient[0], &hessian[0])
-        else:
-            write_all(block, arena.constants, first, n, e, batch.stride, &z[0], &t[0], &gradient[0], &hessian[0])
-        if block.wanted & HESSIAN:
-            store_places(&job.hessian, batch, block.rows, job.classes, first, n, &hessian[0])
-        if block.wanted & ~(VALUE | HESSIAN):
-            store_places(&job.gradient, batch, block.rows, job.classes, first, n, &gradient[0])
-    return SOFT
-
-
-cdef void write_all(
-    RowBlock *block, const RowConstants *constants, Py_ssize_t first, Py_ssize_t n, real *e, Py_ssize_t stride,
-    real **z, real **t, real **gradient, real **hessian
-) noexcept nogil:
-    cdef Py_ssize_t r
-    if block.wanted & HESSIAN:
-        write_hessian(block, constants, first, n, <const real *>e, stride, hessian)
-    for r in range(0 if block.has_targets else block.rows):
-        t[r] = z[r] if block.wanted & LOG_SOFTMAX_BIT else e + r * stride  # or what is not read
-    if block.wanted & ~(VALUE | HESSIAN):
-        write_results(block, constants, first, n, <const real *>e, stride, t, gradient)
-
-
-cdef void add_focal_segments(
-    Job *job, Arena *arena, const Batch *batch, real **z, real **t
-) noexcept nogil:
-    # Of one row
-    cdef real *first = <real *>arena.first
-    cdef real *second = <real *>arena.second
-    cdef real *e
-    cdef Py_ssize_t segment
-    memset(arena.focal, 0, sizeof(FocalSums))
-    for segment in range(batch.segments):
-        if halted_at(job, segment):
-            return
-        e = reload(job, arena, batch, segment, z, t)
-        add_focal_row(
-            arena.block, <const real *>z[0], <const real *>e, <const real *>t[0],
-            segment_length(batch, job.classes, segment), 0, first, second, arena.focal
-        )
-    keep_focal_row(arena.block, 0, arena.focal)
-
-
-cdef void write_focal(
-    Arena *arena, const Batch *batch, Py_ssize_t segment, Py_ssize_t n, real **z, const real *e, real **t,
-    real **gradient, real **hessian
-) noexcept nogil:
-    # Of a segment of one row; of several segments, what waited is computed again
-    cdef real *first = <real *>arena.first
-    cdef real *second = <real *>arena.second
-    if batch.segments > 1:
-        add_focal_row(arena.block, <const real *>z[0], e, <const real *>t[0], n, 0, first, second, arena.focal)
-    write_focal_row(arena.block, e, <const real *>first, <const real *>second, n, 0, gradient[0], hessian[0])
-    if arena.block.weight[0] == 0:
-        clear_row(arena.block, n, gradient[0], hessian[0])
-
-
-cdef void clear_row(const RowBlock *block, Py_ssize_t n, real *gradient, real *hessian) noexcept nogil:
-    if block.wanted & GRADIENT:
-        memset(gradient, 0, n * sizeof(real))
-    if block.wanted & HESSIAN:
-        memset(hessian, 0, n * sizeof(real))
-
-
-cdef void set_places(
-    const Job *job, const Array *out, const Batch *batch, Py_ssize_t rows, Py_ssize_t first, real *buffer, real **places
-) noexcept nogil:
-    # Where the results of a segment go: to their place, or through the buffer
-    cdef Py_ssize_t r
-    cdef bint direct = of_computing_type(out, <real>0)
-    for r in range(rows):
-        places[r] = buffer + r * batch.stride
-        if direct:
-            places[r] = <real *>out.data + batch.row[r] * job.classes + first
-
-
-cdef void store_places(
-    const Array *out, const Batch *batch, Py_ssize_t rows, Py_ssize_t classes, Py_ssize_t first, Py_ssize_t n,
-    real **places
-) noexcept nogil:
-    cdef Py_ssize_t r
-    if of_computing_type(out, <real>0):
-        return
-    for r in range(rows):
-        store(out, batch.row[r] * classes + first, n, places[r])
-
-
-cdef bint check_targets(
-    const Job *job, Py_ssize_t row, int64_t label, double w, real *buffer
-) noexcept nogil:
-    # Of a row, without computing anything
-    cdef real *t
-    cdef Py_ssize_t segment, first
-    for segment in range((job.classes + BATCH - 1) // BATCH):
-        if halted_at(job, segment):
-            return True
-        first = segment * BATCH
-        if not load_row_targets(job, row, label, w, first, min(job.classes - first, <Py_ssize_t>BATCH), buffer, &t):
-            return False
-    return True
-
-
-cdef int run_batches(
-    Job *job, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, bint has_targets, real unused
-) noexcept nogil:
-    # The rows of many classes that have targets, or those that have labels; those of weight 0 are not read
-    cdef Batch batch
-    cdef RowBlock *block = arena.block
-    cdef Py_ssize_t lanes = width(unused)
-    cdef Py_ssize_t height = max(min(BATCH // job.classes, <Py_ssize_t>WIDTH), <Py_ssize_t>1)
-    cdef Py_ssize_t i, r
-    cdef Py_ssize_t count = 0
-    set_block(block, job, has_targets)
-    if is_general_focal(block):
-        height = 1
-    batch.segments = segments_of(job.classes)
-    batch.stride = job.classes // lanes * lanes + lanes if batch.segments == 1 else <Py_ssize_t>ROW_BUFFER
-    batch.kept = batch.segments == 1 or job.classes <= KEPT_BYTES // <Py_ssize_t>sizeof(real)
-    batch.in_gradient = (
-        not batch.kept and of_computing_type(&job.gradient, unused) and job.gradient.data != NULL
-        and not is_general_focal(block) and not block.wanted & LOG_SOFTMAX_BIT
-    )
-    for i in range(n):
-        if rows.labels != NULL:
-            if rows.has_targets[i] != has_targets:
-                continue
-            if rows.w[i] == 0:
-                rows.losses[i] = 0
-                clear_numbers(job, &job.gradient, (start + i) * job.classes, job.classes)
-                clear_numbers(job, &job.hessian, (start + i) * job.classes, job.classes)
-                continue
-            if block.wanted == 0:
-                if has_targets and not check_targets(job, start + i, rows.labels[i], rows.w[i], <real *>arena.t):
-                    return BAD
-                continue
-        batch.row[count] = start + i
-        if rows.labels != NULL:
-            batch.label[count] = rows.labels[i]
-            block.label[count] = -1 if has_targets else rows.labels[i]
-            block.weight[count] = rows.w[i]
-            block.factor[count] = rows.factors[i]
-        count += 1
-        if count == height:
-            block.rows = count
-            if run_batch(job, arena, &batch, unused) == BAD:
-                return BAD
-            keep_losses(block, &batch, rows, start)
-            count = 0
-    if count > 0:
-        block.rows = count
-        if run_batch(job, arena, &batch, unused) == BAD:
-            return BAD
-        keep_losses(block, &batch, rows, start)
-    return SOFT
-
-
-cdef void keep_losses(const RowBlock *block, const Batch *batch, const RowInputs *rows, Py_ssize_t start) noexcept nogil:
-    cdef Py_ssize_t r
-    for r in range(block.rows if rows.labels != NULL and block.wanted & VALUE else 0):
-        rows.losses[batch.row[r] - start] = 0 if block.weight[r] == 0 else block.loss[r]
-
-
-cdef int logit_rows(Job *job, char *memory, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
-    # A block of rows, or of an activation any number
-    cdef Arena arena
-    cdef Py_ssize_t first, r
-    cdef Py_ssize_t targets = 0
-    cdef bint kind
-    lay_out(&arena, memory, job.classes, unused)
-    for r in range(n if rows.labels != NULL else 0):
-        targets += rows.has_targets[r]
-    for kind in range(2):
-        if (targets == 0 and kind) or (targets == n and n > 0 and not kind):
-            continue
-        if job.classes > MAX_TILE_CLASSES:
-            if run_batches(job, &arena, rows, start, n, kind, unused) == BAD:
-                return BAD
-            continue
-        for first in range(0, n, 64):
-            if run_tile(job, &arena, rows, start, first, min(n - first, <Py_ssize_t>WIDTH), kind, unused) == BAD:
-                return BAD
-    return SOFT

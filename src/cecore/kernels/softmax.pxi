@@ -31,7 +31,7 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     bint has_targets  # the rows have weighted targets; else labels, or nothing
     double smoothing  # of the labels
     double gamma  # of the focal factor, or 0
-    bint but_largest  # the sums leave out the largest exponential; else that of the label
+    bint but_largest  # the sum leaves out the largest exponential; else that of the label
     int64_t label[WIDTH]
     double weight[WIDTH]  # of the second derivatives
     double factor[WIDTH]  # of the gradient
@@ -45,11 +45,12 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     double largest_error[WIDTH]
     double label_z[WIDTH]
     double label_e[WIDTH]
-    double sum[WIDTH]  # of the exponentials but the one that is left out, and its rounding error
+    double sum[WIDTH]  # of the exponentials but the label's, and its rounding error
     double sum_error[WIDTH]
     double ties[WIDTH]  # how many exponentials equal the largest
     double rest[WIDTH]  # the sum without the largest, and its error
     double rest_error[WIDTH]
+    double curvature_rest[WIDTH]  # the same, added up without the largest, if second derivatives are wanted
     double complement[WIDTH]  # the sum without the label
     double total[WIDTH]
     double total_error[WIDTH]
@@ -68,6 +69,7 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     double loss[WIDTH]  # not weighted
     double lanes_of_ties[LANES * WIDTH]
     RowLanes lanes_of_sum
+    RowLanes lanes_of_rest
     RowLanes lanes_of_others
     RowLanes lanes_of_largest
     RowLanes lanes_of_gap
@@ -335,15 +337,22 @@ cdef void tile_exponentials(
             e[k * WIDTH + r] = exponential(z[k * WIDTH + r], offset[r], shifter[r], lowest[r], &error)
 
 
-cdef void tile_sums(const real *e, const real *largest, Py_ssize_t lanes, RowBlock *block) noexcept nogil:
+cdef void tile_sums(
+    const real *e, const real *largest, bint but_largest, Py_ssize_t lanes, RowBlock *block
+) noexcept nogil:
+    # The sums without the label, whose exponential is 0 here, or without the largest
     cdef Py_ssize_t step = width(<real>0)
     cdef Py_ssize_t i, k
     for i in range(lanes // step):
         k = i * step
-        if block.but_largest:
-            strip_sum(e + k, WIDTH, block.classes, True, largest + k, block.sum + k, block.sum_error + k, block.ties + k)
+        if but_largest:
+            strip_sum(
+                e + k, WIDTH, block.classes, True, largest + k, block.rest + k, block.rest_error + k, block.ties + k
+            )
         else:
-            strip_sum(e + k, WIDTH, block.classes, False, largest + k, block.sum + k, block.sum_error + k, block.ties + k)
+            strip_sum(
+                e + k, WIDTH, block.classes, False, largest + k, block.sum + k, block.sum_error + k, block.ties + k
+            )
 
 
 cdef void tile_gaps(const real *z, const real *maximum, Py_ssize_t lanes, RowBlock *block) noexcept nogil:
@@ -455,8 +464,10 @@ cdef inline void keep_lanes(
             kept.sum[k + j] = (sums[j] if begins else kept.sum[k + j]) + sums[j + LANES]
 
 
-cdef void add_row_sum(const real *e, Py_ssize_t n, bint begins, Py_ssize_t r, RowBlock *block) noexcept nogil:
-    # Adds the exponentials of a row, or of a segment of it.
+cdef void add_row_sum(
+    const real *e, Py_ssize_t n, bint but_largest, bint begins, Py_ssize_t r, RowBlock *block
+) noexcept nogil:
+    # Adds the exponentials of a row, or of a segment of it, as tile_sums.
     cdef double sum[SUM_LANES]
     cdef double error[SUM_LANES]
     cdef double ties[SUM_LANES]
@@ -464,16 +475,17 @@ cdef void add_row_sum(const real *e, Py_ssize_t n, bint begins, Py_ssize_t r, Ro
     cdef real largest[SUM_LANES]
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t j
-    if block.but_largest:
+    if but_largest:
         for j in range(SUM_LANES):
             largest[j] = <real>block.largest[r]
         strip_sum(e, lanes, (n + lanes - 1) // lanes, True, largest, sum, error, ties)
         for j in range(LANES):
             tie = ties[j] if real is double else ties[j] + ties[j + LANES]
             block.lanes_of_ties[r * LANES + j] = tie if begins else block.lanes_of_ties[r * LANES + j] + tie
+        keep_lanes(sum, error, begins, r, &block.lanes_of_rest, <real>0)
     else:
         strip_sum(e, lanes, (n + lanes - 1) // lanes, False, largest, sum, error, ties)
-    keep_lanes(sum, error, begins, r, &block.lanes_of_sum, <real>0)
+        keep_lanes(sum, error, begins, r, &block.lanes_of_sum, <real>0)
 
 
 cdef void add_row_gap(const real *z, Py_ssize_t n, bint begins, Py_ssize_t r, RowBlock *block) noexcept nogil:
@@ -555,11 +567,15 @@ cdef void join_and_round(RowLanes *lanes, Py_ssize_t rows, double *restrict sum,
 cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
     # After the last segment of rows of many classes
     cdef Py_ssize_t r
-    join_rows(&block.lanes_of_sum, block.rows, block.sum, unused)
-    for r in range(block.rows):
-        block.sum_error[r] = block.lanes_of_sum.error[r * LANES] if real is double else 0
-    for r in range(block.rows if block.but_largest else 0):
-        block.ties[r] = join_lanes(block.lanes_of_ties + r * LANES)
+    if not block.but_largest:
+        join_rows(&block.lanes_of_sum, block.rows, block.sum, unused)
+        for r in range(block.rows):
+            block.sum_error[r] = block.lanes_of_sum.error[r * LANES] if real is double else 0
+    if block.but_largest or block.wanted & HESSIAN:
+        join_rows(&block.lanes_of_rest, block.rows, block.rest, unused)
+        for r in range(block.rows):
+            block.rest_error[r] = block.lanes_of_rest.error[r * LANES] if real is double else 0
+            block.ties[r] = join_lanes(block.lanes_of_ties + r * LANES)
     if block.has_targets:
         join_and_round(&block.lanes_of_others, block.rows, block.others, unused)
         join_and_round(&block.lanes_of_largest, block.rows, block.of_largest, unused)
@@ -567,23 +583,32 @@ cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
         join_and_round(&block.lanes_of_gap, block.rows, block.gap, unused)
 
 
+cdef void finish_rests(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+    # The sum without one of the largest, where it is added up
+    cdef double sum, error
+    cdef Py_ssize_t r
+    for r in range(rows):
+        sum = block.rest[r]
+        error = block.rest_error[r]
+        add_exactly(&sum, &error, (block.ties[r] - 1) * block.largest[r])
+        block.rest[r] = sum + error
+        block.rest_error[r] = (sum - block.rest[r]) + error
+        block.curvature_rest[r] = block.rest[r]
+
+
 cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t rows) noexcept nogil:
     cdef double sum, error, big, own, rest, total, inverse
     cdef Py_ssize_t r
     for r in range(rows):
-        sum = block.sum[r]
-        error = block.sum_error[r]
         big = block.largest[r]
         own = block.label_e[r]
-        if but_largest:  # total = rest + big
-            add_exactly(&sum, &error, (block.ties[r] - 1) * big)
-            rest = sum + error
-            block.rest[r] = rest
-            block.rest_error[r] = (sum - rest) + error
-            total = sum + (big - own)
-            block.complement[r] = rest if own == big else total + error
+        if but_largest:  # total = rest + largest
+            sum = block.rest[r]
+            error = block.rest_error[r]
             add_exactly(&sum, &error, big)
         else:  # total = complement + label
+            sum = block.sum[r]
+            error = block.sum_error[r]
             block.complement[r] = sum + error
             rest = (sum - big) + (own + error)
             block.rest[r] = sum if own == big else rest
@@ -602,6 +627,8 @@ cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t ro
 cdef void finish_sums(RowBlock *block, Py_ssize_t rows) noexcept nogil:
     # From the sums: the total, the rest without the largest, and the complement without the label. No difference
     # cancels: nothing is subtracted but what is smaller than another term of the sum.
+    if block.but_largest or block.wanted & HESSIAN:
+        finish_rests(block, rows)
     if block.but_largest:
         finish_sums_of(block, True, rows)
     else:
