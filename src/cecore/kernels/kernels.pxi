@@ -87,6 +87,7 @@ cdef extern from "scalar_math.h" nogil:
     unsigned short cecore_to_bfloat16(float) noexcept
     double cecore_product_lost(double, double, double) noexcept
     float cecore_product_lostf(float, float, float) noexcept
+    double cecore_remainder(double, double, double) noexcept
     double cecore_product(double, double, double) noexcept
     double cecore_quotient(double, double, double, double *) noexcept
     uint64_t cecore_enter() noexcept

@@ -78,13 +78,15 @@ cdef inline void all_results_of(
     int kind, bint one_row, const real *e, const real *x, Py_ssize_t n, Py_ssize_t lanes, const real *constants,
     real *restrict out
 ) noexcept nogil:
-    # n numbers of a row, some of the last ones twice; or n classes of so many rows side by side
+    # n numbers of a row, some of the last ones twice, or n classes of so many rows side by side. Of whole registers, the
+    # results may take the place of e.
     cdef Py_ssize_t step = width(<real>0)
     cdef Py_ssize_t k
     if one_row:
         results_of(kind, True, e, x, n // step, constants, out)
         k = n - step
-        results_of(kind, True, e + k, x + k, 1, constants, out + k)
+        if n % step != 0:
+            results_of(kind, True, e + k, x + k, 1, constants, out + k)
     else:
         for k in range(n):
             results_of(kind, False, e + k * WIDTH, x + k * WIDTH, lanes // step, constants, out + k * WIDTH)
@@ -145,7 +147,7 @@ cdef inline double boosted(double factor, double *unscale, real unused) noexcept
 cdef inline double over_total(double x, double low, const RowBlock *block, Py_ssize_t r) noexcept nogil:
     # (x + low) / total, corrected by one step
     cdef double quotient = x * block.inverse[r]
-    cdef double error = CECORE_FMA(0 - quotient, block.total[r], x) - quotient * block.total_error[r]
+    cdef double error = cecore_remainder(x, quotient, block.total[r]) - quotient * block.total_error[r]
     cdef double corrected = quotient + (error + low) * block.inverse[r]
     return corrected if corrected - corrected == 0 else quotient  # where x is infinite
 

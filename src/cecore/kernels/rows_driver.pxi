@@ -73,10 +73,39 @@ cdef void set_block(RowBlock *block, const Job *job, bint has_targets) noexcept 
 
 cdef struct RowInputs:  # of a block of rows, in double; of activations, nothing
     const int64_t *labels
-    const bint *has_targets
+    const bint *has_targets  # in place of a label
+    Py_ssize_t targets  # how many rows have them
     const double *w
     const double *factors
     double *losses
+
+
+cdef Py_ssize_t set_tile(
+    RowBlock *block, const RowInputs *rows, Py_ssize_t first, Py_ssize_t n, bint has_targets, bint *mine
+) noexcept nogil:
+    # What belongs to the rows of a tile; rows of the other kind get weight 0. Returns how many are of this kind.
+    cdef Py_ssize_t lanes = whole_lanes(n)
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t r
+    for r in range(n, lanes):
+        block.label[r] = 0
+        block.weight[r] = 1
+        block.factor[r] = 0
+    if rows.labels == NULL:
+        for r in range(n):
+            mine[r] = True
+            block.weight[r] = 1
+        return n
+    memcpy(block.label, rows.labels + first, n * sizeof(int64_t))
+    memcpy(block.weight, rows.w + first, n * sizeof(double))
+    memcpy(block.factor, rows.factors + first, n * sizeof(double))
+    for r in range(n):
+        mine[r] = rows.has_targets[first + r] == has_targets
+        count += mine[r]
+    for r in range(n if has_targets or count < n else 0):
+        block.label[r] = block.label[r] if mine[r] and not has_targets else 0
+        block.weight[r] = block.weight[r] if mine[r] else 0
+    return count
 
 
 cdef int run_tile(
@@ -85,42 +114,33 @@ cdef int run_tile(
 ) noexcept nogil:
     # The rows of a tile that have targets, or those that have labels
     cdef bint mine[WIDTH]
-    cdef int64_t labels[WIDTH]
     cdef RowBlock *block = arena.block
     cdef real *z = <real *>arena.z
     cdef real *t = <real *>arena.t
     cdef Py_ssize_t classes = job.classes
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t r
+    cdef Py_ssize_t count, r
+    cdef const bint *some = NULL
     set_block(block, job, has_targets)
-    for r in range(WIDTH):
-        block.label[r] = 0
-        block.weight[r] = 1
-        block.factor[r] = 0
-    for r in range(n):
-        mine[r] = rows.labels == NULL or rows.has_targets[first + r] == has_targets
-        count += mine[r]
-        if mine[r] and rows.labels != NULL:
-            labels[r] = rows.labels[first + r]
-            block.label[r] = 0 if has_targets else labels[r]
-            block.weight[r] = rows.w[first + r]
-            block.factor[r] = rows.factors[first + r]
+    count = set_tile(block, rows, first, n, has_targets, mine)
     if count == 0:
         return SOFT
+    if count < n:
+        some = &mine[0]
     block.rows = n
-    if has_targets and not taus_tile(job, start + first, n, labels, mine, block.weight, t):
+    if has_targets and not taus_tile(job, start + first, n, rows.labels + first, mine, block.weight, t):
         return BAD
     if block.wanted == 0:
         return SOFT
     load_tile(&job.x, start + first, n, whole_lanes(n), classes, z)
     compute_tile(block, z, <real *>arena.e, t, <real *>arena.first, unused)
-    for r in range(n if rows.labels != NULL else 0):
-        if mine[r]:
-            rows.losses[first + r] = block.loss[r]
+    if rows.labels != NULL and count == n:
+        memcpy(rows.losses + first, block.loss, n * sizeof(double))
+    for r in range(n if count < n else 0):
+        rows.losses[first + r] = block.loss[r] if mine[r] else rows.losses[first + r]
     if job.hessian.data != NULL:
-        store_tile(&job.hessian, start + first, n, classes, z, mine)
+        store_tile(&job.hessian, start + first, n, classes, z, some)
     if job.gradient.data != NULL:
-        store_tile(&job.gradient, start + first, n, classes, <real *>arena.first, mine)
+        store_tile(&job.gradient, start + first, n, classes, <real *>arena.first, some)
     return SOFT
 
 
@@ -241,10 +261,19 @@ cdef bint load_targets(
     return True
 
 
+cdef real *waiting(
+    const Job *job, const Arena *arena, const Batch *batch, Py_ssize_t segment, real unused
+) noexcept nogil:
+    # Where the exponentials of a segment are: in the arena or, but for the last segment, where its gradient will be
+    if batch.in_gradient and segment + 1 < batch.segments:
+        return <real *>job.gradient.data + batch.row[0] * job.classes + segment * BATCH
+    return <real *>arena.e + (segment * BATCH if batch.kept else 0)
+
+
 cdef int fill_sums(Job *job, Arena *arena, const Batch *batch, real **z, real **t) noexcept nogil:
     # Stage one of some rows
     cdef RowBlock *block = arena.block
-    cdef real *e = <real *>arena.e
+    cdef real *e
     cdef Py_ssize_t segment, n
     find_maxima(job, arena, batch, z)
     set_row_scales(block, <real>0)
@@ -256,11 +285,11 @@ cdef int fill_sums(Job *job, Arena *arena, const Batch *batch, real **z, real **
             load_segment(job, arena, batch, segment, False, z)
         if not load_targets(job, arena, batch, segment, t):
             return BAD
-        e = <real *>arena.e + (segment * BATCH if batch.kept else 0)
+        if batch.in_gradient and job.in_place and (block.has_targets or block.smoothing != 0 or has_labels(block)):
+            load_segment(job, arena, batch, segment, True, z)  # which the exponentials overwrite
+        e = waiting(job, arena, batch, segment, <real>0)
         fill_exponentials(block, z, n, e, batch.stride)
         add_sums(block, z, t, segment * BATCH, n, e, batch.stride)
-        if batch.in_gradient:
-            memcpy(<real *>job.gradient.data + batch.row[0] * job.classes + segment * BATCH, e, n * sizeof(real))
     join_sums(block, <real>0)
     return SOFT
 
@@ -270,19 +299,16 @@ cdef real *reload(
 ) noexcept nogil:
     # What stage two needs of a segment: the exponentials, and logits and targets
     cdef RowBlock *block = arena.block
-    cdef real *e = <real *>arena.e + (segment * BATCH if batch.kept else 0)
+    cdef real *e = waiting(job, arena, batch, segment, <real>0)
     cdef Py_ssize_t n = segment_length(batch, job.classes, segment)
-    cdef bint copied = block.wanted & LOG_SOFTMAX_BIT != 0 and job.in_place
-    cdef bint again = not batch.kept and not batch.in_gradient
-    cdef bint needed = block.wanted & LOG_SOFTMAX_BIT != 0 or is_general_focal(block)
-    cdef Py_ssize_t r
-    if batch.segments > 1 and (needed or again) or copied:
+    cdef bint logarithms = block.wanted & LOG_SOFTMAX_BIT != 0
+    cdef bint copied = logarithms and job.in_place
+    cdef bint again = not batch.kept and not batch.in_gradient and not logarithms
+    if copied or batch.segments > 1 and (again or logarithms or is_general_focal(block)):
         load_segment(job, arena, batch, segment, copied, z)
     if batch.segments > 1:
         load_targets(job, arena, batch, segment, t)
-    if batch.in_gradient:
-        memcpy(e, <real *>job.gradient.data + batch.row[0] * job.classes + segment * BATCH, n * sizeof(real))
-    elif again and not block.wanted & LOG_SOFTMAX_BIT:
+    if again:
         fill_exponentials(block, z, n, e, batch.stride)
     return e
 
@@ -475,14 +501,11 @@ cdef void keep_losses(const RowBlock *block, const Batch *batch, const RowInputs
 cdef int logit_rows(Job *job, char *memory, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
     # A block of rows, or of an activation any number
     cdef Arena arena
-    cdef Py_ssize_t first, r
-    cdef Py_ssize_t targets = 0
+    cdef Py_ssize_t first
     cdef bint kind
     lay_out(&arena, memory, job.classes, unused)
-    for r in range(n if rows.labels != NULL else 0):
-        targets += rows.has_targets[r]
     for kind in range(2):
-        if (targets == 0 and kind) or (targets == n and n > 0 and not kind):
+        if (rows.targets == 0 and kind) or (rows.targets == n and n > 0 and not kind):
             continue
         if job.classes > MAX_TILE_CLASSES:
             if run_batches(job, &arena, rows, start, n, kind, unused) == BAD:
@@ -493,8 +516,6 @@ cdef int logit_rows(Job *job, char *memory, const RowInputs *rows, Py_ssize_t st
                 return BAD
     return SOFT
 
-
-# ---------------------------------------------------------------- the driver
 
 cdef inline bint have_own_weights(const Job *job, bint in_taus) noexcept nogil:
     # Return whether class weights or ignored labels change the weights of rows.
@@ -589,31 +610,42 @@ cdef void run_logit_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unuse
     cdef Py_ssize_t block, start, n, i
     cdef bint all_have = job.options.smoothing != 0 and (job.class_weights != NULL or job.options.gamma != 0)
     cdef bint in_taus = job.options.smoothing != 0 and job.class_weights != NULL
+    cdef bint even = job.weights.data == NULL and job.upstream.data == NULL and not have_own_weights(job, in_taus)
+    cdef Py_ssize_t filled = -1  # rows whose weights, which are alike, are there
     cdef char *memory = <char *>malloc(arena_size(job.classes, unused))
     rows.labels = &labels[0]
     rows.has_targets = &has_targets[0]
     rows.w = &row_w[0]
     rows.factors = &wide_factors[0]
     rows.losses = &losses[0]
+    rows.targets = 0
+    memset(has_targets, 0, sizeof(has_targets))
     for block in range(first, last):
         start = block * job.block
         n = min(job.n - start, job.block)
-        w = weight_block(job, start, n, True, w_scratch, factors)
+        w = weight_block(job, start, n, not even or n != filled, w_scratch, factors)
         job.bad = start
         if (job.weights.data != NULL and not valid_weights(w, n)) or not find_labels(job, start, n, w, labels):
             break
-        loss_weights(job, n, in_taus, labels, w, wide_w)
-        w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
-        for i in range(n):
-            has_targets[i] = all_have | (labels[i] == NOT_ONE_HOT)
+        if not even or n != filled:
+            loss_weights(job, n, in_taus, labels, w, wide_w)
+            w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
+            for i in range(n):
+                row_w[i] = w[i]
+                wide_factors[i] = factors[i]
+            filled = n
+        if all_have or not job.labels:
+            rows.targets = 0
+            for i in range(n):
+                has_targets[i] = all_have | (labels[i] == NOT_ONE_HOT)
+                rows.targets += has_targets[i]
+        for i in range(n if job.options.ignores else 0):
             labels[i] = 0 if labels[i] == IGNORED else labels[i]
-            row_w[i] = w[i]
-            wide_factors[i] = factors[i]
         memset(losses, 0, padded(n) * sizeof(double))
         if logit_rows(job, memory, &rows, start, n, unused) == BAD:
             break
         job.bad = -1
-        for i in range(n):
+        for i in range(0 if even else n):
             losses[i] = 0 if wide_w[i] == 0 else wide_w[i] * losses[i]
         if job.wanted_sum:
             accumulator_add(&job.sum, lane_sum(n, &losses[0]))

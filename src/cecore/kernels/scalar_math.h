@@ -651,6 +651,17 @@ CECORE_INLINE float cecore_product_lostf(float x, float y, float product)
 #endif
 }
 
+/* x - q d where q is nearly x / d: what is left of x, rounded once. */
+CECORE_INLINE double cecore_remainder(double x, double q, double d)
+{
+#if CECORE_HAS_FMA
+    return CECORE_FMA(-q, d, x);
+#else
+    double product = q * d;
+    return (x - product) - cecore_product_lost(q, d, product);
+#endif
+}
+
 /* 1 / (1 + e) or e / (1 + e) for e + low in [0, 1]: a share of the logistic function. The smaller quotient is corrected
  * for low and for what 1 + e lost; the larger one is 1 less it, which halves its error and adds a rounding. */
 CECORE_INLINE double cecore_share(int larger, double e, double low)

@@ -433,17 +433,18 @@ cdef real row_maximum(const real *z, Py_ssize_t n, real before) noexcept nogil:
 cdef void row_exponentials(
     const real *z, Py_ssize_t n, real offset, real shifter, real lowest, real *restrict e
 ) noexcept nogil:
-    # At least SUM_LANES numbers, some of the last ones twice; behind them zeros, up to a whole register or one more.
+    # At least SUM_LANES numbers, some of the last ones twice; behind them zeros, up to a whole register. Of whole
+    # registers, e may be z.
     cdef real error
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t whole = n // lanes
     cdef Py_ssize_t i, j
-    for j in range(lanes):
+    for j in range(lanes if whole * lanes < n else 0):
         e[whole * lanes + j] = 0
     for i in range(whole):
         for j in range(lanes):
             e[i * lanes + j] = exponential(z[i * lanes + j], offset, shifter, lowest, &error)
-    for j in range(lanes):
+    for j in range(lanes if whole * lanes < n else 0):
         e[n - lanes + j] = exponential(z[n - lanes + j], offset, shifter, lowest, &error)
 
 
@@ -621,7 +622,7 @@ cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t ro
         inverse = 1 / (total * big)  # one division for two quotients
         block.inverse_largest[r] = total * inverse
         inverse *= big
-        block.inverse[r] = inverse + inverse * CECORE_FMA(0 - inverse, total, 1)
+        block.inverse[r] = inverse + inverse * cecore_remainder(1, inverse, total)
 
 
 cdef void finish_sums(RowBlock *block, Py_ssize_t rows) noexcept nogil:
