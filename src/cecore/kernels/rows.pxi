@@ -130,8 +130,8 @@ cdef void row_results(
 # ---------------------------------------------------------------- row ends
 
 cdef inline double boosted(double factor, double *unscale, real unused) noexcept nogil:
-    # A very small or large factor, times a power of two, so that factor / total is a normal number of the type; the
-    # results are to be multiplied by unscale.
+    # A very small, large or infinite factor, over unscale, by which the results are to be multiplied: so factor / total
+    # is a normal number of the type.
     cdef double size = fabs(factor)
     cdef double small = 1e-150 if real is double else 1e-18
     cdef double large = 1e150 if real is double else 1e18
@@ -141,7 +141,10 @@ cdef inline double boosted(double factor, double *unscale, real unused) noexcept
     boost = down if size > large else boost
     unscale[0] = down if size < small else 1
     unscale[0] = up if size > large else unscale[0]
-    return factor * boost
+    unscale[0] = INFINITY if size == INFINITY else unscale[0]
+    boost = factor * boost
+    boost = 1 if factor == INFINITY else boost
+    return -1 if factor == -INFINITY else boost
 
 
 cdef inline double over_total(double x, double low, const RowBlock *block, Py_ssize_t r) noexcept nogil:
@@ -363,10 +366,10 @@ cdef inline void focal_terms_of(
     if not block.wanted & HESSIAN:
         return
     for i in range(n):
-        large_bends[i] = <double>bend[i] if p[i] > 0.5 else 0
-        large_rests[i] = rest[i] if p[i] > 0.5 else 0
+        large_bends[i] = <double>bend[i] if p[i] > rest[i] else 0
+        large_rests[i] = rest[i] if p[i] > rest[i] else 0
         value = bend[i] / (rest[i] * rest[i])
-        bends[i] = 0 if p[i] > 0.5 else value
+        bends[i] = 0 if p[i] > rest[i] else value
     sums_add(&sums.bend, &bends[0], n)
     sums_add(&sums.large_bend, &large_bends[0], n)
     sums_add(&sums.large_rest, &large_rests[0], n)
@@ -391,15 +394,15 @@ cdef inline void focal_results_of(
         value = p[i] * sum - s[i]
         near = ((sum - s[i]) + error) - rest[i] * sum
         near = near if s[i] > 0.5 * sum else value
-        first_derivative[i] = <real>(block.factor[r] * (near if p[i] > 0.5 else value))
+        first_derivative[i] = <real>(block.factor[r] * (near if p[i] > rest[i] else value))
     for i in range(n if block.wanted & HESSIAN else 0):
         r = first if one_row else i
         own = b[i] / (rest[i] * rest[i])
-        own = 0 if p[i] > 0.5 else own
+        own = 0 if p[i] > rest[i] else own
         far = p[i] * p[i] * (block.bend[r] - own)
         ratio = p[i] / block.large_rest[r]
         value = ratio * ratio * block.large_bend[r]
-        value = 0 if p[i] > 0.5 else value
+        value = 0 if p[i] > rest[i] else value
         value = 0 if block.large_rest[r] == 0 else value
         value = p[i] * rest[i] * block.slope[r] + (b[i] + (far + value))
         second_derivative[i] = <real>(block.weight[r] * value)
@@ -650,7 +653,7 @@ cdef void compute_tile(RowBlock *block, real *z, real *e, real *t, real *gradien
     tile_maxima(z, classes, lanes, maximum)
     resolve_tile(z, classes, block.rows, maximum)
     set_scales(maximum, lanes, offset, shifter, lowest, largest, block)
-    tile_exponentials(z, offset, shifter, lowest, classes, lanes, e)
+    tile_exponentials(z, offset, shifter, lowest, classes, lanes, block.ahead, e)
     if has_labels(block):
         for r in range(block.rows):
             take_label(block, r, z[block.label[r] * WIDTH + r], e + block.label[r] * WIDTH + r)
@@ -751,6 +754,8 @@ cdef void set_row_scales(RowBlock *block, real unused) noexcept nogil:
 cdef void fill_exponentials(RowBlock *block, real **z, Py_ssize_t n, real *e, Py_ssize_t stride) noexcept nogil:
     cdef Py_ssize_t r
     for r in range(block.rows):
+        if block.ahead != NULL:
+            cecore_ask(block.ahead + r * n * sizeof(real), n * sizeof(real), False)
         row_exponentials(
             z[r], n, <real>block.offset[r], <real>block.shifter[r], <real>block.lowest[r], e + r * stride
         )

@@ -2,6 +2,8 @@
 
 cdef enum:
     KEPT_BYTES = 1 << 18  # of the exponentials of a row that wait in the arena for its sum
+    PREFETCHED_CLASSES = 512  # the processor foresees longer rows itself
+    STREAMED = 1 << 22  # numbers
     ROW_BUFFER = BATCH + 2 * SUM_LANES * WIDTH  # numbers: of rows of many classes, padded
 
 cdef struct Arena:  # where the numbers of some rows are while they are computed
@@ -108,6 +110,13 @@ cdef Py_ssize_t set_tile(
     return count
 
 
+cdef void prefetch_tile(const Job *job, RowBlock *block, Py_ssize_t row, real unused) noexcept nogil:
+    # What tile_exponentials prefetches: the next tile's logits, if they are read where they lie
+    block.ahead = NULL
+    if job.n * job.classes >= UNCACHED and of_computing_type(&job.x, unused):
+        block.ahead = job.x.data + row * job.classes * sizeof(real)
+
+
 cdef int run_tile(
     Job *job, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n, bint has_targets,
     real unused
@@ -132,16 +141,27 @@ cdef int run_tile(
     if block.wanted == 0:
         return SOFT
     load_tile(&job.x, start + first, n, whole_lanes(n), classes, z)
+    prefetch_tile(job, block, start + first + n, unused)
     compute_tile(block, z, <real *>arena.e, t, <real *>arena.first, unused)
     if rows.labels != NULL and count == n:
         memcpy(rows.losses + first, block.loss, n * sizeof(double))
     for r in range(n if count < n else 0):
         rows.losses[first + r] = block.loss[r] if mine[r] else rows.losses[first + r]
     if job.hessian.data != NULL:
-        store_tile(&job.hessian, start + first, n, classes, z, some)
+        store_results(job, &job.hessian, start + first, n, z, some, <real *>arena.e)
     if job.gradient.data != NULL:
-        store_tile(&job.gradient, start + first, n, classes, <real *>arena.first, some)
+        store_results(job, &job.gradient, start + first, n, <real *>arena.first, some, <real *>arena.e)
     return SOFT
+
+
+cdef void store_results(
+    const Job *job, const Array *out, Py_ssize_t row, Py_ssize_t n, const real *tile, const bint *mine, real *buffer
+) noexcept nogil:
+    if mine == NULL and is_streamed(job, out, <real>0):
+        tile_to_rows(tile, n, job.classes, buffer)
+        cecore_stream(out.data + row * job.classes * sizeof(real), <char *>buffer, n * job.classes * sizeof(real))
+    else:
+        store_tile(out, row, n, job.classes, tile, mine)
 
 
 cdef real *load_row(const Array *array, Py_ssize_t start, Py_ssize_t n, real *buffer) noexcept nogil:
@@ -277,6 +297,9 @@ cdef int fill_sums(Job *job, Arena *arena, const Batch *batch, real **z, real **
     cdef Py_ssize_t segment, n
     find_maxima(job, arena, batch, z)
     set_row_scales(block, <real>0)
+    block.ahead = NULL
+    if job.n * job.classes >= UNCACHED and job.classes <= PREFETCHED_CLASSES and of_computing_type(&job.x, <real>0):
+        block.ahead = job.x.data + (batch.row[block.rows - 1] + 1) * job.classes * sizeof(real)
     for segment in range(batch.segments):
         if halted_at(job, segment):
             return SOFT
@@ -340,9 +363,9 @@ cdef int run_batch(Job *job, Arena *arena, const Batch *batch, real unused) noex
         else:
             write_all(block, arena.constants, first, n, e, batch.stride, &z[0], &t[0], &gradient[0], &hessian[0])
         if block.wanted & HESSIAN:
-            store_places(&job.hessian, batch, block.rows, job.classes, first, n, &hessian[0])
+            store_places(job, &job.hessian, batch, block.rows, first, n, &hessian[0])
         if block.wanted & ~(VALUE | HESSIAN):
-            store_places(&job.gradient, batch, block.rows, job.classes, first, n, &gradient[0])
+            store_places(job, &job.gradient, batch, block.rows, first, n, &gradient[0])
     return SOFT
 
 
@@ -400,27 +423,47 @@ cdef void clear_row(const RowBlock *block, Py_ssize_t n, real *gradient, real *h
         memset(hessian, 0, n * sizeof(real))
 
 
+cdef inline bint is_streamed(const Job *job, const Array *out, real unused) noexcept nogil:
+    # Whether results go past the caches: the arrays are larger than the last cache, and the rows too short for the
+    # processor to foresee them.
+    if not of_computing_type(out, unused) or job.classes > PREFETCHED_CLASSES:
+        return False
+    return job.n * job.classes >= STREAMED
+
+
+cdef inline bint are_neighbours(const Batch *batch, Py_ssize_t rows) noexcept nogil:
+    return batch.row[rows - 1] - batch.row[0] == rows - 1
+
+
 cdef void set_places(
     const Job *job, const Array *out, const Batch *batch, Py_ssize_t rows, Py_ssize_t first, real *buffer, real **places
 ) noexcept nogil:
     # Where the results of a segment go: to their place, or through the buffer
     cdef Py_ssize_t r
     cdef bint direct = of_computing_type(out, <real>0)
+    cdef bint streamed = is_streamed(job, out, <real>0) and are_neighbours(batch, rows)
     for r in range(rows):
-        places[r] = buffer + r * batch.stride
-        if direct:
+        if streamed:  # without gaps
+            places[r] = buffer + r * job.classes
+        elif direct:
             places[r] = <real *>out.data + batch.row[r] * job.classes + first
+        else:
+            places[r] = buffer + r * batch.stride
 
 
 cdef void store_places(
-    const Array *out, const Batch *batch, Py_ssize_t rows, Py_ssize_t classes, Py_ssize_t first, Py_ssize_t n,
+    const Job *job, const Array *out, const Batch *batch, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t n,
     real **places
 ) noexcept nogil:
     cdef Py_ssize_t r
+    cdef char *place = out.data + batch.row[0] * job.classes * sizeof(real)
+    if is_streamed(job, out, <real>0) and are_neighbours(batch, rows):
+        cecore_stream(place, <char *>places[0], rows * n * sizeof(real))
+        return
     if of_computing_type(out, <real>0):
         return
     for r in range(rows):
-        store(out, batch.row[r] * classes + first, n, places[r])
+        store(out, batch.row[r] * job.classes + first, n, places[r])
 
 
 cdef bint check_targets(
@@ -650,6 +693,7 @@ cdef void run_logit_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unuse
         if job.wanted_sum:
             accumulator_add(&job.sum, lane_sum(n, &losses[0]))
         store(&job.value, start, n, &losses[0])
+    cecore_stream_end()
     free(memory)
 
 
@@ -716,6 +760,7 @@ cdef void run_activation(Job *job, Py_ssize_t start, Py_ssize_t stop, real unuse
     cdef char *memory = <char *>malloc(arena_size(job.classes, unused))
     memset(&rows, 0, sizeof(RowInputs))
     logit_rows(job, memory, &rows, start, stop - start, unused)
+    cecore_stream_end()
     free(memory)
 
 

@@ -29,6 +29,7 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     Py_ssize_t classes
     int wanted  # bits: VALUE, GRADIENT, HESSIAN, or SOFTMAX_BIT or LOG_SOFTMAX_BIT alone
     bint has_targets  # the rows have weighted targets; else labels, or nothing
+    const char *ahead  # the logits of the next rows, to be prefetched; NULL: none
     double smoothing  # of the labels
     double gamma  # of the focal factor, or 0
     bint but_largest  # the sum leaves out the largest exponential; else that of the label
@@ -328,11 +329,13 @@ cdef void resolve_tile(real *z, Py_ssize_t classes, Py_ssize_t rows, real *maxim
 
 cdef void tile_exponentials(
     const real *z, const real *offset, const real *shifter, const real *lowest, Py_ssize_t classes, Py_ssize_t lanes,
-    real *restrict e
+    const char *ahead, real *restrict e
 ) noexcept nogil:
     cdef real error
     cdef Py_ssize_t k, r
     for k in range(classes):
+        if ahead != NULL:
+            cecore_ask(ahead + k * WIDTH * sizeof(real), WIDTH * sizeof(real), False)
         for r in range(lanes):
             e[k * WIDTH + r] = exponential(z[k * WIDTH + r], offset[r], shifter[r], lowest[r], &error)
 
