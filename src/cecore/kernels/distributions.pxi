@@ -137,13 +137,6 @@ cdef bint entropy_gradients(
 # Sums are in double, whatever the type. In float64 TwoSum keeps the rounding errors; in float32, which rounds its terms
 # to 24 bits, those of double do not matter.
 
-cdef inline void add_term(double *total, double *error, real term) noexcept nogil:
-    if real is double:
-        add_exactly(total, error, term)
-    else:
-        total[0] += term
-
-
 cdef double long_row_sum(const real *x, Py_ssize_t n) noexcept nogil:
     cdef double total[SUM_LANES]
     cdef double error[SUM_LANES]

@@ -188,9 +188,9 @@ cdef void set_size(Job *job, object x) except *:
         job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
     job.cost = job.classes
     job.room_size = 0
-    if job.activation == SOFTMAX_BACKWARD or (
-        rows and not logits and not (job.labels and job.options.smoothing == 0)
-    ):
+    if rows and logits and job.activation != SOFTMAX_BACKWARD:
+        job.room_size = arena_size(job.classes, <double>0)
+    elif rows and (job.activation == SOFTMAX_BACKWARD or not job.labels or job.options.smoothing != 0):
         job.room_size = distribution_room(job)
     if (
         rows and not logits and job.labels and job.options.smoothing == 0

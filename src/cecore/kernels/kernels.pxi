@@ -35,8 +35,6 @@ cdef extern from "scalar_math.h" nogil:
     const double CECORE_LEAST_PRODUCT
     const double CECORE_ORDINARY
     const float CECORE_ORDINARYF
-    const double CECORE_VANISHING
-    const float CECORE_VANISHINGF
     const double CECORE_LOG2E
     const float CECORE_LOG2EF
     const double CECORE_INTEGERS
@@ -83,12 +81,10 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_softplus_rest(double) noexcept
     float cecore_softplus_restf(float) noexcept
     double cecore_power(double, double) noexcept
-    double cecore_log1p_sum(double, double) noexcept
-    float cecore_log1p_sumf(float, float) noexcept
-    double cecore_exp_parts(double, double, double *) noexcept
-    float cecore_exp_partsf(float, float, float *) noexcept
-    double cecore_exp_shifted(double, double, double *) noexcept
-    float cecore_exp_shiftedf(float, float, float *) noexcept
+    double cecore_row_exp(double, double, double *) noexcept
+    float cecore_row_expf(float, float, float *) noexcept
+    double cecore_log1p_row(double, double) noexcept
+    float cecore_log1p_rowf(float, float) noexcept
     double cecore_share(bint, double, double) noexcept
     float cecore_sharef(bint, float, float) noexcept
     float cecore_from_half(unsigned short) noexcept
@@ -96,7 +92,7 @@ cdef extern from "scalar_math.h" nogil:
     float cecore_from_bfloat16(unsigned short) noexcept
     unsigned short cecore_to_bfloat16(float) noexcept
     double cecore_product_lost(double, double, double) noexcept
-    float cecore_product_lostf(float, float, float) noexcept
+    double cecore_remainder(double, double, double) noexcept
     double cecore_product(double, double, double) noexcept
     double cecore_quotient(double, double, double, double *) noexcept
     uint64_t cecore_enter() noexcept
@@ -119,6 +115,8 @@ cdef extern from "Python.h":
 
 cdef extern from "memory.h" nogil:
     void cecore_ask(const char *, Py_ssize_t, bint) noexcept
+    void cecore_stream(char *, const char *, Py_ssize_t) noexcept
+    void cecore_stream_end() noexcept
     void cecore_turn(const double *, Py_ssize_t, double *, Py_ssize_t) noexcept
     void cecore_turnf(const float *, Py_ssize_t, float *, Py_ssize_t) noexcept
 
@@ -565,7 +563,9 @@ cdef void run_elementwise(Job *job, Py_ssize_t first, Py_ssize_t last, real unus
             store(&job.gradient, start, n, place)
 
 
+include "rows_rest.pxi"
 include "rows.pxi"
+include "rows_driver.pxi"
 
 include "passes.pxi"
 include "pool.pxi"

@@ -12,13 +12,6 @@ cdef inline real product_of(real s, real u) noexcept nogil:
     return 0 if s == 0 else value
 
 
-cdef inline real fused(real x, real y, real z) noexcept nogil:
-    if real is double:
-        return CECORE_FMA(x, y, z)
-    else:
-        return CECORE_FMAF(x, y, z)
-
-
 cdef void products_of(const real *s, const real *u, Py_ssize_t n, real *restrict out) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
@@ -41,8 +34,8 @@ cdef inline void add_registers(
         if count == 4:
             k = j + 2 * lanes
             second = s[k] * counted(s[k], u[k], careful)
-            first = fused(s[j + lanes], counted(s[j + lanes], u[j + lanes], careful), first)
-            first += fused(s[k + lanes], counted(s[k + lanes], u[k + lanes], careful), second)
+            first = fma(s[j + lanes], counted(s[j + lanes], u[j + lanes], careful), first)
+            first += fma(s[k + lanes], counted(s[k + lanes], u[k + lanes], careful), second)
         add_term(&total[j], &error[j], first)
 
 
@@ -81,7 +74,7 @@ cdef inline void slopes(
     cdef real single = d[0]
     cdef Py_ssize_t i
     for i in range(n):
-        value = fused(s[i], u[i], -(s[i] * (single if one_row else d[i])))
+        value = fma(s[i], u[i], -(s[i] * (single if one_row else d[i])))
         out[i] = 0 if s[i] == 0 else value
 
 
