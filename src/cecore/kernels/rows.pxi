@@ -122,10 +122,10 @@ cdef void row_results(
 
 # ---------------------------------------------------------------- row ends
 
-cdef inline double boosted(double factor, double *unscale, real unused) noexcept nogil:
-    # A very small, large or infinite factor, over unscale, by which the results are to be multiplied: so factor / total
-    # is a normal number of the type.
-    cdef double size = fabs(factor)
+cdef inline double boosted(double factor, double targets, double *unscale, real unused) noexcept nogil:
+    # A factor over unscale, by which the results are to be multiplied where factor times the sum of the targets is very
+    # small, large or infinite: so their quotient by the total is a normal number of the type.
+    cdef double size = fabs(factor) * targets
     cdef double small = 1e-150 if real is double else 1e-18
     cdef double large = 1e150 if real is double else 1e18
     cdef double up = 3.273390607896142e+150 if real is double else 1.2089258196146292e+24  # 2^500, 2^80
@@ -134,7 +134,7 @@ cdef inline double boosted(double factor, double *unscale, real unused) noexcept
     boost = down if size > large else boost
     unscale[0] = down if size < small else 1
     unscale[0] = up if size > large else unscale[0]
-    unscale[0] = INFINITY if size == INFINITY else unscale[0]
+    unscale[0] = INFINITY if fabs(factor) == INFINITY else unscale[0]
     boost = factor * boost
     boost = 1 if factor == INFINITY else boost
     return -1 if factor == -INFINITY else boost
@@ -169,7 +169,7 @@ cdef void label_constants(RowBlock *block, Py_ssize_t rows, real *restrict const
     cdef double uniform = a / block.classes
     cdef Py_ssize_t r
     for r in range(rows):
-        factor = boosted(block.factor[r], &unscale, <real>0)
+        factor = boosted(block.factor[r], 1, &unscale, <real>0)
         scale = over_total(factor, 0, block, r)
         constants[r] = <real>scale
         constants[WIDTH + r] = <real>(factor * uniform)
@@ -184,8 +184,8 @@ cdef void target_constants(RowBlock *block, Py_ssize_t rows, real *restrict cons
     cdef double unscale, factor, total, exact, low
     cdef Py_ssize_t r
     for r in range(rows):
-        factor = boosted(block.factor[r], &unscale, <real>0)
         total = block.of_largest[r] + block.others[r]
+        factor = boosted(block.factor[r], total, &unscale, <real>0)
         exact = block.others[r] - total * (block.rest[r] * block.inverse[r])
         low = (max(block.of_largest[r], block.others[r]) - total) + min(block.of_largest[r], block.others[r])
         low = factor * low + cecore_product_lost(factor, total, factor * total)
@@ -271,7 +271,7 @@ cdef void focal_label_constants(
         ratio = product / rest
         ratio = p if rest == 0 else ratio
         slope = power[r] * (1 + g * ratio)
-        factor = boosted(block.factor[r], &unscale, <real>0)
+        factor = boosted(block.factor[r], 1, &unscale, <real>0)
         scale = over_total(factor, 0, block, r)
         block.unscale[r] = unscale
         block.loss[r] = power[r] * loss
