@@ -7,8 +7,8 @@
 #
 # Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows
 # take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
-# WIDTH, FEW, FEW_BOTH and SOFT_FEW, the ranges of scalar_math.h and what counts as a small rest are part of the bits
-# that a release promises.
+# WIDTH, FEW, FEW_BOTH, MAX_TILE_CLASSES and BATCH, and the ranges of scalar_math.h are part of the bits that a release
+# promises.
 #
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
 # its arms would be a branch), and constants come from local variables.
@@ -127,10 +127,6 @@ cdef enum:
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
     FEW = 48  # classes: rows of more are computed one at a time
     FEW_BOTH = 32  # the same where two arrays are read, or all is computed in double
-    SOFT_FEW = 24  # the same for any targets, whose panels take more of the stack
-    PICKED = 8  # classes: up to so many, selecting by class is faster than by index
-    CACHED = 1 << 14  # exponentials that wait for the sums of their rows
-    NEAR = 16 * WIDTH  # numbers of a panel: as many are asked for into the first cache, more into the second
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
     PANELS = 1 << 19  # bytes, at most, of all plain panels through which a block of rows passes

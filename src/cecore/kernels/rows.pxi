@@ -71,7 +71,8 @@ cdef inline void all_results_of(
     int kind, bint one_row, const real *e, const real *x, Py_ssize_t n, Py_ssize_t lanes, const real *constants,
     real *restrict out
 ) noexcept nogil:
-    # n numbers of a row, some of the last ones twice, or n classes of so many rows side by side. Of whole registers, the
+    # n numbers of a row, some of the last ones twice, or n classes of so many rows side by side. Of whole
+    # registers, the
     # results may take the place of e.
     cdef Py_ssize_t step = width(<real>0)
     cdef Py_ssize_t k
@@ -162,7 +163,9 @@ cdef void label_losses(RowBlock *block, Py_ssize_t rows) noexcept nogil:
         block.loss[r] = ((1 - a) * d + uniform * block.gap[r]) + block.log_total[r]
 
 
-cdef void label_constants(RowBlock *block, Py_ssize_t rows, real *restrict constants, double *restrict own) noexcept nogil:
+cdef void label_constants(
+    RowBlock *block, Py_ssize_t rows, real *restrict constants, double *restrict own
+) noexcept nogil:
     # The constants of the gradient, and what it is at the label: minus the sum of the others, never p - 1
     cdef double unscale, factor, scale, shared
     cdef double a = block.smoothing
@@ -250,9 +253,11 @@ cdef void focal_label_constants(
     RowBlock *block, Py_ssize_t rows, real *restrict gradient, real *restrict hessian, double *restrict own,
     double *restrict own_hessian
 ) noexcept nogil:
-    # With p the label's probability, r = 1 - p, l = -log p and w = r^g, the loss is w l. Its derivative by z_k is A p_k,
+    # With p the label's probability, r = 1 - p, l = -log p and w = r^g, the loss is w l. Its derivative by z_k is
+    # A p_k,
     # and -A r at the label, with A = w (1 + g p l / r). The second derivatives are A p_k (1 - p_k) + D (p_k / r)^2 with
-    # D = w g (2 p r + p l ((g - 1) p - r)), and w p ((2 g + 1) r + g l (g p - r)) at the label. l / r is 1 at r = 0, and
+    # D = w g (2 p r + p l ((g - 1) p - r)), and w p ((2 g + 1) r + g l (g p - r)) at the label. l / r is 1 at r =
+    # 0, and
     # p l is 0 at p = 0.
     cdef double rests[WIDTH]
     cdef double power[WIDTH]
@@ -289,7 +294,8 @@ cdef void focal_label_constants(
 
 # ---------------------------------------------------------------- a focal factor and targets
 
-# The loss is the sum of t_k w_k l_k with r_k = 1 - p_k, l_k = -log p_k and w_k = r_k^g. With s_k = t_k w_k (1 + g p_k l_k
+# The loss is the sum of t_k w_k l_k with r_k = 1 - p_k, l_k = -log p_k and w_k = r_k^g. With s_k = t_k w_k (1 + g p_k
+# l_k
 # / r_k) and S the sum of all s_k, the gradient is p_k S - s_k. With b_k = t_k g w_k p_k (2 r_k + l_k ((g - 1) p_k -
 # r_k)), the second derivative is p_k r_k S + b_k + p_k^2 times the sum of b_j / r_j^2 over the other classes j. Where
 # one p exceeds 1/2, its b / r^2 may be beyond all bounds: it is kept apart, as b and r. Everything is in double.
@@ -423,7 +429,9 @@ cdef void compute_focal_tile(
     memset(&sums, 0, sizeof(FocalSums))
     for k in range(block.classes):
         i = k * WIDTH
-        focal_terms_of(block, False, 0, <const real *>(z + i), e + i, <const real *>(t + i), lanes, gradient + i, t + i, &sums)
+        focal_terms_of(
+            block, False, 0, <const real *>(z + i), e + i, <const real *>(t + i), lanes, gradient + i, t + i, &sums
+        )
     for r in range(lanes):
         keep_focal_sums(block, &sums, r, r)
     for k in range(block.classes if block.wanted & (GRADIENT | HESSIAN) else 0):
@@ -442,7 +450,8 @@ cdef void add_focal_row(
     for i in range((n + WIDTH - 1) // WIDTH):
         first = i * WIDTH
         focal_terms_of(
-            block, True, r, z + first, e + first, t + first, min(n - first, <Py_ssize_t>WIDTH), s + first, b + first, sums
+            block, True, r, z + first, e + first, t + first, min(n - first, <Py_ssize_t>WIDTH),
+            s + first, b + first, sums
         )
 
 
@@ -772,7 +781,9 @@ cdef void add_sums(
         add_row_sum(<const real *>(e + r * stride), n, True, first == 0, r, block)
     if block.has_targets:
         for r in range(block.rows):
-            add_row_targets(<const real *>z[r], <const real *>t[r], <const real *>(e + r * stride), n, first == 0, r, block)
+            add_row_targets(
+                <const real *>z[r], <const real *>t[r], <const real *>(e + r * stride), n, first == 0, r, block
+            )
     elif block.smoothing != 0:
         for r in range(block.rows):
             add_row_gap(<const real *>z[r], n, first == 0, r, block)

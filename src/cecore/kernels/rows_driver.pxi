@@ -215,7 +215,7 @@ cdef inline Py_ssize_t segment_length(const Batch *batch, Py_ssize_t classes, Py
     return classes - segment * BATCH if segment + 1 == batch.segments else <Py_ssize_t>BATCH
 
 
-cdef bint load_segment(
+cdef void load_segment(
     const Job *job, const Arena *arena, const Batch *batch, Py_ssize_t segment, bint copied, real **z
 ) noexcept nogil:
     # The logits of a segment of each row; a row that has +inf is rewritten
@@ -231,7 +231,6 @@ cdef bint load_segment(
         elif copied and z[r] != buffer + r * batch.stride:
             memcpy(buffer + r * batch.stride, z[r], n * sizeof(real))
             z[r] = buffer + r * batch.stride
-    return True
 
 
 cdef void find_maxima(const Job *job, const Arena *arena, const Batch *batch, real **z) noexcept nogil:
@@ -256,7 +255,9 @@ cdef void find_maxima(const Job *job, const Arena *arena, const Batch *batch, re
         load_segment(job, arena, batch, segment, False, z)
         for r in range(block.rows):
             if block.maximum[r] == INFINITY:
-                block.new_infinite[r] = count_infinite(<const real *>z[r], n) + (0 if segment == 0 else block.new_infinite[r])
+                block.new_infinite[r] = count_infinite(
+                    <const real *>z[r], n) + (0 if segment == 0 else block.new_infinite[r]
+                )
     for r in range(block.rows):
         if block.maximum[r] == INFINITY:
             block.infinite[r] = block.new_infinite[r]
@@ -481,6 +482,12 @@ cdef bint check_targets(
     return True
 
 
+cdef inline Py_ssize_t batch_height(Py_ssize_t classes) noexcept nogil:
+    # As many rows as BATCH logits; of short rows one more, so that a block of LONG_BLOCK logits is four batches.
+    cdef Py_ssize_t height = (BATCH + classes - 1) // classes if classes <= 1024 else BATCH // classes
+    return max(min(height, <Py_ssize_t>WIDTH), <Py_ssize_t>1)
+
+
 cdef int run_batches(
     Job *job, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, bint has_targets, real unused
 ) noexcept nogil:
@@ -488,7 +495,7 @@ cdef int run_batches(
     cdef Batch batch
     cdef RowBlock *block = arena.block
     cdef Py_ssize_t lanes = width(unused)
-    cdef Py_ssize_t height = max(min(BATCH // job.classes, <Py_ssize_t>WIDTH), <Py_ssize_t>1)
+    cdef Py_ssize_t height = batch_height(job.classes)
     cdef Py_ssize_t i, r
     cdef Py_ssize_t count = 0
     set_block(block, job, has_targets)
@@ -535,13 +542,17 @@ cdef int run_batches(
     return SOFT
 
 
-cdef void keep_losses(const RowBlock *block, const Batch *batch, const RowInputs *rows, Py_ssize_t start) noexcept nogil:
+cdef void keep_losses(
+    const RowBlock *block, const Batch *batch, const RowInputs *rows, Py_ssize_t start
+) noexcept nogil:
     cdef Py_ssize_t r
     for r in range(block.rows if rows.labels != NULL and block.wanted & VALUE else 0):
         rows.losses[batch.row[r] - start] = 0 if block.weight[r] == 0 else block.loss[r]
 
 
-cdef int logit_rows(Job *job, char *memory, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
+cdef int logit_rows(
+    Job *job, char *memory, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused
+) noexcept nogil:
     # A block of rows, or of an activation any number
     cdef Arena arena
     cdef Py_ssize_t first

@@ -1,6 +1,5 @@
-# Rows of classes. A row with a label, or with one 1 among zeros, takes the label's way; any other row, and every row
-# under label smoothing or with a focal factor, one for any target. Either has a quick way for ordinary logits; the
-# slow one for any target computes in double. Which way a row takes depends on the row alone.
+# Rows of classes: their labels and weighted targets, rows of probabilities, and tiles of any layout. Rows of logits are
+# in softmax.pxi and rows.pxi, and their driver in rows_driver.pxi.
 
 # ---------------------------------------------------------------- labels
 

@@ -124,7 +124,7 @@ cdef void set_scales(
     for r in range(rows):
         block.maximum[r] = maximum[r]
         block.largest[r] = largest[r]
-        block.largest_error[r] = errors[r]
+        block.largest_error[r] = errors[r] if real is double else 0  # of float, the bounds hold without it
 
 
 # ---------------------------------------------------------------- sums of strips
@@ -165,7 +165,8 @@ cdef inline void strip_sum(
     const real *e, Py_ssize_t step, Py_ssize_t count, bint but_largest, const real *largest,
     double *sum, double *error, double *ties
 ) noexcept nogil:
-    # Sum the lanes; four registers are added as they are. but_largest leaves out what equals the largest, and counts it.
+    # Sum the lanes; four registers are added as they are. but_largest leaves out what equals the largest, and
+    # counts it.
     cdef double sums[SUM_LANES]
     cdef double errors[SUM_LANES]
     cdef real counts[SUM_LANES]
@@ -303,7 +304,8 @@ cdef void tile_maxima(const real *z, Py_ssize_t classes, Py_ssize_t lanes, real 
 
 
 cdef inline real limit_of(real z, Py_ssize_t infinite) noexcept nogil:
-    # A logit of a row in which so many are +inf, such that the row has ordinary numbers of the same meaning: p = 1 for a
+    # A logit of a row in which so many are +inf, such that the row has ordinary numbers of the same meaning: p =
+    # 1 for a
     # single +inf; NaN for several, and for NaN.
     if z == INFINITY:
         return <real>0 if infinite == 1 else <real>NAN
