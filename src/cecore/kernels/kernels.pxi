@@ -258,6 +258,7 @@ cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
     return others == 0
 
 
+include "scalars.pxi"
 include "elements.pxi"
 include "softmax.pxi"
 
@@ -1003,9 +1004,9 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
             job.unusable = TOO_LARGE
         elif wanted & GRADIENT and fabs(job.scale) == INFINITY and fabs(upstream) < INFINITY:
             job.unusable = TOO_SMALL
-    if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
+    if is_extreme(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
         in_float = False
-    if not job.options.rows and (is_awkward(job.options.smoothing) or not (job.options.logits or job.options.eps)):
+    if not job.options.rows and (is_extreme(job.options.smoothing) or not (job.options.logits or job.options.eps)):
         in_float = False
     if job.options.rows and job.class_weights != NULL and not job.options.logits:
         in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
@@ -1317,8 +1318,13 @@ cdef void set_size(Job *job, object x) except *:
 
 
 cdef bint is_awkward(double x) noexcept nogil:
-    # a constant whose products with others may leave the range of float
-    return x != 0 and not (2.0 ** -60 <= abs(x) <= 2.0 ** 60)
+    # a constant that float holds inexactly or not at all
+    return x != 0 and not (1e-30 < abs(x) < 1e30)
+
+
+cdef bint is_extreme(double x) noexcept nogil:
+    # a constant of a binary loss whose quotients and products may leave the range of float
+    return x != 0 and not (2.0 ** -60 <= x <= 2.0 ** 60)
 
 
 cdef void order_bytes(uint32_t *limbs) noexcept:
