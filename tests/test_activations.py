@@ -42,17 +42,17 @@ def test_softmax_is_the_definition(dtype, data):
         x.shape
     )
     want = np.array([[p for p, _, _ in row] for row in classes], object).reshape(x.shape)
-    assert worst(probs[normal], want[normal], dtype) <= 3
+    assert worst(probs[normal], want[normal], dtype) <= 4
     assert np.abs(probs[~normal] - want[~normal].astype(float)).max(initial=0) <= 3 * float(
         np.finfo(dtype).smallest_subnormal
     )
     want = np.array([[log for _, _, log in row] for row in classes], object).reshape(x.shape)
     least = 2.0**12 * float(np.finfo(dtype).tiny)  # below, it may be made of subnormal exponentials
     large = np.array([[not abs(v) < least for v in row] for row in want], bool).reshape(x.shape)
-    assert worst(logs[large], want[large], dtype) <= 3
+    assert worst(logs[large], want[large], dtype) <= 4
     losses = cecore.CrossEntropyWithLogits(reduction="none").forward(x, np.zeros(len(x), int))
     if dtype == np.float64:
-        np.testing.assert_array_equal(losses, -logs[:, 0])
+        np.testing.assert_allclose(losses, -logs[:, 0], rtol=8 * np.finfo(dtype).eps)
 
 
 @each_dtype

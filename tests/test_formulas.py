@@ -61,7 +61,8 @@ def run(x, t, wanted, options, *, logits, w=None, general=False, factor=1.0, fac
         *outputs,
     )  # fmt: skip
     constants = (
-        options.get("eps", EPS), pos_weight, options.get("label_smoothing", 0.0), options.get("focal_gamma", 0.0), factor,
+        options.get("eps", EPS), pos_weight, options.get("label_smoothing", 0.0),
+        options.get("focal_gamma", 0.0), factor,
     )  # fmt: skip
     total = _dispatch.kernels.probe(
         n, wanted, flags, arrays, constants, w is not None or factors is not None, bool(np.any(narrow != wide))
@@ -241,7 +242,10 @@ def test_one_odd_element_in_every_position(logits, hard, dtype):
             if value in bad:
                 assert math.isnan(total)
             else:
-                kept = [np.where(others, r, p) for r, p in zip(results, run(x, t, wanted, {}, logits=logits)[1:], strict=True)]
+                kept = [
+                    np.where(others, r, p)
+                    for r, p in zip(results, run(x, t, wanted, {}, logits=logits)[1:], strict=True)
+                ]
                 assert each_bits((0, *kept), wanted) == plain[wanted]
                 for result, bit in zip(results, (EACH, GRADIENT, HESSIAN), strict=True):
                     assert not wanted & bit or math.isnan(result[place]) == math.isnan(value)
@@ -304,7 +308,9 @@ def test_sums_of_equal_elements(logits, options, dtype):
     x = x.astype(dtype)
     for target in (1.0, 0.0, 0.3):
         t = np.full(x.shape, target, dtype)
-        want = evaluate(x, t, binary=True, logits=logits, reduction="none", **({} if logits else {"eps": EPS}), **options)
+        want = evaluate(
+            x, t, binary=True, logits=logits, reduction="none", **({} if logits else {"eps": EPS}), **options
+        )
         for number, exact in zip(x, want.value, strict=True):
             for n in (BLOCK, 37):
                 for weights in (None, np.full(n, 0.75)):

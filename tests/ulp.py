@@ -70,6 +70,7 @@ def inside(got: Any, want: Any, sizes: Any, dtype: Any, bound: float, classes: i
 
 
 def bits(*arrays: Any) -> list[bytes]:
-    """Of the numbers in C order and the machine's byte order."""
+    """The bytes of the numbers in C order and the machine's byte order; all NaN are alike."""
     found = [np.asarray(array) for array in arrays]
-    return [(array if array.dtype.isnative else array.byteswap()).tobytes() for array in found]
+    found = [array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("=")) for array in found]
+    return [(np.where(array == array, array, np.nan).astype(array.dtype)).tobytes() for array in found]

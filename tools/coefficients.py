@@ -78,6 +78,8 @@ FITS = [
     ("LOG", log_atanh, lambda z: z / 2, (mpf(0), ((ROOT_HALF - 1) / (ROOT_HALF + 1)) ** 2), 6, to_double),
     ("LOGF", log_taylor, relative_to_log(3), (ROOT_HALF - 1, mp.sqrt(2) - 1), 7, to_single),
     ("EXP", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 10, to_double),
+    # an even number of coefficients needs an interval whose middle, where the weight is 0, is not 0
+    ("ROW_EXP", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, mpf("0.351")), 9, to_double),
     ("EXPF", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 4, to_single),
     ("COTH", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 4, to_double),
     ("COTHF", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 1, to_single),

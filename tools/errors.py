@@ -67,7 +67,8 @@ def promised(binary: bool, logits: bool, kind: str, gamma: float) -> list[tuple[
     if kind == "focal":
         return [(8 + 2 * gamma, TERMS)] * 3
     if not logits:
-        bound, of = {"hard": (2, RELATIVE), "soft": (4, RELATIVE), "options": (4, TERMS)}[kind]
+        options = 4 if binary else 5  # class weights add 1
+        bound, of = {"hard": (2, RELATIVE), "soft": (4, RELATIVE), "options": (options, TERMS)}[kind]
         return [(bound, of), (bound, of), (6, of)]
     if binary:
         gradient = {"hard": (2, RELATIVE), "soft": (2, LARGER), "options": (4, TERMS)}[kind]

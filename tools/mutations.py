@@ -53,7 +53,12 @@ SUMS = "src/cecore/kernels/sums.pxi"
 PROBABILITIES = "src/cecore/kernels/probabilities.pxi"
 LOGITS = "src/cecore/kernels/logits.pxi"
 SOFTMAX = "src/cecore/kernels/softmax.pxi"
+PASSES = "src/cecore/kernels/passes.pxi"
+ENTRY = "src/cecore/kernels/entry.pxi"
+CALLS = "src/cecore/kernels/calls.pxi"
 ROWS = "src/cecore/kernels/rows.pxi"
+SOFTMAX_BACKWARD = "src/cecore/kernels/softmax_backward.pxi"
+DISTRIBUTIONS = "src/cecore/kernels/distributions.pxi"
 POOL = "src/cecore/kernels/pool.pxi"
 SCALAR = "src/cecore/kernels/scalar_math.h"
 CUT = "value = 0 if b < cut else value\n        if weighted:"
@@ -105,7 +110,7 @@ MUTATIONS = [
     Mutation("two +inf taken for one", SOFTMAX, "top > 0 and infinite == 1", "top > 0"),
     Mutation(
         "ignored rows counted",
-        KERNELS,
+        PASSES,
         "if labels[i] == IGNORED:\n                own[i] = 0",
         "if False:\n                    own[i] = 0",
     ),
@@ -119,17 +124,17 @@ MUTATIONS = [
     Mutation(
         "only the first class read", ARRAYS, "        place += start % layout.shape[last] * layout.strides[last]\n", ""
     ),
-    Mutation("dimensions merged too often", KERNELS, "layout.strides[last] == size * stride", "stride != 0"),
+    Mutation("dimensions merged too often", ENTRY, "layout.strides[last] == size * stride", "stride != 0"),
     Mutation(
         "results in the wrong byte order",
         ARRAYS,
         "        if array.swapped:\n            swap_bytes(<char *>&room[0], array.size, count)\n",
         "",
     ),
-    Mutation("panels not copied back", KERNELS, "panel_of(parts[i], start * job.classes), True)", "panels[i], False)"),
-    Mutation("overlaps not detected", KERNELS, "return a.low < b.low + b.bytes and", "return False and"),
-    Mutation("lowest address taken from the first number", KERNELS, "array.low += min(step, <Py_ssize_t>0)", "pass"),
-    Mutation("windows taken as outputs", KERNELS, "        if strides[i] < within:\n", "        if strides[i] == 0:\n"),
+    Mutation("panels not copied back", PASSES, "panel_of(parts[i], start * job.classes), True)", "panels[i], False)"),
+    Mutation("overlaps not detected", ENTRY, "return a.low < b.low + b.bytes and", "return False and"),
+    Mutation("lowest address taken from the first number", ENTRY, "array.low += min(step, <Py_ssize_t>0)", "pass"),
+    Mutation("windows taken as outputs", ENTRY, "        if strides[i] < within:\n", "        if strides[i] == 0:\n"),
     Mutation("short rows taken as contiguous", ARRAYS, "place + r * row_stride,", "place + r * n * size,"),
     Mutation("several rows taken for one", ARRAYS, "strides[last - 1] == length * step", "ndim > 1"),
     Mutation("sum of a worker dropped", POOL, "    accumulator_merge(&task.sum, &job.sum)\n", ""),
@@ -199,10 +204,10 @@ MUTATIONS = [
         "options::test_an_infinite_term_makes_the_loss_of_its_row_infinite",
     ),
     Mutation(
-        "NaN from the rounding error of an infinite short sum",
-        SUMS,
-        "    return total + lost if total - total == 0 else total\n",
-        "    return total + lost\n",
+        "NaN from the rounding error of an infinite sum of terms",
+        DISTRIBUTIONS,
+        "return total[0] + error[0] if total[0] - total[0] == 0 else total[0]",
+        "return total[0] + error[0]",
         "options::test_an_infinite_term_makes_the_loss_of_its_row_infinite",
     ),
     Mutation(
@@ -215,8 +220,8 @@ MUTATIONS = [
     Mutation(
         "control word of a worker kept",
         POOL,
-        "    saved = cecore_enter()\n    job =",
-        "    saved = cecore_enter()\n    cecore_leave(saved)\n    job =",
+        "    saved = cecore_enter()\n    job.calling =",
+        "    saved = cecore_enter()\n    cecore_leave(saved)\n    job.calling =",
         "threads::test_workers_have_their_own_control_word",
     ),
     Mutation(
@@ -236,49 +241,49 @@ MUTATIONS = [
     ),
     Mutation(
         "change during a call in place not seen",
-        KERNELS,
+        ENTRY,
         "if job.overwritten:  #",
         "if False:  #",
         "arrays::test_an_input_that_a_call_in_place_changes_unseen",
     ),
     Mutation(
         "scale rounded to float32",
-        KERNELS,
+        CALLS,
         "is_awkward(job.options.eps) or is_awkward(job.scale) or",
         "is_awkward(job.options.eps) or",
         "losses::test_upstream_beyond_float32",
     ),
     Mutation(
         "eps rounded to float32",
-        KERNELS,
+        CALLS,
         "is_awkward(job.options.eps) or is_awkward(job.scale) or",
         "is_awkward(job.scale) or",
         "losses::test_eps_below_float32",
     ),
     Mutation(
         "upstream not rounded to float32",
-        KERNELS,
+        CALLS,
         "job.weights.narrow = job.upstream.narrow = in_float",
         "job.weights.narrow = in_float\n    job.upstream.narrow = False",
         "losses::test_arrays_beside_float32_predictions_are_rounded_to_float32",
     ),
     Mutation(
         "weights not rounded to float32",
-        KERNELS,
+        CALLS,
         "job.weights.narrow = job.upstream.narrow = in_float",
         "job.upstream.narrow = in_float\n    job.weights.narrow = False",
         "losses::test_arrays_beside_float32_predictions_are_rounded_to_float32",
     ),
     Mutation(
         "touching windows taken as outputs",
-        KERNELS,
+        ENTRY,
         "within += (lengths[i] - 1) * strides[i]",
         "within += (lengths[i] - 2) * strides[i]",
         "arrays::test_windows_that_share_one_number_are_no_output",
     ),
     Mutation(
         "extent of negative strides not counted",
-        KERNELS,
+        ENTRY,
         "array.bytes += max(step, -step)",
         "array.bytes += max(step, <Py_ssize_t>0)",
         "layouts::test_views_of_one_matrix",
@@ -364,16 +369,25 @@ MUTATIONS = [
     ),
     Mutation(
         "terms without weight checked",
-        ROWS,
-        "        code = 0 if w[i] == 0 else code\n        codes |=",
-        "        codes |=",
+        DISTRIBUTIONS,
+        "(segment.all_rows or segment.row_mask[i]) and w[i] != 0",
+        "segment.all_rows or segment.row_mask[i]",
         "losses::test_weight_zero_is_never_looked_at_with_smoothed_targets",
     ),
+    Mutation("targets above 1", DISTRIBUTIONS, "cdef real most = 1\n", "cdef real most = INFINITY\n"),
+    Mutation("terms of the first row in every row", DISTRIBUTIONS, "total += x[r * classes + k]", "total += x[k]"),
+    Mutation(
+        "last terms of long rows dropped",
+        DISTRIBUTIONS,
+        "range(2 * pairs * SUM_LANES, n)",
+        "range(2 * pairs * SUM_LANES, n - 1)",
+    ),
+    Mutation("infinite factors on the fast path", DISTRIBUTIONS, " and all_finite(factors, segment.rows)", ""),
     Mutation(
         "losses of rows without weight",
-        ROWS,
-        "losses[i] = 0 if w[i] == 0 else w[i] * losses[i]",
-        "losses[i] = w[i] * losses[i]",
+        DISTRIBUTIONS,
+        "        value = weight * losses[i]\n        out[i] = 0 if weight == 0 else value",
+        "        out[i] = losses[i]",
         "losses::test_weight_zero_is_never_looked_at_with_smoothed_targets",
     ),
     Mutation(
@@ -392,9 +406,9 @@ MUTATIONS = [
     ),
     Mutation(
         "upstream of classes of probability 0",
-        ROWS,
-        "s[i] = 0 if s[i] == 0 else value",
-        "s[i] = value",
+        SOFTMAX_BACKWARD,
+        "out[i] = 0 if s[i] == 0 else value",
+        "out[i] = value",
         "activations::test_upstream_of_a_probability_of_zero",
     ),
     # -------------------------------------------------------- checks
@@ -593,7 +607,7 @@ MUTATIONS = [
     ),
     Mutation(
         "rounding error of the divisor dropped",
-        KERNELS,
+        CALLS,
         "total, accumulator_lost(&below, total), &low) + low",
         "total, 0, &low) + low",
         "streaming::test_one_update_has_the_bits_of_the_call",
@@ -713,14 +727,14 @@ MUTATIONS = [
     ),
     Mutation(
         "infinite divisors accepted",
-        KERNELS,
+        CALLS,
         "        if divisor == INFINITY:\n",
         "        if False:\n",
         "streaming::test_weights_whose_sum_overflows",
     ),
     Mutation(
         "infinite inverses accepted",
-        KERNELS,
+        CALLS,
         "elif wanted & GRADIENT and fabs(job.scale) == INFINITY",
         "elif False and fabs(job.scale) == INFINITY",
         "losses::test_a_gradient_whose_scale_overflows_is_an_error",
@@ -762,7 +776,7 @@ MUTATIONS = [
     ),
     Mutation(
         "interrupted sums added",
-        KERNELS,
+        CALLS,
         "    return -1 if watch.stopped else 0\n",
         "    return 0\n",
         "environment::test_signals_at_random_points",
@@ -776,14 +790,14 @@ MUTATIONS = [
     ),
     Mutation(
         "values rounded in the mode of the caller",
-        KERNELS,
+        CALLS,
         "    saved = cecore_enter()\n    if divisor is None:",
         "    saved = cecore_enter()\n    cecore_leave(saved)\n    if divisor is None:",
         "environment::test_an_accumulator_is_rounded_to_nearest",
     ),
     Mutation(
         "stack not measured",
-        KERNELS,
+        ENTRY,
         "    if left < LEAST_LEFT:\n",
         "    if left < 1:\n",
         "environment::test_a_thread_with_a_small_stack",

@@ -111,6 +111,11 @@ cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, re
     # Rows one after another become rows side by side, four by four; the last four classes overlap those before them.
     cdef Py_ssize_t whole = in_fours(rows, classes)
     cdef Py_ssize_t r, i, k
+    if classes == 2:  # vector code, as the stride is known
+        for r in range(rows):
+            tile[r] = data[2 * r]
+            tile[WIDTH + r] = data[2 * r + 1]
+        return
     for r in range(0, whole, 4):
         for i in range(0, classes, 4):
             k = max(min(i, classes - 4), <Py_ssize_t>0)
@@ -124,6 +129,11 @@ cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, re
     # And back, in the order of the rows: what a fourth class leaves in the next row is overwritten.
     cdef Py_ssize_t whole = in_fours(rows, classes)
     cdef Py_ssize_t r, i, k
+    if classes == 2:
+        for r in range(rows):
+            out[2 * r] = tile[r]
+            out[2 * r + 1] = tile[WIDTH + r]
+        return
     for r in range(0, whole, 4):
         for i in range(0, classes, 4):
             k = max(min(i, classes - 4), <Py_ssize_t>0)

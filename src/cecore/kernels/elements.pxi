@@ -515,8 +515,8 @@ cdef inline bint product_sum(
     Py_ssize_t n, const Block *given, const Binary *constants, int form, bint by_label, bint smoothed,
     bint with_gradient, double *sum, real *restrict gradient
 ) noexcept nogil:
-    # The sum of n losses without weights, and the gradient. Return False if the block takes another loop. by_label: hard
-    # labels with pos_weight.
+    # The sum of n losses without weights, and the gradient. Return False if the block takes another loop. by_label:
+    # hard labels with pos_weight. smoothed, for logits: with any option.
     cdef const real *x = <const real *>given.x
     cdef const real *t = <const real *>given.targets
     cdef Collected block
@@ -713,8 +713,8 @@ cdef inline bint logit_derivatives(
     const Block *block, const Binary *given, bint options, bint weighted, bint with_hessian,
     real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
-    # The first derivative, and the second one if it is wanted. For float the second one comes with the short form of exp,
-    # so that the first derivative's bits may differ.
+    # The first derivative, and the second one if it is wanted. For float the second one comes with the short form of
+    # exp, so that the first derivative's bits may differ.
     cdef const real *z = <const real *>block.x
     cdef const real *t = <const real *>block.targets
     cdef const real *pos_weights = <const real *>block.pos_weights
@@ -744,10 +744,11 @@ cdef inline bint logit_derivatives(
 
 # ---------------------------------------------------------------- the focal loss of logits
 #
-# For a class with the probability q, r = 1 - q, l = -log q and R = r^gamma, the loss is R l, its derivative with respect
-# to the class's own logit -R (gamma q l + r), and its second derivative R ((2 gamma + 1) r q + gamma q l (gamma q - r)).
-# All terms but the last have one sign, so that nothing cancels but there. R comes from r by multiplications and a square
-# root, if gamma is a multiple of 1/2 below 8, else from log r by an exponential.
+# For a class with the probability q, r = 1 - q, l = -log q and R = r^gamma, the loss and its derivatives with respect to
+# the logit of the class are
+#     R l    -R (gamma q l + r)    R ((2 gamma + 1) r q + gamma q l (gamma q - r))
+# All terms but the last have one sign, so that nothing cancels but there. R comes from r by multiplications and a
+# square root, if gamma is a multiple of 1/2 below 8, else from log r by an exponential.
 
 cdef inline real focal_factor(real r, real straight, real curved, double gamma, bint by_powers) noexcept nogil:
     # r^gamma, for -log r = straight + curved
@@ -1282,9 +1283,9 @@ cdef int binary_block(Block *block, const Binary *loss, int wanted, real unused)
 cdef void set_binary(
     Binary *loss, double eps, double pos_weight, double smoothing, double gamma, double factor, int flags, real unused
 ) noexcept nogil:
-    # The constants of a loss. flags: LOGITS, ZERO_OUTSIDE, POS_WEIGHT or POS_WEIGHTS, ONLY_GENERAL if a pos_weight is 0,
-    # STEEP if a pos_weight is above 1 for each element. For float, eps, pos_weight and smoothing must be in
-    # [2^-60, 2^60], if they are not 0; eps of logits is not read.
+    # The constants of a loss. The caller sets these flags: LOGITS, ZERO_OUTSIDE, POS_WEIGHT, POS_WEIGHTS and with it
+    # STEEP, ONLY_GENERAL if a pos_weight is 0, KNOWN_WEIGHTS. For float, eps, pos_weight and smoothing must be in
+    # [2^-60, 2^60] or, but for eps, 0. eps of logits is not read.
     cdef real head = <real>eps
     loss.eps = eps
     loss.top = 1 - eps

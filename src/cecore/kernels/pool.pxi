@@ -24,6 +24,7 @@ cdef enum:
     MAX_THREADS = 256
     LEAST_STACK = 1 << 17  # bytes, of a helper
     LEAST_LEFT = 92 << 10  # of the stack of a thread that calls
+    CACHE_LINE = 64  # bytes
     LEAST_CHUNKS = 32  # that make a whole one: each still takes much longer than claiming it
     LOOKS = 1000  # 10 to 60 us by processor: about as long as waking up takes
     ALONE = 1 << 18  # numbers that a thread without helpers computes between two looks for signals
@@ -43,6 +44,7 @@ cdef struct Task:  # one pass
     Accumulator sum
     Py_ssize_t bad
     int noticed
+    bint no_memory  # for the caller's scratch
     Worker *team[MAX_THREADS]
     int size  # of the team
     int helpers  # of the team that have neither ended nor been sent home
@@ -154,16 +156,32 @@ cdef void clear_numbers(const Job *job, const Array *array, Py_ssize_t start, Py
             return
 
 
+cdef void *allocate_room(Job *job) noexcept nogil:
+    # Give the job its scratch, if it needs any, on a cache line. Return what is to be freed, or NULL.
+    cdef void *allocated = malloc(job.room_size + CACHE_LINE) if job.room_size > 0 else NULL
+    job.room = <char *>((<uintptr_t>allocated + CACHE_LINE - 1) & -<uintptr_t>CACHE_LINE)
+    return allocated
+
+
 cdef void work_on(Task *task, bint calling) noexcept nogil:
     # One thread's part of a pass
-    cdef Job job
+    cdef Job job = task.job[0]
+    cdef void *allocated = allocate_room(&job)
     cdef Py_ssize_t last
-    cdef Py_ssize_t first = claim(task, &last)
+    cdef Py_ssize_t first
     cdef uint64_t saved
+    if job.room_size > 0 and allocated == NULL:
+        if calling:
+            lock()
+            task.no_memory = True
+            task.next = task.last
+            unlock()
+        return
+    first = claim(task, &last)
     if first < 0:
+        free(allocated)
         return
     saved = cecore_enter()
-    job = task.job[0]
     job.calling = calling
     clear_results(&job)
     while first >= 0:
@@ -177,6 +195,7 @@ cdef void work_on(Task *task, bint calling) noexcept nogil:
     accumulator_merge(&task.sum, &job.sum)
     unlock()
     cecore_leave(saved)
+    free(allocated)
 
 
 cdef void recruit(Task *task, int wanted) noexcept nogil:
@@ -214,10 +233,15 @@ cdef void dismiss(Task *task) noexcept nogil:
 cdef void run_alone(Job *job, int kind, bint in_float, Py_ssize_t count, Py_ssize_t most) noexcept nogil:
     cdef Py_ssize_t first = 0
     cdef Py_ssize_t last
+    cdef void *allocated = allocate_room(job)
+    if job.room_size > 0 and allocated == NULL:
+        job.unusable = NO_MEMORY
+        return
     while first < count:
         last = min(first + most, count)
         run_blocks(job, kind, in_float, first, last)
         first = count if job.bad >= 0 or (last < count and halted(job)) else last
+    free(allocated)
 
 
 cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
@@ -243,6 +267,7 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     accumulator_clear(&task.sum)
     task.bad = -1
     task.noticed = job.noticed
+    task.no_memory = False
     task.size = 0
     task.waiting = False
     recruit(&task, <int>min(<Py_ssize_t>job.threads - 1, count - 1))
@@ -255,6 +280,8 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     job.sum = task.sum
     job.bad = task.bad
     job.noticed = task.noticed
+    if task.no_memory:
+        job.unusable = NO_MEMORY
 
 
 cdef Worker *make_worker() noexcept nogil:

@@ -21,13 +21,6 @@ cdef inline real any_pair_log(real a, real b) noexcept nogil:
         return cecore_any_pair_logf(a, b)
 
 
-cdef inline real log_ratio(real a, real b) noexcept nogil:
-    if real is double:
-        return cecore_log_ratio(a, b)
-    else:
-        return cecore_log_ratiof(a, b)
-
-
 cdef inline real exp_fraction(real x, real *n) noexcept nogil:
     if real is double:
         return cecore_exp_fraction(x, n)

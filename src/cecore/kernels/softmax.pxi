@@ -1,534 +1,668 @@
-# Rows of logits, in panels: of few classes WIDTH rows side by side, a piece of the panel for each class; of many
-# classes one row, in pieces of BLOCK classes. In either the loops run over lanes of a piece, and what belongs to a row
-# is a number for each lane, or one number (one_row).
+# Stage one of rows of logits: the maximum of each row, the exponentials, their sums, and the numbers that stage two
+# (rows.pxi) needs of each row.
+#
+# Up to MAX_TILE_CLASSES classes, WIDTH rows lie side by side in a tile: number r of class k is tile[k * WIDTH + r].
+# Rows of more classes lie one after another. Either way the innermost loops are the same: they walk along a strip,
+# which is a column of registers. A register has 64 bytes on every level; its numbers are the lanes. A strip of a tile
+# has one row in each lane, and the next register is the next class. A strip of a long row is the row itself.
+#
+# The exponentials of a row are e_k = exp(z_k - offset) / 2^N: stage two divides by their sum, so that neither the
+# offset nor 2^N matters. The offset is the maximum if that is large (then every difference that counts is exact, by
+# Sterbenz), and else 0 (then there is no difference to round). N makes the largest e about 2^400 (float: 2^48), so
+# that e is a normal number down to 2^-1420 (2^-172) of the largest; what is still smaller becomes 0. Masks of -inf are
+# exact zeros, NaN gives NaN, and no row takes another way.
 
-cdef struct Softmax:  # what the exponentials of rows sum up to, by a common power of two for each row
-    double largest[WIDTH]
-    double largest_lost[WIDTH]  # by rounding
-    double rest[WIDTH]  # without one of the largest
-    double rest_lost[WIDTH]
+cdef enum:
+    MAX_TILE_CLASSES = 48
+    BATCH = 1 << 12  # logits of the rows that are computed together: their exponentials stay in the first cache
+
+cdef enum:  # what is wanted of rows, besides VALUE, GRADIENT and HESSIAN
+    SOFTMAX_BIT = 8
+    LOG_SOFTMAX_BIT = 16
+
+cdef struct RowLanes:  # sums of rows of many classes, eight lanes for each row, and their errors
+    double sum[LANES * WIDTH]
+    double error[LANES * WIDTH]
+
+cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is known of each of them
+    Py_ssize_t rows  # at most WIDTH
+    Py_ssize_t classes
+    int wanted  # bits: VALUE, GRADIENT, HESSIAN, or SOFTMAX_BIT or LOG_SOFTMAX_BIT alone
+    bint has_targets  # the rows have weighted targets; else labels, or nothing
+    const char *ahead  # the logits of the next rows, to be prefetched; NULL: none
+    double smoothing  # of the labels
+    double gamma  # of the focal factor, or 0
+    bint but_largest  # the sum leaves out the largest exponential; else that of the label
+    int64_t label[WIDTH]
+    double weight[WIDTH]  # of the second derivatives
+    double factor[WIDTH]  # of the gradient
+    Py_ssize_t infinite[WIDTH]  # how many logits are +inf
+    Py_ssize_t new_infinite[WIDTH]
+    double maximum[WIDTH]
+    double offset[WIDTH]  # the constants of the exponentials
+    double shifter[WIDTH]
+    double lowest[WIDTH]
+    double largest[WIDTH]  # the exponential of the maximum, and its rounding error
+    double largest_error[WIDTH]
+    double label_z[WIDTH]
+    double label_e[WIDTH]
+    double sum[WIDTH]  # of the exponentials but the label's, and its rounding error
+    double sum_error[WIDTH]
+    double ties[WIDTH]  # how many exponentials equal the largest
+    double rest[WIDTH]  # the sum without the largest, and its error
+    double rest_error[WIDTH]
+    double curvature_rest[WIDTH]  # the same, added up without the largest, if second derivatives are wanted
+    double complement[WIDTH]  # the sum without the label
     double total[WIDTH]
-    double lost[WIDTH]
-    double log_total[WIDTH]  # of the total over the largest
+    double total_error[WIDTH]
+    double inverse[WIDTH]  # 1 / total, and nearly 1 / largest
+    double inverse_largest[WIDTH]
+    double log_total[WIDTH]  # log(total / largest)
+    double others[WIDTH]  # the sum of the targets of all but the largest
+    double gap[WIDTH]  # the sum of target * (maximum - logit); with labels the targets are 1
+    double of_largest[WIDTH]  # the sum of the targets of the largest
+    double unscale[WIDTH]  # by which the gradient is still to be multiplied
+    double slope[WIDTH]  # with a focal factor and targets: the sums of FocalSums
+    double slope_error[WIDTH]
+    double bend[WIDTH]
+    double large_bend[WIDTH]
+    double large_rest[WIDTH]
+    double loss[WIDTH]  # not weighted
+    double lanes_of_ties[LANES * WIDTH]
+    RowLanes lanes_of_sum
+    RowLanes lanes_of_rest
+    RowLanes lanes_of_others
+    RowLanes lanes_of_largest
+    RowLanes lanes_of_gap
 
 
-cdef inline real difference(real z, real top, real *low) noexcept nogil:
-    # z - top = the result + low; 0 also where both are infinite. Far below the exponentials' range, low may be NaN or
-    # large, and is dropped.
-    cdef real result = z - top
-    cdef real rest = subtraction_lost(z, top, result)
-    low[0] = rest if result > -1000 else 0
-    return 0 if z == top else result
+cdef inline Py_ssize_t whole_lanes(Py_ssize_t rows) noexcept nogil:
+    # The lanes of a tile that are computed: whole registers of either type.
+    return (rows + SUM_LANES - 1) & -SUM_LANES
 
 
-cdef inline void exponentials(
-    const real *z, const real *top, bint one_row, bint with_lost, Py_ssize_t n, real *restrict e, real *lost
-) noexcept nogil:
-    cdef real m, d, low, rest
-    cdef real single = top[0]
-    cdef Py_ssize_t i
-    for i in range(n):
-        m = single if one_row else top[i]
-        d = difference(z[i], m, &low)
-        e[i] = exp_parts(d, low, &rest)
-        if with_lost:
-            lost[i] = rest
-
-
-cdef void row_exponentials(const real *z, const real *top, Py_ssize_t n, real *restrict e) noexcept nogil:
-    exponentials(z, top, True, False, n, e, <real *>NULL)
-
-
-cdef void exponential_parts(
-    const double *z, const double *top, bint one_row, Py_ssize_t n, double *restrict e, double *restrict lost
-) noexcept nogil:
-    # The exponentials and what their rounding lost
-    if one_row:
-        exponentials(z, top, True, True, n, e, lost)
+cdef inline real exponential(real z, real offset, real shifter, real lowest, real *error) noexcept nogil:
+    # The exponential of a logit; its rounding error is wanted for the largest alone
+    cdef real x = z - offset
+    cdef real e
+    if real is double:
+        e = cecore_row_exp(x, shifter, error)
     else:
-        exponentials(z, top, False, True, WIDTH, e, lost)
+        e = cecore_row_expf(x, shifter, error)
+    return 0 if x < lowest else e
 
 
-cdef void row_extremes(const real *z, Py_ssize_t n, real *restrict least, real *restrict top) noexcept nogil:
-    # of the lanes of a register; NaN is passed over
-    cdef real small[SUM_LANES]
-    cdef real large[SUM_LANES]
+cdef inline void set_scale(real maximum, real *offset, real *shifter, real *lowest) noexcept nogil:
+    # The constants of a row's exponentials: the offset; the shifter, which stands for N (cecore_row_exp); and the
+    # argument below which an exponential would be subnormal. N + 400 is the integer below maximum / ln 2, a little less
+    # than half below.
+    cdef real n
+    if real is double:
+        offset[0] = maximum if fabs(maximum) > 2048 else 0
+        n = (maximum - offset[0]) * CECORE_LOG2E - 0.501
+        n = ((n + CECORE_INTEGERS) - CECORE_INTEGERS) - 400
+        shifter[0] = CECORE_INTEGERS + (1023 - n)
+        lowest[0] = (n - 1020) * 0.6931471805599453
+    else:
+        offset[0] = maximum if fabsf(maximum) > 256 else 0
+        n = (maximum - offset[0]) * CECORE_LOG2EF - <float>0.501
+        n = ((n + CECORE_INTEGERSF) - CECORE_INTEGERSF) - 48
+        shifter[0] = CECORE_INTEGERSF + (127 - n)
+        lowest[0] = (n - 124) * <float>0.6931471805599453
+
+
+cdef void set_scales(
+    const real *maximum, Py_ssize_t rows, real *restrict offset, real *restrict shifter, real *restrict lowest,
+    real *restrict largest, RowBlock *block
+) noexcept nogil:
+    # The constants of the exponentials of rows, and the largest exponentials with their rounding errors
+    cdef real errors[WIDTH]
+    cdef Py_ssize_t r
+    for r in range(rows):
+        set_scale(maximum[r], &offset[r], &shifter[r], &lowest[r])
+        largest[r] = exponential(maximum[r], offset[r], shifter[r], lowest[r], &errors[r])
+    for r in range(rows):
+        block.maximum[r] = maximum[r]
+        block.largest[r] = largest[r]
+        block.largest_error[r] = errors[r]
+
+
+# ---------------------------------------------------------------- sums of strips
+
+cdef inline void add_term_of(double *sum, double *error, double term, real unused) noexcept nogil:
+    # Sums of floats need no more than double.
+    if real is double:
+        add_exactly(sum, error, term)
+    else:
+        sum[0] += term
+
+
+cdef inline void add_term(double *sum, double *error, real term) noexcept nogil:
+    add_term_of(sum, error, term, <real>0)
+
+
+cdef inline double finite_sum(double sum, double error) noexcept nogil:
+    # Next to an infinite sum, the error is NaN and means nothing.
+    cdef double exact = sum + error
+    return exact if sum - sum == 0 else sum
+
+
+cdef inline void strip_maximum(const real *z, Py_ssize_t step, Py_ssize_t count, real *maximum) noexcept nogil:
+    # The maximum of each lane, and of what is there; NaN is passed over.
+    cdef real m[SUM_LANES]
     cdef Py_ssize_t lanes = width(<real>0)
-    cdef Py_ssize_t i, j, first
-    for j in range(lanes):
-        small[j] = least[j]
-        large[j] = top[j]
-    for i in range((n + lanes - 1) // lanes if n >= lanes else 0):
-        first = min(i * lanes, n - lanes)  # some of the last ones twice
-        for j in range(lanes):
-            small[j] = z[first + j] if z[first + j] < small[j] else small[j]
-            large[j] = z[first + j] if z[first + j] > large[j] else large[j]
-    for j in range(n if n < lanes else 0):
-        small[j] = z[j] if z[j] < small[j] else small[j]
-        large[j] = z[j] if z[j] > large[j] else large[j]
-    for j in range(lanes):
-        least[j] = small[j]
-        top[j] = large[j]
-
-
-cdef void rows_extremes(const real *z, Py_ssize_t n, real *restrict least, real *restrict top) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(padded_rows(n, <real>0)):
-        least[j] = z[j] if z[j] < least[j] else least[j]
-        top[j] = z[j] if z[j] > top[j] else top[j]
-
-
-cdef inline real extreme_lane(real *lanes, bint largest) noexcept nogil:
-    cdef Py_ssize_t j
-    cdef real other
-    for j in range(LANES if real is float else 0):
-        other = lanes[j + LANES]
-        lanes[j] = other if (other > lanes[j] if largest else other < lanes[j]) else lanes[j]
-    for j in range(LANES // 2):
-        other = lanes[j + LANES // 2]
-        lanes[j] = other if (other > lanes[j] if largest else other < lanes[j]) else lanes[j]
-    for j in range(LANES // 4):
-        other = lanes[j + LANES // 4]
-        lanes[j] = other if (other > lanes[j] if largest else other < lanes[j]) else lanes[j]
-    other = lanes[1]
-    return other if (other > lanes[0] if largest else other < lanes[0]) else lanes[0]
-
-
-cdef real largest_lane(real *lanes) noexcept nogil:
-    return extreme_lane(lanes, True)
-
-
-cdef real least_lane(real *lanes) noexcept nogil:
-    return extreme_lane(lanes, False)
-
-
-cdef real settled(const Array *x, Py_ssize_t start, Py_ssize_t classes, real top) noexcept nogil:
-    # The largest logit of a row; NaN unless exactly one is infinite or some are finite
-    cdef real scratch[BLOCK]
-    cdef Py_ssize_t piece, n, i
-    cdef Py_ssize_t infinite = 0
-    if top - top == 0:
-        return top
-    for piece in range(blocks(classes)):
-        n = min(classes - piece * BLOCK, <Py_ssize_t>BLOCK)
-        load(x, start + piece * BLOCK, 1, n, scratch)
-        for i in range(n):
-            infinite += scratch[i] == top
-    return top if top > 0 and infinite == 1 else <real>NAN
-
-
-cdef struct Exponentials:  # the sums of a panel's rows: those below the largest, and how many are that
-    Sums small
-    double ones[WIDTH]
-
-
-cdef void exponentials_add(Exponentials *sums, const real *e, Py_ssize_t n, double largest) noexcept nogil:
-    # The largest apart: beside them the sum of small ones would be rounded away
-    cdef double one, term
     cdef Py_ssize_t i, j
-    for i in range((n + WIDTH - 1) // WIDTH):
-        for j in range(min(n - i * WIDTH, <Py_ssize_t>WIDTH)):
-            term = e[i * WIDTH + j]
-            one = 1 if term == largest else 0
-            term = 0 if term == largest else term
-            sums.ones[j] += one
-            add_exactly(&sums.small.total[j], &sums.small.lost[j], term)
+    for j in range(lanes):
+        m[j] = maximum[j]
+    for i in range(count):
+        for j in range(lanes):
+            m[j] = z[i * step + j] if z[i * step + j] > m[j] else m[j]
+    for j in range(lanes):
+        maximum[j] = m[j]
 
 
-cdef void exponentials_join(Exponentials *sums) noexcept nogil:
-    cdef double ones = 0
-    cdef Py_ssize_t j
-    for j in range(WIDTH):
-        ones += sums.ones[j]
-    sums.ones[0] = ones
-    sums_join(&sums.small)
+cdef inline void strip_sum(
+    const real *e, Py_ssize_t step, Py_ssize_t count, bint but_largest, const real *largest,
+    double *sum, double *error, double *ties
+) noexcept nogil:
+    # Sum the lanes; four registers are added as they are. but_largest leaves out what equals the largest, and counts it.
+    cdef double sums[SUM_LANES]
+    cdef double errors[SUM_LANES]
+    cdef real counts[SUM_LANES]
+    cdef real a, b, c, d, u, v
+    cdef real zero = 0
+    cdef real one = 1
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j
+    cdef const real *x
+    for j in range(lanes):
+        sums[j] = errors[j] = counts[j] = 0
+    for i in range(count // 4):
+        x = e + 4 * i * step
+        for j in range(lanes):
+            a = x[j]
+            b = x[step + j]
+            c = x[2 * step + j]
+            d = x[3 * step + j]
+            if but_largest:
+                u = one if a == largest[j] else zero
+                v = one if b == largest[j] else zero
+                u += one if c == largest[j] else zero
+                v += one if d == largest[j] else zero
+                counts[j] += u + v
+                a = 0 if a == largest[j] else a
+                b = 0 if b == largest[j] else b
+                c = 0 if c == largest[j] else c
+                d = 0 if d == largest[j] else d
+            add_term(&sums[j], &errors[j], (a + b) + (c + d))
+    for i in range(count & -4, count):
+        x = e + i * step
+        for j in range(lanes):
+            a = x[j]
+            if but_largest:
+                counts[j] += one if a == largest[j] else zero
+                a = 0 if a == largest[j] else a
+            add_term(&sums[j], &errors[j], a)
+    for j in range(lanes):
+        sum[j] = sums[j]
+        error[j] = errors[j]
+        ties[j] = counts[j]
 
 
-cdef void softmax_finish(const Exponentials *sums, Py_ssize_t n, Softmax *softmax) noexcept nogil:
-    cdef double rest, total, lost
+cdef inline real target_gap(real t, real z, real maximum) noexcept nogil:
+    # t * (maximum - z), and 0 where t is 0, whatever z holds
+    cdef real term = t * (maximum - z)
+    return 0 if t == 0 else term
+
+
+cdef struct TargetSums:  # of lanes, each with its error
+    double others[SUM_LANES]  # targets of all but the largest
+    double others_error[SUM_LANES]
+    double largest[SUM_LANES]  # and of the largest
+    double largest_error[SUM_LANES]
+    double gap[SUM_LANES]  # target * (maximum - logit)
+    double gap_error[SUM_LANES]
+
+
+cdef inline void strip_targets(
+    const real *z, const real *t, const real *e, Py_ssize_t step, Py_ssize_t count, const real *maximum,
+    const real *largest, TargetSums *sums
+) noexcept nogil:
+    # Adds to the sums of the lanes. The targets of the largest are added apart, so that nothing cancels when they are
+    # nearly all; see target_constants.
+    cdef real a, b, c, d, u, v
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j, k
+    cdef const real *x
+    cdef const real *y
+    cdef const real *w
+    for i in range(count // 4):
+        k = 4 * i * step
+        x = z + k
+        y = t + k
+        w = e + k
+        for j in range(lanes):
+            a = target_gap(y[j], x[j], maximum[j])
+            b = target_gap(y[step + j], x[step + j], maximum[j])
+            c = target_gap(y[2 * step + j], x[2 * step + j], maximum[j])
+            d = target_gap(y[3 * step + j], x[3 * step + j], maximum[j])
+            add_term(&sums.gap[j], &sums.gap_error[j], (a + b) + (c + d))
+            a = 0 if w[j] == largest[j] else y[j]
+            b = 0 if w[step + j] == largest[j] else y[step + j]
+            c = 0 if w[2 * step + j] == largest[j] else y[2 * step + j]
+            d = 0 if w[3 * step + j] == largest[j] else y[3 * step + j]
+            add_term(&sums.others[j], &sums.others_error[j], (a + b) + (c + d))
+            u = (y[j] - a) + (y[step + j] - b)
+            v = (y[2 * step + j] - c) + (y[3 * step + j] - d)
+            add_term(&sums.largest[j], &sums.largest_error[j], u + v)
+    for i in range(count & -4, count):
+        for j in range(lanes):
+            a = t[i * step + j]
+            add_term(&sums.gap[j], &sums.gap_error[j], target_gap(a, z[i * step + j], maximum[j]))
+            b = 0 if e[i * step + j] == largest[j] else a
+            add_term(&sums.others[j], &sums.others_error[j], b)
+            add_term(&sums.largest[j], &sums.largest_error[j], a - b)
+
+
+cdef inline void strip_gap(
+    const real *z, Py_ssize_t step, Py_ssize_t count, const real *maximum, double *gap, double *error
+) noexcept nogil:
+    # Adds maximum - logit to the sums of the lanes.
+    cdef double gaps[SUM_LANES]
+    cdef double errors[SUM_LANES]
+    cdef real a, b
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j
+    cdef const real *x
+    for j in range(lanes):
+        gaps[j] = gap[j]
+        errors[j] = error[j]
+    for i in range(count // 4):
+        x = z + 4 * i * step
+        for j in range(lanes):
+            a = (maximum[j] - x[j]) + (maximum[j] - x[step + j])
+            b = (maximum[j] - x[2 * step + j]) + (maximum[j] - x[3 * step + j])
+            add_term(&gaps[j], &errors[j], a + b)
+    for i in range(count & -4, count):
+        for j in range(lanes):
+            add_term(&gaps[j], &errors[j], maximum[j] - z[i * step + j])
+    for j in range(lanes):
+        gap[j] = gaps[j]
+        error[j] = errors[j]
+
+
+# ---------------------------------------------------------------- tiles
+
+cdef void tile_maxima(const real *z, Py_ssize_t classes, Py_ssize_t lanes, real *restrict maximum) noexcept nogil:
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, r
+    for r in range(lanes):
+        maximum[r] = -INFINITY
+    for i in range(lanes // step):
+        strip_maximum(z + i * step, WIDTH, classes, maximum + i * step)
+
+
+cdef inline real limit_of(real z, Py_ssize_t infinite) noexcept nogil:
+    # A logit of a row in which so many are +inf, such that the row has ordinary numbers of the same meaning: p = 1 for a
+    # single +inf; NaN for several, and for NaN.
+    if z == INFINITY:
+        return <real>0 if infinite == 1 else <real>NAN
+    return <real>-INFINITY if z == z else z
+
+
+cdef void resolve_tile(real *z, Py_ssize_t classes, Py_ssize_t rows, real *maximum) noexcept nogil:
+    # Rewrite the rows whose maximum is +inf as their limit.
+    cdef Py_ssize_t r, k
+    cdef Py_ssize_t infinite = 0
+    for r in range(rows):
+        infinite += maximum[r] == INFINITY
+    for r in range(rows if infinite > 0 else 0):
+        if not maximum[r] == INFINITY:
+            continue
+        infinite = 0
+        for k in range(classes):
+            infinite += z[k * WIDTH + r] == INFINITY
+        for k in range(classes):
+            z[k * WIDTH + r] = limit_of(z[k * WIDTH + r], infinite)
+        maximum[r] = 0
+
+
+cdef void tile_exponentials(
+    const real *z, const real *offset, const real *shifter, const real *lowest, Py_ssize_t classes, Py_ssize_t lanes,
+    const char *ahead, real *restrict e
+) noexcept nogil:
+    cdef real error
+    cdef Py_ssize_t k, r
+    for k in range(classes):
+        if ahead != NULL:
+            cecore_ask(ahead + k * WIDTH * sizeof(real), WIDTH * sizeof(real), False)
+        for r in range(lanes):
+            e[k * WIDTH + r] = exponential(z[k * WIDTH + r], offset[r], shifter[r], lowest[r], &error)
+
+
+cdef void tile_sums(
+    const real *e, const real *largest, bint but_largest, Py_ssize_t lanes, RowBlock *block
+) noexcept nogil:
+    # The sums without the label, whose exponential is 0 here, or without the largest
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, k
+    for i in range(lanes // step):
+        k = i * step
+        if but_largest:
+            strip_sum(
+                e + k, WIDTH, block.classes, True, largest + k, block.rest + k, block.rest_error + k, block.ties + k
+            )
+        else:
+            strip_sum(
+                e + k, WIDTH, block.classes, False, largest + k, block.sum + k, block.sum_error + k, block.ties + k
+            )
+
+
+cdef void tile_gaps(const real *z, const real *maximum, Py_ssize_t lanes, RowBlock *block) noexcept nogil:
+    cdef double error[WIDTH]
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, k
+    for k in range(lanes):
+        block.gap[k] = error[k] = 0
+    for i in range(lanes // step):
+        k = i * step
+        strip_gap(z + k, WIDTH, block.classes, maximum + k, block.gap + k, error + k)
+    for k in range(lanes):
+        block.gap[k] = finite_sum(block.gap[k], error[k])
+
+
+cdef void tile_targets(
+    const real *z, const real *t, const real *e, const real *maximum, const real *largest, Py_ssize_t lanes,
+    RowBlock *block
+) noexcept nogil:
+    cdef TargetSums sums
+    cdef Py_ssize_t step = width(<real>0)
+    cdef Py_ssize_t i, j, k
+    for i in range(lanes // step):
+        k = i * step
+        memset(&sums, 0, sizeof(TargetSums))
+        strip_targets(z + k, t + k, e + k, WIDTH, block.classes, maximum + k, largest + k, &sums)
+        for j in range(step):
+            block.others[k + j] = finite_sum(sums.others[j], sums.others_error[j])
+            block.of_largest[k + j] = finite_sum(sums.largest[j], sums.largest_error[j])
+            block.gap[k + j] = finite_sum(sums.gap[j], sums.gap_error[j])
+
+
+# ---------------------------------------------------------------- rows
+
+cdef Py_ssize_t count_infinite(const real *z, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef Py_ssize_t infinite = 0
+    for i in range(n):
+        infinite += z[i] == INFINITY
+    return infinite
+
+
+cdef void resolve_infinite(const real *z, Py_ssize_t n, Py_ssize_t infinite, real *restrict out) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        lost = sums.small.lost[i]
-        rest = sums.ones[i] - 1
-        add_exactly(&rest, &lost, sums.small.total[i])
-        softmax.rest[i] = rest + lost
-        lost = (rest - softmax.rest[i]) + lost
-        softmax.rest_lost[i] = lost
-        softmax.largest[i] = 1
-        softmax.log_total[i] = cecore_log1p_sum(softmax.rest[i], lost)
-        total = 1
-        add_exactly(&total, &lost, softmax.rest[i])
-        softmax.total[i] = total
-        softmax.lost[i] = lost
+        out[i] = limit_of(z[i], infinite)
 
 
-# ---------------------------------------------------------------- rows of ordinary logits
-
-# Where all logits of a row lie within the ordinary range, the exponentials are taken of the logits themselves, over a
-# power of two near the largest one: no difference from the largest logit is needed, which would be inexact. Their sum
-# starts at a number of at least their exponent, so that two more operations tell what an addition loses. Logits
-# so far below the largest that their exponentials are 0 may be anywhere, also at -inf.
-
-cdef inline bint is_ordinary(real least, real top) noexcept nogil:
-    cdef real range_ = ordinary_logit(<real>0)
-    return (top <= range_) & (least >= -range_) & (top - least <= range_)
-
-
-cdef inline real shift_of(real top) noexcept nogil:
-    # The integer below top / ln 2, a little less than half below: the largest exponential is from 1 to 2 and a little,
-    # so that no weight over the total overflows.
-    if real is double:
-        return (top * CECORE_LOG2E - 0.501 + CECORE_INTEGERS) - CECORE_INTEGERS
-    else:
-        return (top * CECORE_LOG2EF - <float>0.501 + CECORE_INTEGERSF) - CECORE_INTEGERSF
-
-
-cdef inline real far_below(real top) noexcept nogil:
-    # Logits up to here have exponentials of 0, as masks do: -inf, -1e9
-    if real is double:
-        return top - CECORE_VANISHING
-    else:
-        return top - CECORE_VANISHINGF
-
-
-cdef void row_least_of_near(const real *z, real top, Py_ssize_t n, real *restrict least) noexcept nogil:
-    # of the lanes of a register, the least logits but those far below
-    cdef real small[SUM_LANES]
-    cdef real value
-    cdef real end = far_below(top)
+cdef real row_maximum(const real *z, Py_ssize_t n, real before) noexcept nogil:
+    # At least SUM_LANES numbers; four registers at once, some of the last numbers twice
+    cdef real m[4 * SUM_LANES]
     cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t step = 4 * lanes
     cdef Py_ssize_t i, j, first
-    for j in range(lanes):
-        small[j] = least[j]
-    for i in range((n + lanes - 1) // lanes if n >= lanes else 0):
+    for j in range(step):
+        m[j] = before
+    for i in range((n + step - 1) // step if n >= step else 0):
+        first = min(i * step, n - step)
+        for j in range(step):
+            m[j] = z[first + j] if z[first + j] > m[j] else m[j]
+    for i in range((n + lanes - 1) // lanes if n < step else 0):
         first = min(i * lanes, n - lanes)
         for j in range(lanes):
-            value = z[first + j] if z[first + j] > end else top
-            small[j] = value if value < small[j] else small[j]
-    for j in range(n if n < lanes else 0):
-        value = z[j] if z[j] > end else top
-        small[j] = value if value < small[j] else small[j]
-    for j in range(lanes):
-        least[j] = small[j]
+            m[j] = z[first + j] if z[first + j] > m[j] else m[j]
+    for j in range(step // 2):
+        m[j] = m[j + step // 2] if m[j + step // 2] > m[j] else m[j]
+    for j in range(step // 4):
+        m[j] = m[j + step // 4] if m[j + step // 4] > m[j] else m[j]
+    for j in range(LANES if real is float else 0):
+        m[j] = m[j + LANES] if m[j + LANES] > m[j] else m[j]
+    for j in range(4):
+        m[j] = m[j + 4] if m[j + 4] > m[j] else m[j]
+    for j in range(2):
+        m[j] = m[j + 2] if m[j + 2] > m[j] else m[j]
+    return m[1] if m[1] > m[0] else m[0]
 
 
-cdef void rows_least_of_near(const real *z, const real *top, Py_ssize_t n, real *restrict least) noexcept nogil:
-    cdef real value
-    cdef Py_ssize_t i
-    for i in range(padded_rows(n, <real>0)):
-        value = z[i] if z[i] > far_below(top[i]) else top[i]
-        least[i] = value if value < least[i] else least[i]
-
-
-cdef void clear_far(const real *z, const real *top, bint one_row, Py_ssize_t n, real *restrict e) noexcept nogil:
-    cdef real single = top[0]
-    cdef Py_ssize_t i
-    for i in range(n):
-        e[i] = 0 if z[i] <= far_below(single if one_row else top[i]) else e[i]
-
-
-cdef void rows_shifted(
-    const real *z, const real *shift, const real *top, bint far, Py_ssize_t n, real *restrict e
+cdef void row_exponentials(
+    const real *z, Py_ssize_t n, real offset, real shifter, real lowest, real *restrict e
 ) noexcept nogil:
-    # far: some logits may be
-    cdef real lost
-    cdef Py_ssize_t i
-    for i in range(padded_rows(n, <real>0)):
-        e[i] = exp_shifted(z[i], shift[i], &lost)
-    if far:
-        clear_far(z, top, False, padded_rows(n, <real>0), e)
-
-
-cdef void row_shifted(
-    const real *z, real shift, const real *top, bint far, Py_ssize_t n, real *restrict e
-) noexcept nogil:
-    # the same of a piece of one row
-    cdef real few[SUM_LANES]
-    cdef real lost
+    # At least SUM_LANES numbers, some of the last ones twice; behind them zeros, up to a whole register. Of whole
+    # registers, e may be z.
+    cdef real error
     cdef Py_ssize_t lanes = width(<real>0)
-    cdef Py_ssize_t i, j, first
-    for i in range((n + lanes - 1) // lanes if n >= lanes else 0):
-        first = min(i * lanes, n - lanes)  # some of the last ones twice
-        for j in range(lanes):
-            e[first + j] = exp_shifted(z[first + j], shift, &lost)
-    if n < lanes:
-        for j in range(lanes):
-            few[j] = top[0]
-        memcpy(few, z, n * sizeof(real))
-        for j in range(lanes):
-            few[j] = exp_shifted(few[j], shift, &lost)
-        memcpy(e, few, n * sizeof(real))
-    if far:
-        clear_far(z, top, True, n, e)
-
-
-cdef inline void add_below(double *total, double *lost, double term) noexcept nogil:
-    # as add_exactly, where the total's exponent is not below the term's
-    cdef double after = total[0] + term
-    lost[0] += term - (after - total[0])
-    total[0] = after
-
-
-cdef inline void add_exponential(double *total, double *lost, real term) noexcept nogil:
-    # sums of floats in double lose nothing that matters
-    if real is double:
-        add_below(total, lost, term)
-    else:
-        total[0] += term
-
-
-cdef void rows_totals(
-    const real *e, Py_ssize_t n, Py_ssize_t classes, double *restrict total, double *restrict lost
-) noexcept nogil:
-    # of rows side by side
-    cdef double totals[LANES]
-    cdef double losts[LANES]
-    cdef double above = 2 if real is double else 0
-    cdef Py_ssize_t group, first, j, k
-    for group in range(padded_rows(n, <real>0) // LANES):
-        first = group * LANES
-        for j in range(LANES):
-            totals[j] = above
-            losts[j] = 0
-        for k in range(classes):
-            for j in range(LANES):
-                add_exponential(&totals[j], &losts[j], e[k * WIDTH + first + j])
-        for j in range(LANES):
-            total[first + j] = totals[j] - above
-            lost[first + j] = losts[j]
-
-
-cdef void row_total(const real *e, Py_ssize_t n, double *restrict total, double *restrict lost) noexcept nogil:
-    # Adds a piece of one row. The lanes start so high that what they hold are multiples of 2^-43; their sum is below
-    # 1024, so that joining them loses nothing.
-    cdef double totals[SUM_LANES]
-    cdef double losts[SUM_LANES]
-    cdef double above = 2 * BLOCK if real is double else 0
-    cdef real term
-    cdef Py_ssize_t lanes = width(<real>0)
-    cdef Py_ssize_t rest = n % lanes
+    cdef Py_ssize_t whole = n // lanes
     cdef Py_ssize_t i, j
-    for j in range(lanes):
-        totals[j] = above
-        losts[j] = 0
-    for i in range(n // lanes):
+    for j in range(lanes if whole * lanes < n else 0):
+        e[whole * lanes + j] = 0
+    for i in range(whole):
         for j in range(lanes):
-            add_exponential(&totals[j], &losts[j], e[i * lanes + j])
-    if rest > 0 and n > lanes:
-        for j in range(lanes):  # the last lanes are new
-            term = e[n - lanes + j] if j >= lanes - rest else 0
-            add_exponential(&totals[j], &losts[j], term)
-    else:
-        for j in range(rest):
-            add_exponential(&totals[j], &losts[j], e[j])
-    if real is double:
+            e[i * lanes + j] = exponential(z[i * lanes + j], offset, shifter, lowest, &error)
+    for j in range(lanes if whole * lanes < n else 0):
+        e[n - lanes + j] = exponential(z[n - lanes + j], offset, shifter, lowest, &error)
+
+
+cdef inline void keep_lanes(
+    const double *sums, const double *errors, bint begins, Py_ssize_t r, RowLanes *kept, real unused
+) noexcept nogil:
+    # Store the lanes of the first segment of row r, or add those of another one: 8 of them, whatever the type.
+    cdef Py_ssize_t j
+    cdef Py_ssize_t k = r * LANES
+    if not begins:
         for j in range(LANES):
-            totals[j] = totals[j] - above
-    else:
+            add_exactly(&kept.sum[k + j], &kept.error[k + j], sums[j])
+    for j in range(LANES):
+        if real is double:
+            kept.sum[k + j] = sums[j] if begins else kept.sum[k + j]
+            kept.error[k + j] = errors[j] + (0 if begins else kept.error[k + j])
+        else:
+            kept.sum[k + j] = (sums[j] if begins else kept.sum[k + j]) + sums[j + LANES]
+
+
+cdef void add_row_sum(
+    const real *e, Py_ssize_t n, bint but_largest, bint begins, Py_ssize_t r, RowBlock *block
+) noexcept nogil:
+    # Adds the exponentials of a row, or of a segment of it, as tile_sums.
+    cdef double sum[SUM_LANES]
+    cdef double error[SUM_LANES]
+    cdef double ties[SUM_LANES]
+    cdef double tie
+    cdef real largest[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t j
+    if but_largest:
+        for j in range(SUM_LANES):
+            largest[j] = <real>block.largest[r]
+        strip_sum(e, lanes, (n + lanes - 1) // lanes, True, largest, sum, error, ties)
         for j in range(LANES):
-            totals[j] += totals[j + LANES]
-    add_exactly(total, lost, join_lanes(&totals[0]))
-    if real is double:
-        lost[0] += join_lanes(&losts[0])
+            tie = ties[j] if real is double else ties[j] + ties[j + LANES]
+            block.lanes_of_ties[r * LANES + j] = tie if begins else block.lanes_of_ties[r * LANES + j] + tie
+        keep_lanes(sum, error, begins, r, &block.lanes_of_rest, <real>0)
+    else:
+        strip_sum(e, lanes, (n + lanes - 1) // lanes, False, largest, sum, error, ties)
+        keep_lanes(sum, error, begins, r, &block.lanes_of_sum, <real>0)
 
 
-cdef void rows_largest(const real *top, Py_ssize_t n, real *shift, Softmax *softmax) noexcept nogil:
-    cdef real largest[WIDTH]
-    cdef real losts[WIDTH]
-    cdef Py_ssize_t i
-    for i in range(n):
-        shift[i] = shift_of(top[i])
-        largest[i] = exp_shifted(top[i], shift[i], &losts[i])
-    for i in range(n):
-        softmax.largest[i] = largest[i]
-        softmax.largest_lost[i] = losts[i]
+cdef void add_row_gap(const real *z, Py_ssize_t n, bint begins, Py_ssize_t r, RowBlock *block) noexcept nogil:
+    # Adds the gaps of a row, or of a segment of it. Of the last register, what is not new has no gap.
+    cdef double gap[SUM_LANES]
+    cdef double error[SUM_LANES]
+    cdef real maximum[SUM_LANES]
+    cdef real tail[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t old = lanes - n % lanes
+    cdef Py_ssize_t j
+    for j in range(lanes):
+        gap[j] = error[j] = 0
+        maximum[j] = <real>block.maximum[r]
+        tail[j] = z[n - lanes + j] if j >= old else maximum[j]
+    strip_gap(z, lanes, n // lanes, maximum, gap, error)
+    strip_gap(tail, lanes, 1, maximum, gap, error)
+    keep_lanes(gap, error, begins, r, &block.lanes_of_gap, <real>0)
 
 
-cdef void rows_rest(Py_ssize_t n, Softmax *softmax) noexcept nogil:
-    # From the totals; what the largest one lost goes into the total
-    cdef double rest, low, total
-    cdef Py_ssize_t i
-    for i in range(n):
-        rest = softmax.total[i] - softmax.largest[i]
-        low = ((softmax.total[i] - rest) - softmax.largest[i]) + softmax.lost[i]
-        softmax.rest[i] = rest + low
-        softmax.rest_lost[i] = (rest - softmax.rest[i]) + low
-        low = softmax.lost[i] + softmax.largest_lost[i]
-        total = softmax.total[i] + low
-        softmax.lost[i] = (softmax.total[i] - total) + low
-        softmax.total[i] = total
+cdef void add_row_targets(
+    const real *z, const real *t, const real *e, Py_ssize_t n, bint begins, Py_ssize_t r, RowBlock *block
+) noexcept nogil:
+    # Adds the targets and gaps of a row, or of a segment of it. Of the last register, what is not new has targets of 0.
+    cdef TargetSums sums
+    cdef real maximum[SUM_LANES]
+    cdef real largest[SUM_LANES]
+    cdef real tail[SUM_LANES]
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t last = n - lanes
+    cdef Py_ssize_t old = lanes - n % lanes
+    cdef Py_ssize_t j
+    for j in range(lanes):
+        sums.others[j] = sums.largest[j] = sums.gap[j] = 0
+        sums.others_error[j] = sums.largest_error[j] = sums.gap_error[j] = 0
+        maximum[j] = <real>block.maximum[r]
+        largest[j] = <real>block.largest[r]
+        tail[j] = t[last + j] if j >= old else 0
+    strip_targets(z, t, e, lanes, n // lanes, maximum, largest, &sums)
+    strip_targets(z + last, tail, e + last, lanes, 1, maximum, largest, &sums)
+    keep_lanes(sums.others, sums.others_error, begins, r, &block.lanes_of_others, <real>0)
+    keep_lanes(sums.largest, sums.largest_error, begins, r, &block.lanes_of_largest, <real>0)
+    keep_lanes(sums.gap, sums.gap_error, begins, r, &block.lanes_of_gap, <real>0)
 
 
-cdef void rows_log_totals(Py_ssize_t n, Softmax *softmax, real unused) noexcept nogil:
-    # For float the quotient in double is exact enough, and its logarithm is one in float.
-    cdef double inverse, ratio, product, low
-    cdef float head
-    cdef Py_ssize_t i
-    for i in range(n):
-        if real is float:
-            ratio = softmax.rest[i] / softmax.largest[i]
-            head = <float>ratio
-            softmax.log_total[i] = cecore_log1p_sumf(head, <float>(ratio - head))
+cdef inline void join_half_lanes(RowLanes *lanes, Py_ssize_t rows, Py_ssize_t half, real unused) noexcept nogil:
+    cdef Py_ssize_t r, j, k
+    for r in range(rows):
+        for j in range(half):
+            k = r * LANES + j
+            if real is double:
+                lanes.error[k] += lanes.error[k + half]
+            add_term_of(&lanes.sum[k], &lanes.error[k], lanes.sum[k + half], unused)
+
+
+cdef void join_rows(RowLanes *lanes, Py_ssize_t rows, double *restrict sum, real unused) noexcept nogil:
+    # The sums of the lanes of each row, by one tree; the errors stay in the first lanes
+    cdef Py_ssize_t r
+    join_half_lanes(lanes, rows, 4, unused)
+    join_half_lanes(lanes, rows, 2, unused)
+    for r in range(rows):
+        if real is double:
+            lanes.error[r * LANES] += lanes.error[r * LANES + 1]
+            sum[r] = lanes.sum[r * LANES]
+            add_exactly(&sum[r], &lanes.error[r * LANES], lanes.sum[r * LANES + 1])
         else:
-            inverse = 1 / softmax.largest[i]
-            ratio = softmax.rest[i] * inverse
-            product = ratio * softmax.largest[i]
-            low = (softmax.rest[i] - product) - cecore_product_lost(ratio, softmax.largest[i], product)
-            low = low + (softmax.rest_lost[i] - ratio * softmax.largest_lost[i])
-            softmax.log_total[i] = cecore_log1p_sum(ratio, low * inverse)
+            sum[r] = lanes.sum[r * LANES] + lanes.sum[r * LANES + 1]
 
 
-cdef void rows_over_total(const real *x, const Softmax *softmax, Py_ssize_t n, double *restrict out) noexcept nogil:
-    cdef double wide, inverse, result, corrected
-    cdef Py_ssize_t i
-    for i in range(n):
-        wide = x[i]
-        if real is float:
-            out[i] = wide / softmax.total[i]
-        else:
-            inverse = 1 / softmax.total[i]
-            result = wide * inverse
-            corrected = accurate_quotient(wide, 0, softmax.total[i], softmax.lost[i], inverse)
-            out[i] = corrected if corrected - corrected == 0 else result
+cdef void join_and_round(RowLanes *lanes, Py_ssize_t rows, double *restrict sum, real unused) noexcept nogil:
+    cdef Py_ssize_t r
+    join_rows(lanes, rows, sum, unused)
+    for r in range(rows if real is double else 0):
+        sum[r] = finite_sum(sum[r], lanes.error[r * LANES])
 
 
-cdef void rows_top_shares(const Softmax *softmax, Py_ssize_t n, real *restrict out) noexcept nogil:
-    # The probability of the largest: 1 where the others vanish beside it
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = <real>accurate_quotient(
-            softmax.largest[i], softmax.largest_lost[i], softmax.total[i], softmax.lost[i], 1 / softmax.total[i]
-        )
+# ---------------------------------------------------------------- what stage two needs of each row
+
+cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
+    # After the last segment of rows of many classes
+    cdef Py_ssize_t r
+    if not block.but_largest:
+        join_rows(&block.lanes_of_sum, block.rows, block.sum, unused)
+        for r in range(block.rows):
+            block.sum_error[r] = block.lanes_of_sum.error[r * LANES] if real is double else 0
+    if block.but_largest or block.wanted & HESSIAN:
+        join_rows(&block.lanes_of_rest, block.rows, block.rest, unused)
+        for r in range(block.rows):
+            block.rest_error[r] = block.lanes_of_rest.error[r * LANES] if real is double else 0
+            block.ties[r] = join_lanes(block.lanes_of_ties + r * LANES)
+    if block.has_targets:
+        join_and_round(&block.lanes_of_others, block.rows, block.others, unused)
+        join_and_round(&block.lanes_of_largest, block.rows, block.of_largest, unused)
+    if block.has_targets or block.smoothing != 0:
+        join_and_round(&block.lanes_of_gap, block.rows, block.gap, unused)
 
 
-cdef inline void softmax_all(
-    real *e, const real *scale, const double *largest, const real *top_share, bint one_row, Py_ssize_t n
-) noexcept nogil:
-    cdef real single = scale[0]
-    cdef real single_largest = <real>largest[0]
-    cdef real single_share = top_share[0]
-    cdef real factor, top, share, value
-    cdef Py_ssize_t i
-    for i in range(n):
-        factor = single if one_row else scale[i]
-        top = single_largest if one_row else <real>largest[i]
-        share = single_share if one_row else top_share[i]
-        value = e[i] * factor
-        e[i] = share if e[i] == top else value
+cdef void finish_rests(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+    # The sum without one of the largest, where it is added up
+    cdef double sum, error
+    cdef Py_ssize_t r
+    for r in range(rows):
+        sum = block.rest[r]
+        error = block.rest_error[r]
+        add_exactly(&sum, &error, (block.ties[r] - 1) * block.largest[r])
+        block.rest[r] = sum + error
+        block.rest_error[r] = (sum - block.rest[r]) + error
+        block.curvature_rest[r] = block.rest[r]
 
 
-cdef void softmax_row(
-    real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n
-) noexcept nogil:
-    softmax_all(e, scale, largest, top_share, True, n)
+cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t rows) noexcept nogil:
+    cdef double sum, error, big, own, rest, total, inverse
+    cdef Py_ssize_t r
+    for r in range(rows):
+        big = block.largest[r]
+        own = block.label_e[r]
+        if but_largest:  # total = rest + largest
+            sum = block.rest[r]
+            error = block.rest_error[r]
+            add_exactly(&sum, &error, big)
+        else:  # total = complement + label
+            sum = block.sum[r]
+            error = block.sum_error[r]
+            block.complement[r] = sum + error
+            rest = (sum - big) + (own + error)
+            block.rest[r] = sum if own == big else rest
+            block.rest_error[r] = error if own == big else 0
+            add_exactly(&sum, &error, own)
+        error += block.largest_error[r]
+        total = sum + error
+        block.total[r] = total
+        block.total_error[r] = (sum - total) + error
+        inverse = 1 / (total * big)  # one division for two quotients
+        block.inverse_largest[r] = total * inverse
+        inverse *= big
+        block.inverse[r] = inverse + inverse * cecore_remainder(1, inverse, total)
 
 
-cdef void softmax_rows(
-    real *e, const real *scale, const double *largest, const real *top_share, Py_ssize_t n
-) noexcept nogil:
-    softmax_all(e, scale, largest, top_share, False, padded_rows(n, <real>0))
+cdef void finish_sums(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+    # From the sums: the total, the rest without the largest, and the complement without the label. No difference
+    # cancels: nothing is subtracted but what is smaller than another term of the sum.
+    if block.but_largest or block.wanted & HESSIAN:
+        finish_rests(block, rows)
+    if block.but_largest:
+        finish_sums_of(block, True, rows)
+    else:
+        finish_sums_of(block, False, rows)
 
 
-cdef inline double accurate_quotient(
-    double x, double x_low, double total, double lost, double inverse
-) noexcept nogil:
-    # (x + x_low) / (total + lost), nearly rounded once
-    cdef double result = x * inverse
-    cdef double product = result * total
-    cdef double rest = ((x - product) - cecore_product_lost(result, total, product)) + (x_low - result * lost)
-    return result + rest * inverse
-
-
-# ---------------------------------------------------------------- what is made of the exponentials
-
-cdef inline double over_total(double x, const Softmax *softmax, Py_ssize_t lane) noexcept nogil:
-    cdef double lost
-    cdef double result = cecore_quotient(x, softmax.total[lane], softmax.lost[lane], &lost)
-    return result + lost
-
-
-cdef inline double others(double e, double total, double lost, double largest, double rest) noexcept nogil:
-    # the sum of the exponentials but this one: nothing cancels, since but for a largest e it is that at least
-    cdef double difference = total - e
-    difference += ((total - difference) - e) + lost
-    return rest if e == largest else difference
-
-
-cdef void rows_scale(real *e, const real *scale, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(padded_rows(n, <real>0)):
-        e[i] *= scale[i]
-
-
-cdef void row_scale(real *e, real scale, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        e[i] *= scale
-
-
-cdef inline void bend_all(
-    const real *e, const real *scale, const real *inverse, const Softmax *softmax, bint one_row, Py_ssize_t lane,
-    Py_ssize_t n, real *restrict out
-) noexcept nogil:
-    # w p (1 - p), from scale = w / total
-    cdef real factor, divisor, product
-    cdef double total, lost, largest, rest
-    cdef real single = scale[0]
-    cdef real single_inverse = inverse[0]
-    cdef double single_total = softmax.total[lane]
-    cdef double single_lost = softmax.lost[lane]
-    cdef double single_largest = softmax.largest[lane]
-    cdef double single_rest = softmax.rest[lane]
-    cdef Py_ssize_t i
-    for i in range(n):
-        factor = single if one_row else scale[i]
-        divisor = single_inverse if one_row else inverse[i]
-        total = single_total if one_row else softmax.total[i]
-        lost = single_lost if one_row else softmax.lost[i]
-        largest = single_largest if one_row else softmax.largest[i]
-        rest = single_rest if one_row else softmax.rest[i]
-        product = e[i] * factor
-        out[i] = product * (<real>others(e[i], total, lost, largest, rest) * divisor)
-
-
-cdef void rows_bend(
-    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t n, real *restrict out
-) noexcept nogil:
-    bend_all(e, scale, inverse, softmax, False, 0, padded_rows(n, <real>0), out)
-
-
-cdef void lane_bend(
-    const real *e, const real *scale, const real *inverse, const Softmax *softmax, Py_ssize_t lane, Py_ssize_t n,
-    real *restrict out
-) noexcept nogil:
-    # of one row, which is a lane of the sums
-    bend_all(e, scale, inverse, softmax, True, lane, n, out)
-
-
-cdef inline void log_all(
-    const real *z, const real *top, const real *log_total, bint one_row, Py_ssize_t n, real *restrict out
-) noexcept nogil:
-    cdef real single = top[0]
-    cdef real single_log = log_total[0]
-    cdef real m, log_of_total, d, low
-    cdef Py_ssize_t i
-    for i in range(n):
-        m = single if one_row else top[i]
-        log_of_total = single_log if one_row else log_total[i]
-        d = difference(z[i], m, &low)
-        out[i] = d - (log_of_total - low)
-
-
-cdef void rows_log(
-    const real *z, const real *top, const real *log_total, Py_ssize_t n, real *restrict out
-) noexcept nogil:
-    log_all(z, top, log_total, False, padded_rows(n, <real>0), out)
-
-
-cdef void row_log(
-    const real *z, const real *top, const real *log_total, Py_ssize_t n, real *restrict out
-) noexcept nogil:
-    log_all(z, top, log_total, True, n, out)
+cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+    # log(total / largest) = log(1 + rest / largest), relative also where it is tiny. For float, a logarithm in float of
+    # a quotient in double.
+    cdef float ratios[WIDTH]
+    cdef float lows[WIDTH]
+    cdef double ratio, low, inverse, big
+    cdef Py_ssize_t r
+    if real is float:
+        for r in range(rows):
+            ratio = block.rest[r] * block.inverse_largest[r]
+            ratios[r] = <float>ratio
+            lows[r] = <float>(ratio - <float>ratio)
+        for r in range(rows):
+            ratios[r] = cecore_log1p_rowf(ratios[r], lows[r])
+        for r in range(rows):
+            block.log_total[r] = ratios[r]
+    else:
+        for r in range(rows):
+            big = block.largest[r]
+            inverse = block.inverse_largest[r]
+            ratio = block.rest[r] * inverse
+            low = 0 - cecore_product_lost(ratio, big, ratio * big)
+            low = ((block.rest[r] - ratio * big) + low) + block.rest_error[r]
+            block.log_total[r] = cecore_log1p_row(ratio, low * inverse)
 
 
 cdef void store_tile(
@@ -562,90 +696,3 @@ cdef void store_tile(
         for r in range(count):
             if mine[start + r]:
                 store(out, (first + start + r) * classes, classes, &flat[r * classes])
-
-
-cdef void store_class(
-    const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, Py_ssize_t class_, const double *block,
-    const bint *mine
-) noexcept nogil:
-    # One class of some rows
-    cdef double room[WIDTH]
-    cdef Py_ssize_t start = first * classes + class_
-    cdef Py_ssize_t r
-    cdef bint all = True
-    if out.data == NULL:
-        return
-    for r in range(rows):
-        all = all and mine[r]
-    if all and out.layout != NULL:
-        store_apart(out, start, True, rows, block)
-    elif all:
-        convert_to(out.type, block, rows, <char *>&room[0])
-        move(out.data + start * out.size, classes * out.size, <char *>&room[0], out.size, rows, True)
-    else:
-        for r in range(rows):
-            if mine[r]:
-                store(out, start + r * classes, 1, block + r)
-
-
-# ---------------------------------------------------------------- any target
-
-cdef inline void classes_all(
-    const double *z, const double *top, const Softmax *softmax, bint one_row, Py_ssize_t n,
-    double *restrict p, double *restrict r, double *restrict minus_log
-) noexcept nogil:
-    cdef double m, total, total_lost, rest, rest_lost, inverse, log_total, low, lost, d, e, other, other_low, exact
-    cdef double single = top[0]
-    cdef double single_total = softmax.total[0]
-    cdef double single_lost = softmax.lost[0]
-    cdef double single_rest = softmax.rest[0]
-    cdef double single_rest_lost = softmax.rest_lost[0]
-    cdef double single_inverse = 1 / softmax.total[0]
-    cdef double single_log = softmax.log_total[0]
-    cdef Py_ssize_t i
-    for i in range(n):
-        m = single if one_row else top[i]
-        total = single_total if one_row else softmax.total[i]
-        total_lost = single_lost if one_row else softmax.lost[i]
-        rest = single_rest if one_row else softmax.rest[i]
-        rest_lost = single_rest_lost if one_row else softmax.rest_lost[i]
-        inverse = single_inverse if one_row else 1 / softmax.total[i]
-        log_total = single_log if one_row else softmax.log_total[i]
-        d = difference(z[i], m, &low)
-        e = exp_parts(d, low, &lost)
-        exact = total - e
-        other_low = ((total - exact) - e) + (total_lost - lost)
-        other_low = rest_lost if e == 1 else other_low
-        other = rest if e == 1 else exact
-        p[i] = accurate_quotient(e, lost, total, total_lost, inverse)
-        r[i] = accurate_quotient(other, other_low, total, total_lost, inverse)
-        minus_log[i] = (log_total - low) - d
-
-
-cdef void classes_of(
-    const double *z, const double *top, const Softmax *softmax, bint one_row, Py_ssize_t n,
-    double *restrict p, double *restrict r, double *restrict minus_log
-) noexcept nogil:
-    # The probabilities p, 1 - p, and -log p, each nearly rounded once
-    if one_row:
-        classes_all(z, top, softmax, True, n, p, r, minus_log)
-    else:
-        classes_all(z, top, softmax, False, WIDTH, p, r, minus_log)
-
-
-cdef void focal_classes(
-    const double *p, const double *r, const double *minus_log, double gamma, Py_ssize_t n,
-    double *restrict focus, double *restrict slope, double *restrict bend
-) noexcept nogil:
-    # With psi = r^g l as a function of log p: r^g, -psi' = r^g (1 + g p l / r) and r^2 psi''
-    cdef double power, product, ratio
-    cdef Py_ssize_t i
-    for i in range(n):
-        power = cecore_power(r[i], gamma)
-        product = p[i] * minus_log[i]
-        product = 0 if p[i] == 0 else product
-        ratio = product / r[i]
-        ratio = 0 if r[i] == 0 else ratio
-        focus[i] = power
-        slope[i] = power * (1 + gamma * ratio)
-        bend[i] = gamma * power * (r[i] * (2 * p[i] - product) + (gamma - 1) * p[i] * product)

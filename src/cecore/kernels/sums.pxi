@@ -21,18 +21,6 @@ cdef double lane_sum(Py_ssize_t n, const real *terms) noexcept nogil:
     return join_lanes(&lanes[0])
 
 
-cdef double weighted_sum(Py_ssize_t n, const real *terms, const real *w) noexcept nogil:
-    # The products are formed in double, whatever the type. What has weight 0 is not looked at.
-    cdef double products[BLOCK]
-    cdef double weight, value
-    cdef Py_ssize_t i
-    for i in range(padded(n)):
-        weight = w[i]
-        value = weight * terms[i]
-        products[i] = 0 if weight == 0 else value
-    return lane_sum(n, &products[0])
-
-
 cdef inline real neighbour(real x, int step) noexcept nogil:
     # the next number after (step 1) or before (-1) a positive one
     if real is double:
@@ -108,16 +96,6 @@ cdef inline double sums_round(const Sums *sums, Py_ssize_t lane) noexcept nogil:
     # Beside an infinite total, what was lost is NaN and means nothing.
     cdef double total = sums.total[lane]
     return total + sums.lost[lane] if total - total == 0 else total
-
-
-cdef double few_sum(const double *terms, Py_ssize_t n) noexcept nogil:
-    # The sum of a short row, one term after another
-    cdef double total = 0
-    cdef double lost = 0
-    cdef Py_ssize_t i
-    for i in range(n):
-        add_exactly(&total, &lost, terms[i])
-    return total + lost if total - total == 0 else total
 
 
 cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept nogil:
