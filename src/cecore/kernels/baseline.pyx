@@ -38,6 +38,6 @@ def pack(
     options.weights = len(weights)
     saved = cecore_enter()  # where small numbers count as 0, weights would be taken for ordinary ones
     for weight in weights:
-        options.awkward |= is_awkward(weight)
+        options.awkward |= is_awkward(weight) or (is_extreme(weight) and not rows)
     cecore_leave(saved)
     return (<const char *>&options)[:sizeof(Options)] + array("d", weights).tobytes()

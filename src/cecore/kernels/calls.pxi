@@ -83,9 +83,9 @@ cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noex
             job.unusable = TOO_LARGE
         elif wanted & GRADIENT and fabs(job.scale) == INFINITY and fabs(upstream) < INFINITY:
             job.unusable = TOO_SMALL
-    if is_awkward(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
+    if is_extreme(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
         in_float = False
-    if not job.options.rows and (is_awkward(job.options.smoothing) or not (job.options.logits or job.options.eps)):
+    if not job.options.rows and (is_extreme(job.options.smoothing) or not (job.options.logits or job.options.eps)):
         in_float = False
     if job.options.rows and job.class_weights != NULL and not job.options.logits:
         in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products

@@ -206,8 +206,13 @@ cdef void set_size(Job *job, object x) except *:
 
 
 cdef bint is_awkward(double x) noexcept nogil:
-    # a constant whose products with others may leave the range of float
-    return x != 0 and not (2.0 ** -60 <= abs(x) <= 2.0 ** 60)
+    # a constant that float holds inexactly or not at all
+    return x != 0 and not (1e-30 < abs(x) < 1e30)
+
+
+cdef bint is_extreme(double x) noexcept nogil:
+    # a constant of a binary loss whose quotients and products may leave the range of float
+    return x != 0 and not (2.0 ** -60 <= x <= 2.0 ** 60)
 
 
 cdef void order_bytes(uint32_t *limbs) noexcept:

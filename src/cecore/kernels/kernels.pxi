@@ -247,6 +247,7 @@ cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
     return others == 0
 
 
+include "scalars.pxi"
 include "elements.pxi"
 include "softmax.pxi"
 

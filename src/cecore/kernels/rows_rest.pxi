@@ -316,7 +316,6 @@ cdef int label_block(
     for i in range(padded(n)):
         ones[i] = 1
         p[i] = 1
-        wide[i] = factors[i]
     gather(&job.x, start, job.classes, n, labels, p)
     block.n = n
     block.weighted = weighted or job.upstream.data != NULL
@@ -325,7 +324,11 @@ cdef int label_block(
     block.pos_weights = &ones[0]
     block.weights = w
     block.factors = factors
-    block.wide_factors = &wide[0]
+    if real is double:
+        block.wide_factors = factors
+    else:
+        convert(factors, wide, padded(n))
+        block.wide_factors = &wide[0]
     block.value = &value[0]
     block.gradient = &gradient[0]
     block.hessian = &hessian[0]
