@@ -70,6 +70,10 @@ def inside(got: Any, want: Any, sizes: Any, dtype: Any, bound: float, classes: i
 
 
 def bits(*arrays: Any) -> list[bytes]:
-    """Of the numbers in C order and the machine's byte order."""
+    """Of the numbers in C order and the machine's byte order. A NaN's sign and payload do not count."""
     found = [np.asarray(array) for array in arrays]
-    return [(array if array.dtype.isnative else array.byteswap()).tobytes() for array in found]
+    found = [array.astype(array.dtype.newbyteorder("="), copy=False) for array in found]
+    return [
+        (np.where(np.isnan(array), array.dtype.type(np.nan), array) if array.dtype.kind == "f" else array).tobytes()
+        for array in found
+    ]
