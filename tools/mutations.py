@@ -56,6 +56,8 @@ SOFTMAX = "src/cecore/kernels/softmax.pxi"
 PASSES = "src/cecore/kernels/passes.pxi"
 ENTRY = "src/cecore/kernels/entry.pxi"
 CALLS = "src/cecore/kernels/calls.pxi"
+ROWS_REST = "src/cecore/kernels/rows_rest.pxi"
+ROWS_DRIVER = "src/cecore/kernels/rows_driver.pxi"
 ROWS = "src/cecore/kernels/rows.pxi"
 SOFTMAX_BACKWARD = "src/cecore/kernels/softmax_backward.pxi"
 DISTRIBUTIONS = "src/cecore/kernels/distributions.pxi"
@@ -116,7 +118,7 @@ MUTATIONS = [
     ),
     Mutation(
         "one-hot rows on the general path",
-        ROWS,
+        ROWS_REST,
         "return place if ones == 1 and place < classes else <int64_t>NOT_ONE_HOT",
         "return NOT_ONE_HOT",
     ),
@@ -348,21 +350,21 @@ MUTATIONS = [
     # -------------------------------------------------------- rows
     Mutation(
         "labels of long arrays of many dimensions",
-        ROWS,
+        ROWS_REST,
         "load(x, (start + i) * classes + labels[i], 1, 1, &out[i])",
         "load(x, (start + i) % 1024 * classes + labels[i], 1, 1, &out[i])",
         "arrays::test_labels_choose_the_same_in_any_number_of_dimensions",
     ),
     Mutation(
         "a 1 among other targets taken as a label",
-        ROWS,
+        ROWS_REST,
         "if ones[r] == 1 and others[r] == 1 else",
         "if ones[r] == 1 else",
         "losses::test_values_and_derivatives_at_the_edges",
     ),
     Mutation(
         "NaN targets of classes without weight",
-        ROWS,
+        ROWS_REST,
         "    return 0 if weight == 0 else value\n",
         "    return value\n",
         "options::test_a_class_of_weight_zero_is_not_looked_at",
@@ -748,7 +750,7 @@ MUTATIONS = [
     ),
     Mutation(
         "weights of rows multiplied in float",
-        ROWS,
+        ROWS_DRIVER,
         "        out[i] = 0 if weight == 0 else out[i] * weight\n",
         "        out[i] = 0 if weight == 0 else <double>(<real>(out[i] * weight))\n",
         "options::test_products_of_two_weights_may_lie_beyond_float32",
