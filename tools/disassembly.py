@@ -25,25 +25,23 @@ REGISTER = {"baseline": "xmm", "x86_v3": "ymm", "x86_v4": "zmm"}
 ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|213|231))([ps])([sd])$")
 # For each kernel: how many loops of full width it must have at least, and how many others are allowed.
 KERNELS = {
-    **dict.fromkeys(("lane_sum", "all_in_range"), (1, 0)),
-    **dict.fromkeys(("soft_gradient", "hard_hessian", "hessian_block"), (1, 0)),
-    **dict.fromkeys(("logit_value", "logit_gradient", "logit_hessian", "logit_focal"), (1, 0)),
-    **dict.fromkeys(("weighted_gradient", "sigmoid_block", "quick_soft_gradient"), (1, 0)),
-    **dict.fromkeys(("block_logarithms", "block_exponentials", "hard_gradient"), (2, 0)),
-    **dict.fromkeys(("hard_value", "soft_value"), (3, 0)),
-    "logit_derivatives": (2, 0),
+    **dict.fromkeys(("lane_sum", "any_probability_terms", "sigmoid_backward_block"), (1, 0)),
+    **dict.fromkeys(("sigmoids_of", "log_sigmoids_of"), (2, 0)),
+    "derivatives": (14, 0),
+    # The others join lanes, or are the first or last vectors of a group
+    "sum_by_products": (16, 2),
+    "pair_logs": (1, 3),
+    # The others are scalar copies for arrays that overlap, which blocks do not; the baseline has no vectors for some
+    "losses": (12, 8),
+    "focal_block": (8, 13),
+    "any_block": (4, 9),
     # The others are the ends of a block, by shorter vectors
     "entropy_terms": (2, 5),
     "entropy_gradients": (2, 8),
     "flat_sum": (1, 2),
-    "inspect": (4, 0),
-    "quick_hard_derivatives": (5, 0),
-    **dict.fromkeys(("rows_extremes", "rows_shifted", "rows_totals", "row_shifted", "quick_hard_value"), (1, 0)),
+    **dict.fromkeys(("rows_extremes", "rows_shifted", "rows_totals", "row_shifted"), (1, 0)),
     # The others handle the end of an array, which does not fill a register
-    "take_logarithms": (1, 1),  # the other joins the lanes of a block
-    "hard_sum": (1, 2),  # the others multiply the last elements, which do not fill all lanes
-    "logit_sum": (4, 1),
-    **dict.fromkeys(("row_extremes", "rows_rest", "weighted_hard_sum"), (1, 1)),
+    **dict.fromkeys(("row_extremes", "rows_rest"), (1, 1)),
     **dict.fromkeys(("rows_scale", "row_scale"), (1, 1)),
     "row_total": (1, 3),
     "row_exponentials": (1, 2),

@@ -744,8 +744,8 @@ cdef inline bint logit_derivatives(
 
 # ---------------------------------------------------------------- the focal loss of logits
 #
-# For a class with the probability q, r = 1 - q, l = -log q and R = r^gamma, the loss and its derivatives with respect to
-# the logit of the class are
+# For a class with the probability q, r = 1 - q, l = -log q and R = r^gamma, the loss and its derivatives with respect
+# to the logit of the class are
 #     R l    -R (gamma q l + r)    R ((2 gamma + 1) r q + gamma q l (gamma q - r))
 # All terms but the last have one sign, so that nothing cancels but there. R comes from r by multiplications and a
 # square root, if gamma is a multiple of 1/2 below 8, else from log r by an exponential.
