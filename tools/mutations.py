@@ -50,7 +50,6 @@ KERNELS = "src/cecore/kernels/kernels.pxi"
 ACCUMULATOR = "src/cecore/kernels/accumulator.pxi"
 ARRAYS = "src/cecore/kernels/arrays.pxi"
 SUMS = "src/cecore/kernels/sums.pxi"
-PROBABILITIES = "src/cecore/kernels/probabilities.pxi"
 LOGITS = "src/cecore/kernels/logits.pxi"
 SOFTMAX = "src/cecore/kernels/softmax.pxi"
 PASSES = "src/cecore/kernels/passes.pxi"
@@ -58,35 +57,40 @@ ENTRY = "src/cecore/kernels/entry.pxi"
 CALLS = "src/cecore/kernels/calls.pxi"
 ROWS_REST = "src/cecore/kernels/rows_rest.pxi"
 ROWS_DRIVER = "src/cecore/kernels/rows_driver.pxi"
+ELEMENTS = "src/cecore/kernels/elements.pxi"
+FUNCTIONS = "src/cecore/kernels/scalar_functions.h"
 ROWS = "src/cecore/kernels/rows.pxi"
 SOFTMAX_BACKWARD = "src/cecore/kernels/softmax_backward.pxi"
 DISTRIBUTIONS = "src/cecore/kernels/distributions.pxi"
 POOL = "src/cecore/kernels/pool.pxi"
 SCALAR = "src/cecore/kernels/scalar_math.h"
-CUT = "value = 0 if b < cut else value\n        if weighted:"
 MUTATIONS = [
     Mutation("contraction", "setup.py", '"-ffp-contract=off"', '"-ffp-contract=fast"'),
     Mutation(
         "two lanes swapped",
-        PROBABILITIES,
-        "            products[group * LANES + j] = product[j]",
-        "            products[group * LANES + j] = product[j ^ 1 if j < 2 else j]",
+        ELEMENTS,
+        "block.product[kind][block.count + j] = product\n",
+        "block.product[kind][block.count + (j ^ 1 if j < 2 else j)] = product\n",
     ),
-    Mutation("tail dropped", PROBABILITIES, "        for j in range(count % LANES):", "        for j in range(0):"),
     Mutation(
         "tail of the elements dropped",
         ARRAYS,
         "    for i in range(n, padded(n)):\n        scratch[i] = padding",
         "    pass",
     ),
-    Mutation("blocks of gradients skipped", KERNELS, "        first += count\n", "        first += count + 1\n"),
-    Mutation("targets of the first block reused", KERNELS, "array.data + start * array.size", "array.data"),
-    Mutation("Hessian rounded differently", PROBABILITIES, "bend = absolute(value) / a", "bend = value * value"),
+    Mutation(
+        "targets of the first block reused",
+        KERNELS,
+        "elements_of(&job.targets, start, block.n, &scratch[1][0], <real>1)",
+        "elements_of(&job.targets, 0, block.n, &scratch[1][0], <real>1)",
+    ),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
-    Mutation("one fallback missed", PROBABILITIES, "fine &= (least[j] >= 0) & (odd[j] == 0)", "fine &= least[j] >= 0"),
-    Mutation("small products kept", PROBABILITIES, "fine &= products[j] >= CECORE_LEAST_PRODUCT", "fine &= True"),
-    Mutation("weights not checked", PROBABILITIES, "    code = code if w - w == 0 else bad\n", ""),
-    Mutation("clip moved by an ULP", PROBABILITIES, CUT, CUT.replace("<", "<=")),
+    Mutation("one fallback missed", ELEMENTS, "        lane_only_label(y[j], lanes, j)\n", ""),
+    Mutation("small products kept", ELEMENTS, "product = 1 if product < CECORE_LEAST_PRODUCT else 0", "product = 0"),
+    Mutation("weights not checked", ELEMENTS, "    only_zero(w - w, checks)\n", ""),
+    Mutation(
+        "clip moved by an ULP", DISTRIBUTIONS, "value = 0 if b < cut else value", "value = 0 if b <= cut else value"
+    ),
     Mutation("control word of the caller kept", SCALAR, "    _mm_setcsr(0x1f80);\n", ""),
     Mutation(
         "last coefficient changed",
@@ -95,21 +99,29 @@ MUTATIONS = [
         "LOG_6 0x1.2f03baed268b0p-3",
         "math::test_the_constants_are_derived",
     ),
-    Mutation("larger sigmoid branch by subtraction", LOGITS, "above = (<real>1 - t) - part", "above = (1 - part) - t"),
-    Mutation("low parts of the logits dropped", SOFTMAX, "low[0] = rest if result > -1000 else 0", "low[0] = 0"),
-    Mutation("largest exponentials not counted", SOFTMAX, "one = 1 if term == largest else 0", "one = 0"),
-    Mutation("tiny complement from the total", ROWS, "return 9.5367431640625e-07", "return 0"),
-    Mutation("rounding errors of sums dropped", SOFTMAX, "lost[0] += term - (after - total[0])", "lost[0] += 0"),
+    Mutation(
+        "larger sigmoid branch by subtraction", FUNCTIONS, "    return n * quotient;\n", "    return 1 - *smaller;\n"
+    ),
+    Mutation("low parts of the logits dropped", ROWS, "low = low if absolute(d) < 1000 else zero", "low = zero"),
+    Mutation(
+        "largest exponentials not counted", SOFTMAX, "(block.ties[r] - 1) * block.largest[r]", "0 * block.largest[r]"
+    ),
+    Mutation(
+        "rounding errors of sums dropped",
+        SOFTMAX,
+        "    cdef double exact = sum + error\n",
+        "    cdef double exact = sum\n",
+    ),
     Mutation(
         "rounding error of the largest dropped",
         SOFTMAX,
-        "softmax.largest_lost[i] = losts[i]",
-        "softmax.largest_lost[i] = 0",
+        "block.largest_error[r] = errors[r] if real is double else 0",
+        "block.largest_error[r] = 0",
     ),
     Mutation(
-        "slow rows on the fast path", SOFTMAX, "(least >= -range_) & (top - least <= range_)", "(least >= -range_)"
+        "slow rows on the fast path", SOFTMAX, "offset[0] = maximum if fabs(maximum) > 2048 else 0", "offset[0] = 0"
     ),
-    Mutation("two +inf taken for one", SOFTMAX, "top > 0 and infinite == 1", "top > 0"),
+    Mutation("two +inf taken for one", SOFTMAX, "return <real>0 if infinite == 1 else <real>NAN", "return <real>0"),
     Mutation(
         "ignored rows counted",
         PASSES,
@@ -122,7 +134,12 @@ MUTATIONS = [
         "return place if ones == 1 and place < classes else <int64_t>NOT_ONE_HOT",
         "return NOT_ONE_HOT",
     ),
-    Mutation("cross term of products dropped", LOGITS, "CECORE_FMA(curved[j], wide, wide)", "wide"),
+    Mutation(
+        "cross term of products dropped",
+        ELEMENTS,
+        "CECORE_FMA(lanes.complement[kind][j], c, c) + lanes.complement[kind][j]",
+        "c + lanes.complement[kind][j]",
+    ),
     Mutation(
         "only the first class read", ARRAYS, "        place += start % layout.shape[last] * layout.strides[last]\n", ""
     ),
@@ -237,8 +254,8 @@ MUTATIONS = [
     Mutation(
         "phase of pos_weight reset in each block",
         KERNELS,
-        "k = start % job.options.weights",
-        "k = 0",
+        "    k = start % length\n",
+        "    k = 0\n",
         "options::test_pos_weight_whose_length_does_not_divide_a_block",
     ),
     Mutation(
@@ -251,15 +268,15 @@ MUTATIONS = [
     Mutation(
         "scale rounded to float32",
         CALLS,
-        "is_awkward(job.options.eps) or is_awkward(job.scale) or",
-        "is_awkward(job.options.eps) or",
+        "is_extreme(job.options.eps) or is_awkward(job.scale) or job.options.awkward",
+        "is_extreme(job.options.eps) or job.options.awkward",
         "losses::test_upstream_beyond_float32",
     ),
     Mutation(
         "eps rounded to float32",
         CALLS,
-        "is_awkward(job.options.eps) or is_awkward(job.scale) or",
-        "is_awkward(job.scale) or",
+        "is_extreme(job.options.eps) or is_awkward(job.scale) or job.options.awkward",
+        "is_awkward(job.scale) or job.options.awkward",
         "losses::test_eps_below_float32",
     ),
     Mutation(
@@ -394,16 +411,16 @@ MUTATIONS = [
     ),
     Mutation(
         "infinite weights of rows taken as invalid",
-        ROWS,
-        "known[i] = 0 if w[i] == 0 else 1",
-        "known[i] = w[i]",
+        KERNELS,
+        "        flags |= KNOWN_WEIGHTS\n",
+        "        pass\n",
         "arrays::test_weights_whose_product_is_infinite",
     ),
     Mutation(
         "cancellation near a probability of 1",
         ROWS,
-        "if not tau > 0.5 * total:",
-        "if True:",
+        "block.largest[r] if block.rest[r] < block.largest[r] else -1",
+        "-1",
         "options::test_the_gradient_of_a_class_near_1_is_relative",
     ),
     Mutation(
@@ -705,13 +722,6 @@ MUTATIONS = [
         "if LEVELS[name] <= limit][-1]",
         "if LEVELS[name] <= limit][0]",
         "objects::test_the_level_can_be_lowered",
-    ),
-    Mutation(
-        "weighted losses rounded to float",
-        SUMS,
-        "    cdef double weight, value\n    cdef Py_ssize_t i\n    for i in range(padded(n)):\n        weight = w[i]",
-        "    cdef real weight, value\n    cdef Py_ssize_t i\n    for i in range(padded(n)):\n        weight = w[i]",
-        "losses::test_weighted_losses_are_added_without_loss",
     ),
     Mutation(
         "elements hidden by rounded weights",

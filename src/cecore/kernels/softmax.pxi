@@ -304,9 +304,8 @@ cdef void tile_maxima(const real *z, Py_ssize_t classes, Py_ssize_t lanes, real 
 
 
 cdef inline real limit_of(real z, Py_ssize_t infinite) noexcept nogil:
-    # A logit of a row in which so many are +inf, such that the row has ordinary numbers of the same meaning: p =
-    # 1 for a
-    # single +inf; NaN for several, and for NaN.
+    # A logit of a row in which so many are +inf, such that the row has ordinary numbers of the same meaning: p = 1 for
+    # a single +inf; NaN for several, and for NaN.
     if z == INFINITY:
         return <real>0 if infinite == 1 else <real>NAN
     return <real>-INFINITY if z == z else z
