@@ -15,6 +15,7 @@ from typing import Any
 from . import ROOT
 
 OURS, BANDWIDTH, FORMULA = "cecore/", "bandwidth baseline", "NumPy formula"
+PLAIN_C = "plain C/"
 FORMER_NAMES = {"memory floor": BANDWIDTH}  # contestants in older files
 LEVELS = {"baseline": "baseline", "x86_v3": "AVX2", "x86_v4": "AVX-512"}
 DISTRIBUTIONS = ("cecore", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "scipy", "numexpr", "numba")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .cells import CELLS, Cell, Problem
-from .checks import ELEMENTS, agree, attempted, check, expected, parts
+from .cells import CELLS, LISTED, Cell, Problem
+from .checks import ELEMENTS, agree, attempted, check, parts
 from .contestants import Contestant
 from .memory import extra_kib
 from .peers import Skip
@@ -31,14 +31,20 @@ class Task:
 
 def tasks(plan: dict[str, Any]) -> list[Task]:
     """Return the tasks that a plan asks for."""
-    chosen = [Task(*task) for task in product(plan["cells"], plan["dtypes"], plan["sizes"], plan["layouts"])]
-    return [task for task in [*chosen, *(Task(*task) for task in plan["more"])] if fits(task)]
+    chosen = [*product(plan["cells"], plan["dtypes"], plan["sizes"], plan["layouts"]), *plan["more"]]
+    tasks = (
+        Task(cell, own, size, layout)
+        for cell, dtype, size, layout in chosen
+        for own in CELLS[cell].dtypes or (dtype,)
+    )
+    return [task for task in dict.fromkeys(tasks) if fits(task)]
 
 
 def fits(task: Task) -> bool:
-    """Return whether the data has a whole row of classes and, for a function, whether its overhead is visible."""
+    """Return whether the data has a whole row of classes and, for functions and lists, whether it is small."""
     cell = CELLS[task.cell]
-    return task.size >= cell.classes and (cell.method != "function" or task.size <= FUNCTION_SIZE)
+    most = FUNCTION_SIZE if cell.method == "function" else LISTED if cell.form == "lists" else task.size
+    return cell.classes <= task.size <= most
 
 
 def measured(
@@ -72,14 +78,14 @@ def admitted(
 ) -> tuple[dict[str, Call], dict[str, str]]:
     """Return the calls of the contestants whose results are right, and for each other contestant the reason."""
     calls, skipped, differing, ours = {}, {}, [], None
-    wanted = expected(cell, cell.head(problem, ELEMENTS, task.layout))
+    small = min(task.size, max(ELEMENTS, cell.classes)), task.dtype, task.layout
     fresh = restorer(cell, problem)
     for one in field:
         try:
             one.select()
             fresh()
             if one.tolerance is not None:
-                check(cell, cell.head(problem, ELEMENTS, task.layout), wanted, one, threads)
+                check(cell, *small, one, threads)
             call = attempted(one.bind, cell, problem, threads)
             result = attempted(call)
             if one.tolerance is not None:
