@@ -52,8 +52,9 @@ def least(cell: Cell, contestant: Contestant) -> float:
     """Return the share of the largest element to which the errors of smaller elements are relative."""
     if cell.form in HALF or cell.targets == "upstream":  # small results are subnormal, or differences
         return 1
-    sums = cell.targets == "soft" or bool(cell.options)  # derivatives can be differences
-    return 0 if not cell.logits or (contestant.relative and not sums) else 0.1
+    if cell.targets in ("soft", "blocks") or cell.options:  # derivatives are differences, which can be small
+        return 0.1
+    return 0 if contestant.relative or not cell.logits else 0.1
 
 
 def attempted(call: Callable[..., Any], *arguments: Any) -> Any:

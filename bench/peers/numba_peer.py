@@ -138,7 +138,8 @@ def _loops(job: str, hard: bool, parallel: bool) -> dict[str, Callable[..., Any]
 
 
 def _binary(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
-    loop = _loops(cell.job, cell.hard, parallel)["none" if cell.reduction == "none" else cell.method]
+    method = "none" if cell.reduction == "none" else "forward" if cell.method == "function" else cell.method
+    loop = _loops(cell.job, cell.hard, parallel)[method]
     x, t, w = problem.x, problem.targets, problem.weights
     number = x.dtype.type
     eps, count = number(EPS), len(x)

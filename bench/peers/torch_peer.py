@@ -90,6 +90,8 @@ def _in_float32(cell: Cell, t: Any) -> Callable[[Any], Any]:
     function, reduction = functions[cell.job], cell.reduction
     if cell.labels:
         return lambda x: function(x.float(), t, reduction=reduction)
+    if not cell.logits:  # many probabilities are rounded to 1, where PyTorch limits the logarithm to -100
+        return lambda x: function(x.float().clamp(EPS, 1 - EPS), t.float(), reduction=reduction)
     return lambda x: function(x.float(), t.float(), reduction=reduction)
 
 
