@@ -165,7 +165,7 @@ def where_beaten(run: Run) -> str:
         f"In the whole run, a peer is faster {beaten(run.cells)}{link}. Here, each cell is counted once for each dtype,"
     )
     words += " layout, size and number of threads."
-    return "\n".join(textwrap.wrap(words, 120))
+    return "\n".join(textwrap.wrap(words, 120, break_on_hyphens=False))
 
 
 def first_table(run: Run) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .goals import limit, losses, scaling, verdicts
-from .ratios import TABLES
+from .ratios import PLAIN, TABLES
 from .results import LEVELS, Ratios, Record, Run
 
 BUSY = 0.7  # from this load average on, other programs may have disturbed the run
@@ -57,7 +57,7 @@ def ratios(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _ratio_table(level: str, records: Sequence[Ratios]) -> str:
-    header = (f"call, {LEVELS[level]}", "dtype", "plain, ns", *records[0].ratios())
+    header = (f"call, {LEVELS[level]}", "dtype", f"{PLAIN}, ns", *records[0].ratios())
     rows = [
         (r.group, r.dtype, f"{r.plain:.2f}", *(_marked(r, name, ratio) for name, ratio in r.ratios().items()))
         for r in records
