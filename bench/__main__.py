@@ -141,7 +141,11 @@ def measure(given: argparse.Namespace) -> int:
 
     wanted, cpus = plan(given), available()
     old = Run.load(given.compare) if given.compare else None
-    counts = [1] if given.ratios is not None else given.threads or ([1, 2] if len(cpus or range(os.cpu_count() or 1)) > 1 else [1])
+    counts = (
+        [1]
+        if given.ratios is not None
+        else given.threads or ([1, 2] if len(cpus or range(os.cpu_count() or 1)) > 1 else [1])
+    )
     if not cpus:
         print("this system cannot pin processes: they may move from one CPU to another", file=sys.stderr)
     run = Run(machine())

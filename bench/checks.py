@@ -31,10 +31,15 @@ PARTS = {  # the parts of the result of a method, by the names of the reference
 
 def parts(result: Any) -> list[np.ndarray]:
     """Return the parts of the result of any library as arrays; half types as float32."""
-    several = result if isinstance(result, tuple) else (result,)
-    tensors = (part.detach() if hasattr(part, "detach") else part for part in several)
-    arrays = [np.asarray(part.float() if str(getattr(part, "dtype", "")) == "torch.bfloat16" else part) for part in tensors]
-    return [array.astype(np.float32) if array.dtype.name in HALF else array for array in arrays]
+    return [_array(part) for part in (result if isinstance(result, tuple) else (result,))]
+
+
+def _array(part: Any) -> np.ndarray:
+    if hasattr(part, "detach"):  # a tensor; NumPy cannot convert one in bfloat16
+        part = part.detach()
+        part = part.float() if part.element_size() == 2 else part
+    array = np.asarray(part)
+    return array.astype(np.float32) if array.dtype.name in HALF else array
 
 
 def check(cell: Cell, size: int, dtype: str, layout: str, contestant: Contestant, threads: int) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from .contestants import PEERS
-from .report import busy, table
 from .peers.c_peer import COMPILER
+from .report import busy, table
 from .results import BANDWIDTH, LEVELS, OURS, PLAIN_C, Record, Run
 
 TOLERATED = 0.1  # a time that grew by less is not a regression

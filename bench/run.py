@@ -33,9 +33,7 @@ def tasks(plan: dict[str, Any]) -> list[Task]:
     """Return the tasks that a plan asks for."""
     chosen = [*product(plan["cells"], plan["dtypes"], plan["sizes"], plan["layouts"]), *plan["more"]]
     tasks = (
-        Task(cell, own, size, layout)
-        for cell, dtype, size, layout in chosen
-        for own in CELLS[cell].dtypes or (dtype,)
+        Task(cell, own, size, layout) for cell, dtype, size, layout in chosen for own in CELLS[cell].dtypes or (dtype,)
     )
     return [task for task in dict.fromkeys(tasks) if fits(task)]
 

@@ -116,7 +116,6 @@ def test_what_names_cells_names_those_that_there_are():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if cell.ordinary and cell.results != "fresh"])
 def test_plain_c_is_right_or_has_no_loop(name, dtype):
-    pytest.importorskip("ctypes")
     try:
         c_peer.libraries(_dispatch.chosen)
     except ImportError as error:
@@ -179,7 +178,10 @@ def test_ratios_are_measured_and_reported(tmp_path):
     effort, probe = timing.Effort(rounds=1, seconds=0.01, patience=0.0), Unquiet([])
     found = [
         one
-        for table, name in [("rows", "ce logits forward_backward, 3 classes"), ("options", "bce forward_backward, hard")]
+        for table, name in [
+            ("rows", "ce logits forward_backward, 3 classes"),
+            ("options", "bce forward_backward, hard"),
+        ]
         for one in ratios.measured(table, name, "float32", [_dispatch.chosen], effort, probe, size=300)
     ]
     made = stored(record())
@@ -321,7 +323,9 @@ def test_verdicts(ours, near):
     assert "----  bce forward, hard, float32, AVX2: (not measured)" in found
 
 
-@pytest.mark.parametrize(("peers", "word", "tenth", "noise"), [(2, "PASS", 0, 0), (0.93, "PASS", 0, 1), (0.8, "MISS", 1, 1)])
+@pytest.mark.parametrize(
+    ("peers", "word", "tenth", "noise"), [(2, "PASS", 0, 0), (0.93, "PASS", 0, 1), (0.8, "MISS", 1, 1)]
+)
 def test_the_goal_counts_the_cells_in_which_a_peer_is_faster(peers, word, tenth, noise):
     found = {str(verdict) for verdict in goals.verdicts(stored(record(peers=peers * 1e-3)))}
     counts = f"by more than 10% in {tenth}, by more than 5% in {noise} of 1 cells"
@@ -331,7 +335,7 @@ def test_the_goal_counts_the_cells_in_which_a_peer_is_faster(peers, word, tenth,
 
 def test_each_level_is_compared_with_plain_c_of_its_own_level():
     made = record()
-    timings = {**made.timings, **{f"{PLAIN_C}x86_v3": made.timings["cecore/x86_v3"] | {"median": 0.5e-3}}}
+    timings = {**made.timings, f"{PLAIN_C}x86_v3": made.timings["cecore/x86_v3"] | {"median": 0.5e-3}}
     found = {str(verdict) for verdict in goals.verdicts(stored(replace(made, timings=timings)))}
     counts = "by more than 10% in 1, by more than 5% in 1 of 1 cells"
     assert f"MISS  plain C is faster, both compiled for AVX2: {counts}" in found

@@ -121,9 +121,7 @@ def _with_options(cell: Cell, problem: Problem, t: Any) -> Callable[[Any], Any]:
     return lambda z: losses(z, weight=w, reduction="sum") / w.sum()
 
 
-def _binary(
-    logits: bool, t: Any, smoothing: float, positive: Any, x: Any, reduction: str, weight: Any = None
-) -> Any:
+def _binary(logits: bool, t: Any, smoothing: float, positive: Any, x: Any, reduction: str, weight: Any = None) -> Any:
     if smoothing:
         t = t * (1 - smoothing) + smoothing / 2
     if logits:
