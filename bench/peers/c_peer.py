@@ -28,7 +28,7 @@ FLAGS = {
     "baseline": ("-O3", "-ffast-math"),
 }
 REALS = {"float64": ("double", ctypes.c_double), "float32": ("float", ctypes.c_float)}
-BINARY = {"hard": "hard", "soft": "soft", "blocks": "soft"}  # the loops for each kind of targets on probabilities
+KINDS = {"hard": "hard", "soft": "soft", "blocks": "soft"}  # the loops on probabilities for each kind of targets
 
 
 @cache
@@ -51,7 +51,7 @@ def _library(folder: Path, level: str, dtype: str) -> ctypes.CDLL:
     words = [*COMPILER, *FLAGS[level], f"-DREAL={name}", "-shared", "-fPIC", str(SOURCE), "-o", str(path), "-lm"]
     subprocess.run(words, check=True, capture_output=True, text=True)
     library = ctypes.CDLL(str(path))
-    for function in ("hard_forward", "soft_forward", "logits_forward", "labels_forward"):
+    for function in ("hard_forward", "soft_forward", "logits_forward", "rows_forward", "labels_forward"):
         for made in (function, f"{function}_backward"):
             if hasattr(library, made):
                 getattr(library, made).restype = real
@@ -95,15 +95,17 @@ def bind_at(level: str, cell: Cell, problem: Problem, threads: int) -> Callable[
 
 def _name(cell: Cell) -> str | None:
     """Return the name of the loop for a cell; None if there is none."""
-    if cell.beyond or cell.results == "in place" or cell.job in ("softmax", "log_softmax", "ce"):
+    if cell.beyond or cell.results == "in place":
         return None
-    if cell.job == "sigmoid":
-        return "sigmoid"
+    if cell.activation:
+        return cell.job
     if cell.job == "ce_logits":
         return f"labels_{cell.method}" if cell.targets == "labels" else None
-    kind = "logits" if cell.job == "bce_logits" else BINARY.get(cell.targets)
-    if kind is None or cell.targets not in BINARY:
+    if cell.job == "ce":
+        return None if cell.labels else f"rows_{cell.method}"
+    if cell.targets not in KINDS:
         return None
+    kind = "logits" if cell.job == "bce_logits" else KINDS[cell.targets]
     return f"{kind}_{'none' if cell.reduction == 'none' else cell.method}"
 
 

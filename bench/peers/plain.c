@@ -133,7 +133,58 @@ void sigmoid(const real *restrict x, real *restrict out, long n) {
     EACH out[i] = 1 / (1 + exp(-x[i]));
 }
 
-/* ---------------------------------------------------------------- rows of logits with class labels */
+/* ---------------------------------------------------------------- rows of probabilities with a distribution each */
+
+real rows_forward(const real *restrict p, const real *restrict t, long n, long classes) {
+    real sum = 0;
+    for (long i = 0; i < n * classes; i++) sum -= t[i] * log(clipped(p[i]));
+    return sum / n;
+}
+
+void rows_backward(const real *restrict p, const real *restrict t, real *restrict gradient, long n, long classes) {
+    const real scale = (real)-1 / n;
+    for (long i = 0; i < n * classes; i++) gradient[i] = scale * t[i] / clipped(p[i]);
+}
+
+real rows_forward_backward(const real *restrict p, const real *restrict t, real *restrict gradient, long n,
+                           long classes) {
+    const real scale = (real)-1 / n;
+    real sum = 0;
+    for (long i = 0; i < n * classes; i++) {
+        const real q = clipped(p[i]);
+        sum -= t[i] * log(q);
+        gradient[i] = scale * t[i] / q;
+    }
+    return sum / n;
+}
+
+void rows_gradient_hessian(const real *restrict p, const real *restrict t, real *restrict g, real *restrict h, long n,
+                           long classes) {
+    for (long i = 0; i < n * classes; i++) {
+        const real q = clipped(p[i]), ratio = t[i] / q;
+        g[i] = -ratio;
+        h[i] = ratio / q;
+    }
+}
+
+/* ---------------------------------------------------------------- rows of logits */
+
+static inline real largest(const real *restrict row, long classes) {
+    real found = row[0];
+    for (long k = 1; k < classes; k++) found = row[k] > found ? row[k] : found;
+    return found;
+}
+
+/* Store exp(row - shift) and return the sum. */
+static inline real exponentials(const real *restrict row, real shift, real *restrict out, long classes) {
+    real sum = 0;
+    for (long k = 0; k < classes; k++) {
+        const real e = exp(row[k] - shift);
+        out[k] = e;
+        sum += e;
+    }
+    return sum;
+}
 
 real labels_forward_backward(const real *restrict z, const long long *restrict labels, real *restrict gradient, long n,
                              long classes) {
@@ -142,16 +193,40 @@ real labels_forward_backward(const real *restrict z, const long long *restrict l
     EACH {
         const real *row = z + i * classes;
         real *restrict out = gradient + i * classes;
-        real largest = row[0], total = 0;
-        for (long k = 1; k < classes; k++) largest = row[k] > largest ? row[k] : largest;
-        for (long k = 0; k < classes; k++) {
-            const real e = exp(row[k] - largest);
-            out[k] = e;
-            total += e;
-        }
+        const real shift = largest(row, classes), total = exponentials(row, shift, out, classes);
         for (long k = 0; k < classes; k++) out[k] *= scale / total;
         out[labels[i]] -= scale;
-        sum += log(total) + largest - row[labels[i]];
+        sum += log(total) + shift - row[labels[i]];
     }
     return sum / n;
+}
+
+void softmax(const real *restrict z, real *restrict result, long n, long classes) {
+    EACH {
+        const real *row = z + i * classes;
+        real *restrict out = result + i * classes;
+        const real factor = 1 / exponentials(row, largest(row, classes), out, classes);
+        for (long k = 0; k < classes; k++) out[k] *= factor;
+    }
+}
+
+void log_softmax(const real *restrict z, real *restrict result, long n, long classes) {
+    EACH {
+        const real *row = z + i * classes;
+        const real shift = largest(row, classes);
+        real sum = 0;
+        for (long k = 0; k < classes; k++) sum += exp(row[k] - shift);
+        const real both = log(sum) + shift;
+        for (long k = 0; k < classes; k++) result[i * classes + k] = row[k] - both;
+    }
+}
+
+void softmax_backward(const real *restrict s, const real *restrict upstream, real *restrict result, long n,
+                      long classes) {
+    EACH {
+        const real *row = s + i * classes, *u = upstream + i * classes;
+        real dot = 0;
+        for (long k = 0; k < classes; k++) dot += row[k] * u[k];
+        for (long k = 0; k < classes; k++) result[i * classes + k] = row[k] * (u[k] - dot);
+    }
 }
