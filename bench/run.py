@@ -14,8 +14,10 @@ from .checks import ELEMENTS, agree, attempted, check, parts
 from .contestants import Contestant
 from .memory import extra_kib
 from .peers import Skip
+from .results import BANDWIDTH, FORMULA, OURS
 from .timing import Call, Effort, Probe, interleaved
 
+HOPELESS = 4.0  # a peer that takes so many times the time of the fastest can be left out of the largest arrays
 FUNCTION_SIZE = 1000  # elements at most: a function makes a loss object in each call, and only small calls show that
 
 
@@ -43,6 +45,15 @@ def fits(task: Task) -> bool:
     cell = CELLS[task.cell]
     most = FUNCTION_SIZE if cell.method == "function" else LISTED if cell.form == "lists" else task.size
     return cell.classes <= task.size <= most
+
+
+def hopeless(record: dict[str, Any]) -> dict[str, str]:
+    """Return the peers that were far from being the fastest, each with a word for larger arrays of the same cell."""
+    times = {name: timing["median"] for name, timing in record["timings"].items()}
+    fastest = min(times.values())
+    slow = [name for name, time in times.items() if time > HOPELESS * fastest]
+    word = f"more than {HOPELESS:g} times as slow as the fastest at {record['size']:,} elements"
+    return {name: word for name in slow if not name.startswith(OURS) and name not in (FORMULA, BANDWIDTH)}
 
 
 def measured(
