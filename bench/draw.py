@@ -17,8 +17,8 @@ from .results import BANDWIDTH, FORMULA, LEVELS, OURS, PLAIN_C, Record, Run
 
 PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the bandwidth baseline](speed.svg)"
 LEGEND = """\
-A peer is another library, or the NumPy formula that people usually write. "fastest peer" is the time and the name of
-the fastest peer. "x faster" is this time divided by the time of cecore with the best instruction set. If "x faster" is
+A peer is another library, the NumPy formula that people usually write, or plain C. "fastest peer" is the time and the
+name of the fastest peer. "x faster" is this time divided by the time of cecore with the best instruction set. If "x faster" is
 below 1, cecore is slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches.
 "x bandwidth" is the time of cecore divided by the bandwidth baseline, the time that plain NumPy takes to move the same
 bytes. If "x bandwidth" is near 1, cecore takes as long as the memory does."""
@@ -27,7 +27,7 @@ A cell is a combination of a loss, a method and a kind of targets, and its name 
 cross-entropy, and "ce" is the cross-entropy of several classes. The predictions are logits if the name says "logits",
 and probabilities otherwise. "none" is the forward pass with `reduction="none"`. "hard" targets are all 0 or 1, "int8"
 targets are hard too but stored as int8, and "soft" targets are probabilities. With "out=", the results are written to
-reused arrays."""
+reused arrays. [Speed](speed.md#what-each-contestant-calls) explains the other words."""
 VERDICTS = """\
 Each line is a goal. PASS means that cecore reached the goal, and MISS means that it did not. For example:
 
