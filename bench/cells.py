@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -22,7 +23,7 @@ ACTIVATIONS = ("sigmoid", "softmax", "log_softmax", "softmax_backward")
 BINARY_TARGETS = ("hard", "int8", "soft", "weighted", "1 % NaN", "blocks", "subnormals")
 SELDOM = ("1 % NaN", "blocks", "subnormals")  # targets that are not an ordinary use
 RARE = 100  # one prediction in 100 is NaN or subnormal
-HALF = ("float16", "bfloat16")
+HALF = ("float16", "bfloat16") if find_spec("ml_dtypes") else ("float16",)
 LISTED = 1000  # elements at most of a cell with lists
 COLUMNS = 10  # of a cell with one pos_weight for each column
 SIDE = 128  # pixels, at most, of the images of a cell with axis=1

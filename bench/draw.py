@@ -18,8 +18,8 @@ from .results import BANDWIDTH, FORMULA, LEVELS, OURS, PLAIN_C, Record, Run
 PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the bandwidth baseline](speed.svg)"
 LEGEND = """\
 A peer is another library, the NumPy formula that people usually write, or plain C. "fastest peer" is the time and the
-name of the fastest peer. "x faster" is this time divided by the time of cecore with the best instruction set. If "x faster" is
-below 1, cecore is slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches.
+name of the fastest peer. "x faster" is this time divided by the time of cecore with the best instruction set. If "x
+faster" is below 1, cecore is slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches.
 "x bandwidth" is the time of cecore divided by the bandwidth baseline, the time that plain NumPy takes to move the same
 bytes. If "x bandwidth" is near 1, cecore takes as long as the memory does."""
 WORDS = """\

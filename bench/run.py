@@ -17,7 +17,7 @@ from .peers import Skip
 from .results import BANDWIDTH, FORMULA, OURS
 from .timing import Call, Effort, Probe, interleaved
 
-HOPELESS = 4.0  # a peer that takes so many times the time of the fastest can be left out of the largest arrays
+HOPELESS = 3.0  # a peer that takes so many times the time of the fastest can be left out of the largest arrays
 FUNCTION_SIZE = 1000  # elements at most: a function makes a loss object in each call, and only small calls show that
 
 
