@@ -46,10 +46,11 @@ def check(cell: Cell, size: int, dtype: str, layout: str, contestant: Contestant
     """Raise Skip if the result on a small array is wrong, or if there is no result."""
     head, names = cell.problem(size, dtype, layout), PARTS[cell.method]
     wanted = expected(cell, size, dtype, layout)
+    room = 2 if "focal_gamma" in cell.loss_options else 1  # its documented bounds are wider
     got = parts(attempted(attempted(contestant.bind, cell, head, threads)))
     for name, part, right in zip(names, got, wanted, strict=True):
         error = worst(part, right, least(cell, contestant))
-        if not error <= contestant.tolerance(part, head.x.dtype):  # NaN is wrong too
+        if not error <= room * contestant.tolerance(part, head.x.dtype):  # NaN is wrong too
             raise Skip(f"wrong {name}: off by {error:.1e}")
 
 
