@@ -27,7 +27,7 @@ QUICK += tuple(f"ce logits forward_backward, {classes} classes, out=" for classe
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=DESCRIPTION)
-    run = parser.add_argument_group("what to measure (default: the cells for which cecore has a speed goal)")
+    run = parser.add_argument_group("what to measure (default: all ordinary uses, and the tables of --ratios)")
     run.add_argument("--quick", action="store_true", help="measure a few cells with a million elements (two minutes)")
     run.add_argument("--full", action="store_true", help="measure every cell, size and layout (hours)")
     run.add_argument("--cells", metavar="PATTERN", help="measure all cells with this text in their name")
@@ -60,6 +60,13 @@ def options() -> argparse.Namespace:
         "any, or if nothing can be compared",
     )
     other = parser.add_argument_group("what to do instead")
+    other.add_argument(
+        "--ratios",
+        nargs="*",
+        choices=("rows", "options"),
+        help="measure two tables only: unusual rows of logits compared with ordinary rows, and options compared with "
+        "the plain loss (two minutes)",
+    )
     other.add_argument("--report", metavar="FILE.json", type=Path, help="print all tables of a stored run")
     other.add_argument("--draw", metavar="FILE.json", type=Path, help="write the charts and docs/results.md")
     other.add_argument(
@@ -84,21 +91,26 @@ def plan(given: argparse.Namespace) -> dict[str, Any]:
     """Return what the processes have to measure."""
     from cecore import _dispatch
 
-    from .cells import CELLS, DTYPES, LAYOUTS, SIZE, SIZES
-    from .goals import GOALS, SMALL
+    from . import ratios
+    from .cells import CELLS, DTYPES, LAYOUTS, ORDINARY, ORDINARY_SIZES, SIZES
+    from .goals import SMALL, THREADED
 
-    cells, sizes, layouts, more = list(dict.fromkeys(goal.cell for goal in GOALS)), [SIZE], list(LAYOUTS[:1]), []
+    cells, sizes, layouts, more = list(ORDINARY), list(ORDINARY_SIZES), list(LAYOUTS[:1]), []
     if given.quick:
         cells, sizes = list(QUICK), [1_000_000]
     if given.full:
         cells, sizes, layouts = list(CELLS), list(SIZES), list(LAYOUTS)
+    whole = not (given.quick or given.full or given.cells or given.sizes or given.threads)
+    if given.ratios is not None:
+        cells = []
     if given.cells is not None:
         cells = [name for name in CELLS if given.cells in name]
         if not cells:
             raise SystemExit(f"no cell has {given.cells!r} in its name: {'; '.join(CELLS)}")
-    elif not (given.full or given.sizes):
+    elif not (given.full or given.sizes or given.ratios is not None):
         more = [(cell, dtype, size, "contiguous") for cell in SMALL for dtype in DTYPES for size in (16, 1000)]
-    levels = given.levels or list(_dispatch.usable)
+    levels = given.levels or [level for level in _dispatch.usable if level != "baseline" or not whole]
+    levels = levels or list(_dispatch.usable)
     if not set(levels) <= set(_dispatch.usable):
         raise SystemExit(f"--levels: this machine can use {', '.join(_dispatch.usable)}")
     dtypes = given.dtypes or list(DTYPES)
@@ -108,11 +120,13 @@ def plan(given: argparse.Namespace) -> dict[str, Any]:
         "sizes": given.sizes or sizes,
         "layouts": given.layouts or layouts,
         "more": [task for task in more if task[1] in dtypes],
+        "threaded": list(THREADED) if whole else None,
+        "ratios": ratios.plan(given.ratios or list(ratios.TABLES), dtypes) if whole or given.ratios is not None else [],
         "levels": [level for level in _dispatch.usable if level in levels],
         "contestants": given.contestants or ([""] if given.full else []),
         "effort": {
             "rounds": given.rounds or (9 if given.quick else 25),
-            "seconds": 0.05 if given.quick else 0.25,
+            "seconds": 0.05 if given.quick else 0.25 if given.full else 0.1,
             "patience": 1 if given.quick else 3,
         },
     }
@@ -127,7 +141,11 @@ def measure(given: argparse.Namespace) -> int:
 
     wanted, cpus = plan(given), available()
     old = Run.load(given.compare) if given.compare else None
-    counts = given.threads or ([1, 2] if len(cpus or range(os.cpu_count() or 1)) > 1 else [1])
+    counts = (
+        [1]
+        if given.ratios is not None
+        else given.threads or ([1, 2] if len(cpus or range(os.cpu_count() or 1)) > 1 else [1])
+    )
     if not cpus:
         print("this system cannot pin processes: they may move from one CPU to another", file=sys.stderr)
     run = Run(machine())
@@ -135,7 +153,7 @@ def measure(given: argparse.Namespace) -> int:
         if cpus and count > len(cpus):
             raise SystemExit(f"--threads {count}: this process can use only {len(cpus)} CPUs")
     by_turns(counts, wanted, run, given.json)
-    if not given.cells:
+    if not given.cells and given.ratios is None:
         from . import imports
 
         run.imports = imports.measure()
@@ -155,7 +173,7 @@ def by_turns(counts: list[int], wanted: dict[str, Any], run: Run, path: Path | N
     They take turns at each cell, so that a slow hour of the machine affects all of them alike.
     """
     from .progress import bar
-    from .results import Record
+    from .results import Ratios, Record
 
     with ExitStack() as stack:
         children = []
@@ -163,17 +181,34 @@ def by_turns(counts: list[int], wanted: dict[str, Any], run: Run, path: Path | N
             child = stack.enter_context(Child(threads, wanted))
             children.append(child)
             run.processes.append(child.heard("process"))
-            tasks = child.heard("plan")["tasks"]
-        shown = bar(tasks * len(children))
+            plan = child.heard("plan")
+        turns = [
+            (number, child)
+            for number, task in enumerate(plan["cells"])
+            for child in children[:: -1 if number % 2 else 1]
+            if child.threads == 1 or takes_several(task, wanted.get("threaded"))
+        ]
+        groups = range(len(plan["cells"]), len(plan["cells"]) + plan["groups"])
+        turns += [(number, child) for number in groups for child in children if child.threads == 1]
+        shown = bar(len(turns))
         stack.callback(shown.close)
-        for number in range(tasks):
-            for child in children[:: -1 if number % 2 else 1]:
-                child.go()
-                shown.set_postfix_str(child.heard("task")["label"])
-                run.cells.append(Record(**child.heard("cell")["record"]))
-                shown.update()
-                if path:
-                    run.save(path)
+        for number, child in turns:
+            child.go(number)
+            shown.set_postfix_str(child.heard("task")["label"])
+            found = child.heard("result")
+            if "cell" in found:
+                run.cells.append(Record(**found["cell"]))
+            run.ratios += [Ratios(**one) for one in found.get("ratios", [])]
+            shown.update()
+            if path:
+                run.save(path)
+
+
+def takes_several(task: dict[str, Any], threaded: list[str] | None) -> bool:
+    """Return whether a task is measured with several threads, too: all tasks, or the large ones of some cells."""
+    from .cells import SIZE
+
+    return threaded is None or (task["cell"] in threaded and task["size"] == SIZE)
 
 
 class Child:
@@ -195,9 +230,10 @@ class Child:
         if self.process.wait() and not error:
             self.fail(f"ended with status {self.process.returncode}")
 
-    def go(self) -> None:
+    def go(self, number: int) -> None:
+        """Start a task."""
         with suppress(BrokenPipeError):  # `heard` reports it
-            self.process.stdin.write(b"\n")
+            self.process.stdin.write(b"%d\n" % number)
 
     def heard(self, kind: str) -> dict[str, Any]:
         """Return the next message of the process."""

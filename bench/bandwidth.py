@@ -22,10 +22,11 @@ Pass = Callable[..., Any]
 
 def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
     if not cell.streams:
-        raise Skip("labels choose the bytes that are read")
+        raise Skip("labels choose the bytes that are read, or NumPy has no fast pass over the dtype")
     if problem.x.nbytes < (LEAST if threads == 1 else LEAST_SHARED):
         raise Skip("too small")
-    writes = len(OUTPUTS[cell.method]) if cell.method != "forward" or cell.reduction == "none" else 0
+    each = cell.reduction == "none" and (cell.classes == 1 or cell.activation)  # a row's loss is a small part
+    writes = len(OUTPUTS[cell.method]) if cell.method != "forward" or each else 0
     unread = list(problem.inputs)
     passes: list[tuple[Pass, tuple[np.ndarray, ...]]] = []
     if writes:

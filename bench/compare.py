@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from statistics import median
 
 from .contestants import PEERS
+from .peers.c_peer import COMPILER
 from .report import busy, table
-from .results import BANDWIDTH, LEVELS, OURS, Record, Run
+from .results import BANDWIDTH, LEVELS, OURS, PLAIN_C, Record, Run
 
 TOLERATED = 0.1  # a time that grew by less is not a regression
 NOISES = 3  # a change of less than so many standard errors is not a regression
-DISTRIBUTION_OF = {BANDWIDTH: "numpy", **{name: distribution for name, (_, distribution) in PEERS.items()}}
+DISTRIBUTION_OF = {
+    BANDWIDTH: "numpy",
+    **{name: distribution for name, (_, distribution) in PEERS.items()},
+    **{f"{PLAIN_C}{level}": COMPILER[0] for level in LEVELS},
+}
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from statistics import median
 from typing import Any
 
 from . import ROOT
-from .cells import DTYPES, SIZE
-from .goals import GOALS, RIVAL, losses, nowhere, scaling
-from .report import goals, heading, lost, table
-from .results import BANDWIDTH, FORMULA, LEVELS, OURS, Record, Run
+from .cells import CLASSES, DTYPES, SIZE
+from .goals import beaten, losses, scaling
+from .report import goals, heading, lost, ratios, table
+from .results import BANDWIDTH, FORMULA, LEVELS, OURS, PLAIN_C, Record, Run
 
 PICTURE = "![ns per element: cecore, the fastest peer, the NumPy formula and the bandwidth baseline](speed.svg)"
 LEGEND = """\
-A peer is another library, or the NumPy formula that people usually write. "fastest peer" is the time and the name of
-the fastest peer. "x faster" is this time divided by the time of cecore with the best instruction set. If "x faster" is
-below 1, cecore is slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches.
+A peer is another library, the NumPy formula that people usually write, or plain C. "fastest peer" is the time and the
+name of the fastest peer. "x faster" is this time divided by the time of cecore with the best instruction set. If "x
+faster" is below 1, cecore is slower. "x faster, 1e5" is the same ratio for 100,000 elements, which fit into the caches.
 "x bandwidth" is the time of cecore divided by the bandwidth baseline, the time that plain NumPy takes to move the same
 bytes. If "x bandwidth" is near 1, cecore takes as long as the memory does."""
 WORDS = """\
@@ -27,15 +27,16 @@ A cell is a combination of a loss, a method and a kind of targets, and its name 
 cross-entropy, and "ce" is the cross-entropy of several classes. The predictions are logits if the name says "logits",
 and probabilities otherwise. "none" is the forward pass with `reduction="none"`. "hard" targets are all 0 or 1, "int8"
 targets are hard too but stored as int8, and "soft" targets are probabilities. With "out=", the results are written to
-reused arrays."""
+reused arrays. [Speed](speed.md#what-each-contestant-calls) explains the other words."""
 VERDICTS = """\
 Each line is a goal. PASS means that cecore reached the goal, and MISS means that it did not. For example:
 
-- "1.35x JAX; wanted 10x": cecore is 1.35 times as fast as JAX, the fastest of the peers that the goal compares with.
-  The goal was 10 times.
-- "1.37x the bandwidth baseline; wanted 1.6x": cecore takes 1.37 times the baseline. The goal was at most 1.6 times.
-- "1.92x one thread; PyTorch 1.90x": two threads make cecore 1.92 times as fast as one thread, and PyTorch 1.90 times.
-  The goal is the speed-up of PyTorch. A speed-up that is up to 5% smaller still passes, because 5% counts as noise."""
+- "by more than 10% in 2, by more than 5% in 5 of 270 cells": the fastest peer takes less than 1 / 1.1 of the time of
+  cecore in 2 of 270 cells, and less than 1 / 1.05 of it in 5 of them. The goal is 0 for 10%; less than 5% is noise.
+- "1.37x the bandwidth baseline; wanted at most 1.6x": cecore takes 1.37 times the baseline.
+- "sigma 20 1.12x, wanted 1.5x": a call on unusual rows, or with an option, takes 1.12 times as long as the plain call.
+  The line names the calls that miss their goals. If there are none, it names the call that is nearest to its goal.
+- "1.92x one thread; wanted 1.9x": two threads make cecore 1.92 times as fast as one thread."""
 AVX2, AVX512 = OURS + "x86_v3", OURS + "x86_v4"
 COLORS = {
     AVX512: "#0b3d91",
@@ -50,9 +51,28 @@ COLORS = {
     "SciPy": "#b08968",
     "numexpr": "#17a2b8",
     "torch.compile": "#f4a6b0",
+    f"{PLAIN_C}x86_v4": "#555555",
+    f"{PLAIN_C}x86_v3": "#999999",
+    f"{PLAIN_C}baseline": "#bbbbbb",
 }
 IN_CACHE = 100_000  # elements
 MARKS = {AVX512: "o", AVX2: "o", "fastest peer": "D", FORMULA: "s", BANDWIDTH: "|"}
+RIVAL = "PyTorch"  # has a column of its own in the table of threads
+SHOWN = (  # the cells of the first table and of the first chart
+    "bce forward, hard",
+    "bce forward, int8",
+    "bce forward, soft",
+    "bce none, hard, out=",
+    "bce backward, hard, out=",
+    "bce forward_backward, hard, out=",
+    "bce logits forward_backward, hard, out=",
+    "bce logits gradient_hessian, hard, out=",
+    "ce forward, soft, 10 classes",
+    "ce backward, soft, 10 classes, out=",
+    *(f"ce logits forward_backward, {classes:,} classes, out=" for classes in CLASSES),
+    "softmax, 10 classes, out=",
+    "softmax_backward, 10 classes, out=",
+)
 SIZED = (
     "bce forward, hard",
     "bce forward_backward, hard, out=",
@@ -88,29 +108,32 @@ def draw(run: Run, folder: Path = ROOT / "docs") -> None:
 
 
 def label(name: str) -> str:
-    return f"cecore, {LEVELS[name.removeprefix(OURS)]}" if name.startswith(OURS) else name
+    for prefix in (OURS, PLAIN_C):
+        if name.startswith(prefix):
+            return f"{prefix.removesuffix('/')}, {LEVELS[name.removeprefix(prefix)]}"
+    return name
 
 
 def title(cell: str) -> str:
     return cell.removesuffix(", out=").replace("_backward", " + backward")
 
 
-def goal_records(run: Run) -> Iterator[Record]:
-    """Return the records of the goal cells on one thread, at ten million elements or the largest size measured."""
+def shown_records(run: Run) -> Iterator[Record]:
+    """Return the records of the cells in SHOWN on one thread, at ten million elements or the largest size measured."""
     found = run.values("size")
     size = SIZE if SIZE in found else max(found)
     for dtype in DTYPES:
-        for cell in dict.fromkeys(goal.cell for goal in GOALS):
+        for cell in SHOWN:
             record = run.find(cell, dtype, size)
             if record and record.ours() and record.peers():
                 yield record
 
 
-# ---------------------------------------------------------------- the page of results: the cells of the goals
+# ---------------------------------------------------------------- the page of results: the first table
 
 
 def about(run: Run) -> str:
-    records = list(goal_records(run))
+    records = list(shown_records(run))
     machine = run.machine
     versions = ", ".join(f"{name} {found}" for name, found in machine["versions"].items() if name != "jaxlib")
     caches = ", ".join(
@@ -135,19 +158,19 @@ def about(run: Run) -> str:
     return "\n".join(textwrap.wrap(f"{where}. {spread} Versions: {versions}, {build}.", 120))
 
 
-def beaten(run: Run) -> str:
+def where_beaten(run: Run) -> str:
     """Say in how many of all measured cells a peer is faster."""
     link = " ([the list](#where-a-peer-is-faster))" if losses(run) else ""
     words = (
-        f"In {nowhere(run).figure} of the whole run, a peer is faster by more than 5%{link}. Here, each cell is counted"
+        f"In the whole run, a peer is faster {beaten(run.cells)}{link}. Here, each cell is counted once for each dtype,"
     )
-    words += " once for each dtype, layout, size and number of threads."
-    return "\n".join(textwrap.wrap(words, 120))
+    words += " layout, size and number of threads."
+    return "\n".join(textwrap.wrap(words, 120, break_on_hyphens=False))
 
 
-def goal_table(run: Run) -> str:
+def first_table(run: Run) -> str:
     rows = []
-    for record in goal_records(run):
+    for record in shown_records(run):
         best, ours = record.peers()[0], record.ours()[-1]
         peer = f"{record.nanoseconds(best):.2f} {best}"
         levels = [_figure(record.nanoseconds(name)) for name in (AVX2, AVX512)]
@@ -176,14 +199,15 @@ def _faster(record: Record | None) -> str:
 
 
 def results_page(run: Run) -> str:
-    """Return the page: times for the cells of the goals, and for every cell the ratios; its times are in the JSON."""
+    """Return the page: times for the first table, and for every cell the ratios; its times are in the JSON."""
     parts = [
         "# Results of the whole run",
         "`python -m bench --draw` wrote this page. [Speed](speed.md) explains how we measure.",
         WORDS,
         _plain(heading(run)),
-        *_goal_cells(run),
+        *_first_cells(run),
         *_headed("Ratios", _ratios(run)),
+        *(part for title, text in ratios(run) for part in _headed(title, text)),
         *_headed("Speed-up from threads", _gains(run)),
         *_headed("Where a peer is faster", _lost(run)),
         *_headed("Goals", f"{VERDICTS}\n\n{_plain(goals(run))}"),
@@ -195,9 +219,9 @@ def _headed(title: str, text: str) -> list[str]:
     return [f"## {title}", text] if text else []
 
 
-def _goal_cells(run: Run) -> list[str]:
-    rows = goal_table(run)
-    return ["## The cells for which cecore has a goal", about(run), LEGEND, rows, beaten(run), PICTURE] if rows else []
+def _first_cells(run: Run) -> list[str]:
+    rows = first_table(run)
+    return ["## The most used calls", about(run), LEGEND, rows, where_beaten(run), PICTURE] if rows else []
 
 
 def _plain(text: str) -> str:
@@ -249,10 +273,10 @@ def _figure(value: float | None) -> str:
 
 
 def speed(run: Run) -> Any:
-    """Draw a row for each cell that has goals, with a dot for each contestant."""
+    """Draw a row for each cell in SHOWN, with a dot for each contestant."""
     import matplotlib.pyplot as plt
 
-    halves = [[r for r in goal_records(run) if r.dtype == dtype] for dtype in DTYPES]
+    halves = [[r for r in shown_records(run) if r.dtype == dtype] for dtype in DTYPES]
     halves = [half for half in halves if half]
     if not halves:
         return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from .goals import losses, scaling, verdicts
-from .results import Record, Run
+from .goals import limit, losses, scaling, verdicts
+from .ratios import PLAIN, TABLES
+from .results import LEVELS, Ratios, Record, Run
 
 BUSY = 0.7  # from this load average on, other programs may have disturbed the run
 SMALL = 10_000  # elements: up to here, times are given per call
@@ -33,8 +35,39 @@ def report(run: Run) -> str:
         ("Where a peer is faster", lost(run)),
         ("Goals", goals(run)),
     ]
+    titled[2:2] = ratios(run)
     parts = [heading(run), *timings(run), *(f"{title}\n\n{text}" for title, text in titled if text)]
     return "\n\n".join(parts)
+
+
+def ratios(run: Run) -> Iterator[tuple[str, str]]:
+    """Return the title and the text of each table of ratios: one Markdown table for each level and set of variants."""
+    for table_name, (title, plain) in TABLES.items():
+        kinds: dict[tuple[str, tuple[str, ...]], list[Ratios]] = {}
+        for found in run.ratios:
+            if found.table == table_name:
+                kinds.setdefault((found.level, tuple(found.ratios())), []).append(found)
+        if not kinds:
+            continue
+        size = next(iter(kinds.values()))[0].size
+        words = f"Each ratio is the time of a call divided by the time of {plain}. The third column is that time in ns"
+        words += f" for each number. The arrays have {size:,} numbers; one thread. A star marks a ratio above its goal."
+        words = "\n".join(textwrap.wrap(words, 120))
+        yield title, "\n\n".join((words, *(_ratio_table(level, records) for (level, _), records in kinds.items())))
+
+
+def _ratio_table(level: str, records: Sequence[Ratios]) -> str:
+    header = (f"call, {LEVELS[level]}", "dtype", f"{PLAIN}, ns", *records[0].ratios())
+    rows = [
+        (r.group, r.dtype, f"{r.plain:.2f}", *(_marked(r, name, ratio) for name, ratio in r.ratios().items()))
+        for r in records
+    ]
+    return table(header, rows, left=2)
+
+
+def _marked(found: Ratios, variant: str, ratio: float) -> str:
+    wanted = limit(found, variant)
+    return f"{ratio:.2f}" + ("*" if wanted is not None and ratio > wanted else "")
 
 
 def heading(run: Run) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from . import ROOT
 
 OURS, BANDWIDTH, FORMULA = "cecore/", "bandwidth baseline", "NumPy formula"
+PLAIN_C = "plain C/"
 FORMER_NAMES = {"memory floor": BANDWIDTH}  # contestants in older files
 LEVELS = {"baseline": "baseline", "x86_v3": "AVX2", "x86_v4": "AVX-512"}
 DISTRIBUTIONS = ("cecore", "numpy", "torch", "jax", "jaxlib", "scikit-learn", "scipy", "numexpr", "numba")
@@ -77,6 +78,28 @@ class Record:
         return self.ratio(name, BANDWIDTH)
 
 
+@dataclass(frozen=True)
+class Ratios:
+    """The timings of one group of calls that are compared with a plain call."""
+
+    table: str
+    group: str
+    dtype: str
+    level: str
+    size: int
+    timings: dict[str, dict[str, float]]  # the plain call first
+
+    @property
+    def plain(self) -> float:
+        """Return the time of the plain call in ns for each number."""
+        return next(iter(self.timings.values()))["median"] / self.size * 1e9
+
+    def ratios(self) -> dict[str, float]:
+        """Return the time of each variant divided by the time of the plain call."""
+        plain, *others = self.timings
+        return {name: self.timings[name]["median"] / self.timings[plain]["median"] for name in others}
+
+
 @dataclass
 class Run:
     """Everything that one command measured."""
@@ -85,13 +108,16 @@ class Run:
     processes: list[dict[str, Any]] = field(default_factory=list)
     imports: dict[str, float] = field(default_factory=dict)
     cells: list[Record] = field(default_factory=list)
+    ratios: list[Ratios] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         """Write the whole file or leave the old one: an interrupted run keeps the cells that it stored before."""
         part = path.with_name(path.name + ".part")
-        parts = [f'"{name}": {json.dumps(value)}' for name, value in vars(self).items() if name != "cells"]
-        cells = ",\n".join(json.dumps(vars(record)) for record in self.cells)  # one line for each cell
-        part.write_text("{" + ",\n".join([*parts, f'"cells": [\n{cells}\n]']) + "}\n")
+        parts = []
+        for name, value in vars(self).items():
+            lines = ",\n".join(json.dumps(vars(one)) for one in value) if name in ("cells", "ratios") else ""
+            parts.append(f'"{name}": [\n{lines}\n]' if lines else f'"{name}": {json.dumps(value)}')
+        part.write_text("{" + ",\n".join(parts) + "}\n")
         os.replace(part, path)
 
     @classmethod
@@ -100,7 +126,9 @@ class Run:
         for record in stored["cells"]:
             for part in ("timings", "skipped"):
                 record[part] = {FORMER_NAMES.get(name, name): found for name, found in record[part].items()}
-        return cls(**{**stored, "cells": [Record(**record) for record in stored["cells"]]})
+        made = {"cells": [Record(**record) for record in stored["cells"]]}
+        made["ratios"] = [Ratios(**record) for record in stored.get("ratios", [])]  # older files have none
+        return cls(**{**stored, **made})
 
     def find(self, cell: str, dtype: str, size: int, threads: int = 1, layout: str = "contiguous") -> Record | None:
         key = (cell, dtype, size, threads, layout)
@@ -120,7 +148,7 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # average of the last minute
         "python": platform.python_version(),
-        "versions": {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None},
+        "versions": {name: found for name in DISTRIBUTIONS if (found := _version(name)) is not None} | _compiler(),
         "build": build(),
     }
 
@@ -166,6 +194,13 @@ def build() -> dict[str, Any]:
     except (OSError, subprocess.CalledProcessError):
         commit = ""
     return {"commit": commit, "kernels": about}
+
+
+def _compiler() -> dict[str, str]:
+    from .peers.c_peer import COMPILER, compiler
+
+    found = compiler()
+    return {COMPILER[0]: found} if found else {}
 
 
 def _version(name: str) -> str | None:

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from .cells import CELLS, Cell, Problem
-from .checks import ELEMENTS, agree, attempted, check, expected, parts
+from .cells import CELLS, LISTED, Cell, Problem
+from .checks import ELEMENTS, agree, attempted, check, parts
 from .contestants import Contestant
 from .memory import extra_kib
 from .peers import Skip
+from .results import BANDWIDTH, FORMULA, OURS
 from .timing import Call, Effort, Probe, interleaved
 
+HOPELESS = 3.0  # a peer that takes so many times the time of the fastest can be left out of the largest arrays
 FUNCTION_SIZE = 1000  # elements at most: a function makes a loss object in each call, and only small calls show that
 
 
@@ -31,14 +33,26 @@ class Task:
 
 def tasks(plan: dict[str, Any]) -> list[Task]:
     """Return the tasks that a plan asks for."""
-    chosen = [Task(*task) for task in product(plan["cells"], plan["dtypes"], plan["sizes"], plan["layouts"])]
-    return [task for task in [*chosen, *(Task(*task) for task in plan["more"])] if fits(task)]
+    chosen = [*product(plan["cells"], plan["dtypes"], plan["sizes"], plan["layouts"]), *plan["more"]]
+    tasks = (
+        Task(cell, own, size, layout) for cell, dtype, size, layout in chosen for own in CELLS[cell].dtypes or (dtype,)
+    )
+    return [task for task in dict.fromkeys(tasks) if fits(task)]
 
 
 def fits(task: Task) -> bool:
-    """Return whether the data has a whole row of classes and, for a function, whether its overhead is visible."""
+    """Return whether the data has a whole row of classes and, for functions and lists, whether it is small."""
     cell = CELLS[task.cell]
-    return task.size >= cell.classes and (cell.method != "function" or task.size <= FUNCTION_SIZE)
+    most = FUNCTION_SIZE if cell.method == "function" else LISTED if cell.form == "lists" else task.size
+    return cell.classes <= task.size <= most
+
+
+def hopeless(record: dict[str, Any]) -> dict[str, str]:
+    """Return the peers that were far from being the fastest, each with a word for larger arrays of the same cell."""
+    times = {name: timing["median"] for name, timing in record["timings"].items() if name != BANDWIDTH}
+    slow = [name for name, time in times.items() if time > HOPELESS * min(times.values())]
+    word = f"more than {HOPELESS:g} times as slow as the fastest at {record['size']:,} elements"
+    return {name: word for name in slow if not name.startswith(OURS) and name != FORMULA}
 
 
 def measured(
@@ -72,14 +86,14 @@ def admitted(
 ) -> tuple[dict[str, Call], dict[str, str]]:
     """Return the calls of the contestants whose results are right, and for each other contestant the reason."""
     calls, skipped, differing, ours = {}, {}, [], None
-    wanted = expected(cell, cell.head(problem, ELEMENTS, task.layout))
+    small = min(task.size, max(ELEMENTS, cell.classes)), task.dtype, task.layout
     fresh = restorer(cell, problem)
     for one in field:
         try:
             one.select()
             fresh()
             if one.tolerance is not None:
-                check(cell, cell.head(problem, ELEMENTS, task.layout), wanted, one, threads)
+                check(cell, *small, one, threads)
             call = attempted(one.bind, cell, problem, threads)
             result = attempted(call)
             if one.tolerance is not None:

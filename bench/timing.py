@@ -20,6 +20,8 @@ TIMED = 300e-6  # seconds of one timing, at least: small calls are repeated
 SLOW = 0.1  # seconds: one trial is enough to estimate the time of a longer call
 WARMED = 0.01  # seconds: shorter calls depend on the content of the caches, so the contestant makes one call before
 FEWEST = 5  # timings of a contestant, however slow
+FEWER = 3  # timings of a contestant that takes more than CLEARLY times as long as the fastest
+CLEARLY = 3.0
 PAUSE = 0.015  # seconds: idle threads of GNU OpenMP spin for about 10 ms, on the CPUs of the next contestant
 PROBED = 100  # calls of the probe, about 0.2 ms
 CALIBRATED = 1.0  # seconds to calibrate the probe
@@ -120,7 +122,8 @@ def interleaved(
     for name, seconds in once.items():
         repeats[name] = max(1, round(TIMED / seconds))
         round_ = seconds * repeats[name] + (PAUSE + seconds if several_threads else seconds * warmed)
-        rounds[name] = min(effort.rounds, max(FEWEST, int(effort.seconds / round_)))
+        fewest = FEWER if seconds > CLEARLY * min(once.values()) else FEWEST
+        rounds[name] = min(effort.rounds, max(fewest, int(effort.seconds / round_)))
         planned += rounds[name] * round_
     deadline = perf_counter() + effort.patience * planned
 
@@ -156,5 +159,6 @@ def interleaved(
                 times[name].append(timed(name))
     finally:
         gc.enable()
-    only_quiet = all(sum(quiet for _, quiet in timings) >= FEWEST for timings in times.values())  # for all or none
+    enough = {name: FEWEST if rounds[name] >= FEWEST else FEWER for name in calls}
+    only_quiet = all(sum(quiet for _, quiet in times[name]) >= enough[name] for name in calls)  # for all or for none
     return {name: Timing.of(timings, only_quiet) for name, timings in times.items()}

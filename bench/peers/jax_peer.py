@@ -29,15 +29,15 @@ def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
         return _in_place(jax.jit(jax.value_and_grad(_loss(cell)), donate_argnums=0), x, rest)
     function = piecewise(cell) if _in_pieces(cell, x.size, threads) else _function(cell)
     if problem.outputs:
-        return _reusing(function, (x, *rest), len(problem.outputs))
+        return _reusing(function, (x, *rest), [jnp.array(output) for output in problem.outputs])
     call = jax.jit(function)
     return lambda: jax.block_until_ready(call(x, *rest))
 
 
-def _reusing(function: Callable[..., Any], arguments: tuple[Any, ...], count: int) -> Callable[[], Any]:
+def _reusing(function: Callable[..., Any], arguments: tuple[Any, ...], outputs: list[Any]) -> Callable[[], Any]:
     """Return a call that donates spare arrays: XLA writes the results there, and the next call donates those."""
     call = jax.jit(lambda spares, *arguments: function(*arguments), donate_argnums=0, keep_unused=True)
-    spares = tuple(jnp.zeros_like(arguments[0]) for _ in range(count))
+    spares, count = tuple(outputs), len(outputs)
 
     def step() -> Any:
         nonlocal spares
@@ -61,7 +61,9 @@ def _in_place(call: Callable[..., Any], x: Any, rest: tuple[Any, ...]) -> Callab
 
 def _function(cell: Cell) -> Callable[..., Any]:
     if cell.activation:
-        return {"sigmoid": jax.nn.sigmoid, "softmax": jax.nn.softmax, "log_softmax": jax.nn.log_softmax}[cell.job]
+        return ACTIVATIONS[cell.job]
+    if cell.job == "ce" and not cell.labels and cell.method in ROW_DERIVATIVES:
+        return ROW_DERIVATIVES[cell.method]
     if cell.method == "gradient_hessian":
         return derivatives_by_logits if cell.logits else derivatives_by_probs
     loss = _loss(cell)
@@ -161,6 +163,36 @@ def probs_by_labels(p: Any, t: Any) -> Any:
 
 def probs_by_rows(p: Any, t: Any) -> Any:
     return -jnp.sum(t * jnp.log(jnp.clip(p, EPS, 1 - EPS)), axis=-1)
+
+
+def gradient_by_rows(p: Any, t: Any) -> Any:  # autodiff gives clipped probabilities the gradient 0
+    return t / jnp.clip(p, EPS, 1 - EPS) * (-1 / len(p))
+
+
+def both_by_rows(p: Any, t: Any) -> tuple[Any, Any]:
+    return jnp.mean(probs_by_rows(p, t)), gradient_by_rows(p, t)
+
+
+def derivatives_by_rows(p: Any, t: Any) -> tuple[Any, Any]:
+    q = jnp.clip(p, EPS, 1 - EPS)
+    return -t / q, t / (q * q)
+
+
+def softmax_backward(s: Any, upstream: Any) -> Any:
+    return s * (upstream - jnp.sum(s * upstream, axis=-1, keepdims=True))
+
+
+ROW_DERIVATIVES = {
+    "backward": gradient_by_rows,
+    "forward_backward": both_by_rows,
+    "gradient_hessian": derivatives_by_rows,
+}
+ACTIVATIONS = {
+    "sigmoid": jax.nn.sigmoid,
+    "softmax": jax.nn.softmax,
+    "log_softmax": jax.nn.log_softmax,
+    "softmax_backward": softmax_backward,
+}
 
 
 def logits_by_labels(z: Any, t: Any) -> Any:

@@ -138,7 +138,8 @@ def _loops(job: str, hard: bool, parallel: bool) -> dict[str, Callable[..., Any]
 
 
 def _binary(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
-    loop = _loops(cell.job, cell.hard, parallel)["none" if cell.reduction == "none" else cell.method]
+    method = "none" if cell.reduction == "none" else "forward" if cell.method == "function" else cell.method
+    loop = _loops(cell.job, cell.hard, parallel)[method]
     x, t, w = problem.x, problem.targets, problem.weights
     number = x.dtype.type
     eps, count = number(EPS), len(x)
@@ -220,6 +221,20 @@ def probs_rows_both(x, t, scale, out):
     return total
 
 
+def probs_rows_gradient(x, t, scale, out):
+    for i in prange(x.shape[0]):
+        for k in range(x.shape[1]):
+            out[i, k] = -t[i, k] * scale / min(max(x[i, k], EPS), 1 - EPS)
+
+
+def probs_rows_derivatives(x, t, g, h):
+    for i in prange(x.shape[0]):
+        for k in range(x.shape[1]):
+            q = min(max(x[i, k], EPS), 1 - EPS)
+            g[i, k] = -t[i, k] / q
+            h[i, k] = t[i, k] / (q * q)
+
+
 @inline
 def _top(row):
     top = row[0]
@@ -293,6 +308,15 @@ def log_softmax(x, out):
             out[i, k] = x[i, k] - top
 
 
+def softmax_backward(x, upstream, out):
+    for i in prange(x.shape[0]):
+        dot = x.dtype.type(0)
+        for k in range(x.shape[1]):
+            dot += x[i, k] * upstream[i, k]
+        for k in range(x.shape[1]):
+            out[i, k] = x[i, k] * (upstream[i, k] - dot)
+
+
 def sigmoid(x, out):
     for i in prange(x.shape[0]):
         out[i] = 1 / (1 + exp(-x[i]))
@@ -317,14 +341,18 @@ def _row_loop(loop: Callable[..., Any], parallel: bool) -> Callable[..., Any]:
 def _rows(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
     x, t, place = problem.x, problem.targets, _place(problem)
     if cell.activation:
-        loop = _row_loop({"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}[cell.job], parallel)
+        loops = {"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}
+        loop = _row_loop({**loops, "softmax_backward": softmax_backward}[cell.job], parallel)
+        inputs = problem.inputs
 
         def activation() -> np.ndarray:
             out = place()
-            loop(x, out)
+            loop(*inputs, out)
             return out
 
         return activation
+    if cell.method in ("backward", "gradient_hessian"):
+        return _row_derivatives(cell, problem, parallel)
     loop = _row_loop(ROW_LOOPS[cell.job, cell.labels, cell.method == "forward_backward"], parallel)
     n = len(x) if cell.reduction == "mean" else 1
     scale = x.dtype.type(1 / n)
@@ -336,3 +364,25 @@ def _rows(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
         return loop(x, t, scale, out) / n, out
 
     return both
+
+
+def _row_derivatives(cell: Cell, problem: Problem, parallel: bool) -> Callable[[], Any]:
+    """Return the derivatives on probabilities with a distribution for each row."""
+    x, t, place = problem.x, problem.targets, _place(problem)
+    if cell.method == "gradient_hessian":
+        derivatives = _row_loop(probs_rows_derivatives, parallel)
+
+        def both() -> tuple[np.ndarray, np.ndarray]:
+            g, h = problem.outputs or (problem.out(), problem.out())
+            derivatives(x, t, g, h)
+            return g, h
+
+        return both
+    loop, scale = _row_loop(probs_rows_gradient, parallel), x.dtype.type(1 / len(x))
+
+    def backward() -> np.ndarray:
+        out = place()
+        loop(x, t, scale, out)
+        return out
+
+    return backward

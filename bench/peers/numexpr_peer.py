@@ -100,7 +100,15 @@ def _on_row_probabilities(cell: Cell, problem: Problem) -> Callable[[], Any]:
     def both() -> tuple[Any, np.ndarray]:
         return value(), _evaluate(f"-t / ({Q} * n)", names, problem.out())
 
-    return value if cell.method == "forward" else both
+    def backward() -> np.ndarray:
+        return _evaluate(f"-t / ({Q} * n)", names, problem.out())
+
+    def derivatives() -> tuple[np.ndarray, np.ndarray]:
+        g, h = problem.outputs or (problem.out(), problem.out())
+        return _evaluate(f"-t / {Q}", names, g), _evaluate(f"t / ({Q} * {Q})", names, h)
+
+    calls = {"forward": value, "backward": backward, "gradient_hessian": derivatives}
+    return calls.get(cell.method, both)
 
 
 def _on_row_logits(cell: Cell, problem: Problem) -> Callable[[], Any]:
@@ -145,8 +153,12 @@ def _on_row_logits(cell: Cell, problem: Problem) -> Callable[[], Any]:
         top, total = exponentials(g)
         return _evaluate("x - logs", {"x": z, "logs": np.log(total) + top}, g)
 
+    def softmax_backward() -> np.ndarray:
+        dot = _evaluate("x * t", {"x": z, "t": t}, problem.out()).sum(axis=-1, keepdims=True)
+        return _evaluate("x * (t - dot)", {"x": z, "t": t, "dot": dot}, problem.out())
+
     if cell.activation:
-        return {"softmax": softmax, "log_softmax": log_softmax}[cell.job]
+        return {"softmax": softmax, "log_softmax": log_softmax, "softmax_backward": softmax_backward}[cell.job]
     if cell.method == "forward":
         return value
     return by_labels if cell.labels else by_rows

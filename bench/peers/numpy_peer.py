@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..cells import Cell, Problem
+from . import numpy_options
 
 EPS = 1e-7
 
@@ -18,6 +19,8 @@ def bind(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
 
 
 def formula(cell: Cell) -> Callable[[Problem], Any]:
+    if cell.beyond:
+        return numpy_options.formula(cell, formula)
     if cell.activation:
         return ACTIVATIONS[cell.job]
     kind = "in place" if cell.results == "in place" else "rows" if cell.targets in ("soft", "one-hot") else "labels"
@@ -76,6 +79,10 @@ def _softplus_losses(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
 
 
+def binary_logits_losses(problem: Problem) -> np.ndarray:
+    return _softplus_losses(problem.x, problem.targets)
+
+
 def binary_logits_mean(problem: Problem) -> Any:
     return _softplus_losses(problem.x, problem.targets).mean()
 
@@ -112,6 +119,15 @@ def rows_both(problem: Problem) -> tuple[Any, np.ndarray]:
     return -(t * np.log(q)).sum(axis=-1).mean(), -t / q / len(q)
 
 
+def rows_gradient(problem: Problem) -> np.ndarray:
+    return -problem.targets / _clipped(problem.x) / len(problem.x)
+
+
+def rows_derivatives(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    q, t = _clipped(problem.x), problem.targets
+    return -t / q, t / q**2
+
+
 def _softmax(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shifted = z - z.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
@@ -127,6 +143,11 @@ def softmax(problem: Problem) -> np.ndarray:
 def log_softmax(problem: Problem) -> np.ndarray:
     shifted = problem.x - problem.x.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def softmax_backward(problem: Problem) -> np.ndarray:
+    s, upstream = problem.x, problem.targets
+    return s * (upstream - (s * upstream).sum(axis=-1, keepdims=True))
 
 
 def sigmoid(problem: Problem) -> np.ndarray:
@@ -173,6 +194,7 @@ FORMULAS: dict[tuple[str, str], Callable[[Problem], Any]] = {
     ("bce", "forward_backward"): binary_both,
     ("bce", "gradient_hessian"): binary_derivatives,
     ("bce_logits", "forward"): binary_logits_mean,
+    ("bce_logits", "none"): binary_logits_losses,
     ("bce_logits", "forward_backward"): binary_logits_both,
     ("bce_logits", "gradient_hessian"): binary_logits_derivatives,
 }
@@ -180,10 +202,17 @@ ROW_FORMULAS: dict[tuple[str, str, str], Callable[[Problem], Any]] = {
     ("ce", "forward", "labels"): labels_mean,
     ("ce", "forward_backward", "labels"): labels_both,
     ("ce", "forward", "rows"): rows_mean,
+    ("ce", "backward", "rows"): rows_gradient,
     ("ce", "forward_backward", "rows"): rows_both,
+    ("ce", "gradient_hessian", "rows"): rows_derivatives,
     ("ce_logits", "forward", "labels"): logits_labels_mean,
     ("ce_logits", "forward_backward", "labels"): logits_labels_both,
     ("ce_logits", "forward_backward", "rows"): logits_rows_both,
     ("ce_logits", "forward_backward", "in place"): logits_labels_in_place,
 }
-ACTIVATIONS: dict[str, Callable[[Problem], Any]] = {"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}
+ACTIVATIONS: dict[str, Callable[[Problem], Any]] = {
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "softmax_backward": softmax_backward,
+    "sigmoid": sigmoid,
+}

@@ -29,6 +29,11 @@ def _on_probabilities(cell: Cell, problem: Problem) -> Callable[[], Any]:
     if cell.reduction == "none":
         raise Skip("only the mean")
     p, y, w = problem.x, problem.targets, problem.weights
+    if cell.form == "lists":
+        given = problem.lists()
+        return lambda: log_loss(given[1], given[0])
+    if cell.targets == "soft":
+        raise Skip("only hard labels")
     if cell.job == "ce" and cell.labels:
         given = {} if np.unique(y).size == cell.classes else {"labels": np.arange(cell.classes)}
         return lambda: log_loss(y, p, **given)
@@ -48,6 +53,8 @@ def _on_logits(cell: Cell, problem: Problem, threads: int) -> Callable[[], Any]:
     given = {"y_true": y, "raw_prediction": z, "n_threads": threads}
     losses, mean = np.ones_like(y), cell.reduction == "mean"
     if cell.method == "forward":
+        if cell.reduction == "none":
+            return lambda: loss.loss(**given, loss_out=problem.out())
         return lambda: loss.loss(**given, loss_out=losses).mean()
     if cell.method == "gradient_hessian":
         g, h = problem.outputs or (None, None)
