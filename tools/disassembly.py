@@ -39,21 +39,15 @@ KERNELS = {
     "entropy_terms": (2, 5),
     "entropy_gradients": (2, 8),
     "flat_sum": (1, 2),
-    **dict.fromkeys(("rows_extremes", "rows_shifted", "rows_totals", "row_shifted"), (1, 0)),
-    # The others handle the end of an array, which does not fill a register
-    **dict.fromkeys(("row_extremes", "rows_rest"), (1, 1)),
-    **dict.fromkeys(("rows_scale", "row_scale"), (1, 1)),
-    "row_total": (1, 3),
-    "row_exponentials": (1, 2),
-    "classes_of": (2, 3),
-    "focal_classes": (1, 2),
-    **dict.fromkeys(("rows_log_totals", "rows_over_total"), (1, 2)),
-    # Loops over float32 and float64: the lanes of float32 fill only half a register
-    "rows_losses": (1, 5),
-    "lane_bend": (1, 2),
-    "pair_terms": (3, 2),
-    "soft_panel": (9, 9),
-    "rows_totals<float>": (0, 1),
+    **dict.fromkeys(("tile_maxima", "tile_exponentials", "row_exponentials"), (1, 1)),
+    **dict.fromkeys(("tile_results", "row_results"), (8, 0)),
+    **dict.fromkeys(("tile_sums", "tile_targets"), (2, 0)),
+    "row_maximum": (1, 1),
+    # The others handle the end of a row or of a tile, which does not fill a register
+    "add_row_sum": (4, 5),
+    **dict.fromkeys(("finish_sums", "label_losses"), (2, 2)),
+    **dict.fromkeys(("set_scales", "set_log_totals", "label_constants"), (1, 2)),
+    "two_class_terms": (1, 3),
 }
 
 

@@ -166,18 +166,22 @@ cdef void label_losses(RowBlock *block, Py_ssize_t rows) noexcept nogil:
 cdef void label_constants(
     RowBlock *block, Py_ssize_t rows, real *restrict constants, double *restrict own
 ) noexcept nogil:
-    # The constants of the gradient, and what it is at the label: minus the sum of the others, never p - 1
-    cdef double unscale, factor, scale, shared
+    # The constants of the gradient, and what it is at the label: minus the sum of the others, never p - 1. With a
+    # smoothing above 1/2 it is p minus the target, because the sum of the others is then the larger number.
+    cdef double unscale, factor, scale, near, far
     cdef double a = block.smoothing
     cdef double uniform = a / block.classes
+    cdef double target = (1 - a) + uniform
     cdef Py_ssize_t r
     for r in range(rows):
         factor = boosted(block.factor[r], 1, &unscale, <real>0)
         scale = over_total(factor, 0, block, r)
         constants[r] = <real>scale
         constants[WIDTH + r] = <real>(factor * uniform)
-        shared = factor * (a - uniform)
-        own[r] = ((0 if a == 0 else shared) - block.complement[r] * scale) * unscale
+        near = factor * (a - uniform)
+        near = (0 if a == 0 else near) - block.complement[r] * scale
+        far = block.label_e[r] * scale - factor * target
+        own[r] = (far if a > 0.5 else near) * unscale
         block.unscale[r] = unscale
 
 

@@ -255,9 +255,8 @@ cdef void find_maxima(const Job *job, const Arena *arena, const Batch *batch, re
         load_segment(job, arena, batch, segment, False, z)
         for r in range(block.rows):
             if block.maximum[r] == INFINITY:
-                block.new_infinite[r] = count_infinite(
-                    <const real *>z[r], n) + (0 if segment == 0 else block.new_infinite[r]
-                )
+                block.new_infinite[r] = 0 if segment == 0 else block.new_infinite[r]
+                block.new_infinite[r] += count_infinite(<const real *>z[r], n)
     for r in range(block.rows):
         if block.maximum[r] == INFINITY:
             block.infinite[r] = block.new_infinite[r]
