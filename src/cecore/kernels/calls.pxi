@@ -171,7 +171,11 @@ def rounded(units, divisor=None):
 
 
 cdef void run_activations(Job *job) noexcept nogil:
-    run_pass(job, FUNCTION, in_halves(job.x.type))
+    # Upstream that float does not hold is taken as it is.
+    cdef bint in_float = in_halves(job.x.type)
+    if job.activation == SOFTMAX_BACKWARD:
+        in_float = in_float and in_halves(job.targets.type)
+    run_pass(job, FUNCTION, in_float)
 
 
 cdef int run(Job *job, int reduction, int wanted, double upstream) except -1:
