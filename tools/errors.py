@@ -66,16 +66,11 @@ def promised(binary: bool, logits: bool, kind: str, gamma: float) -> list[tuple[
     """Return the promised bounds of value, gradient and Hessian, each with the number whose ULP it counts."""
     if kind == "focal":
         return [(8 + 2 * gamma, TERMS)] * 3
-    if not logits:
-        options = 4 if binary else 5  # class weights add 1
-        bound, of = {"hard": (2, RELATIVE), "soft": (4, RELATIVE), "options": (options, TERMS)}[kind]
-        return [(bound, of), (bound, of), (6, of)]
-    if binary:
-        gradient = {"hard": (2, RELATIVE), "soft": (2, LARGER), "options": (4, TERMS)}[kind]
-        return [(2 if kind == "hard" else 4, RELATIVE), gradient, (6 if kind == "options" else 4, RELATIVE)]
     if kind == "hard":
-        return [(3, RELATIVE), (3, RELATIVE), (6, RELATIVE)]
-    return [(4, RELATIVE), (2, LARGER), (6, TERMS)] if kind == "soft" else [(5, RELATIVE), (4, LARGER), (6, TERMS)]
+        return [(4, RELATIVE), (4, RELATIVE), (8, RELATIVE)]
+    if kind == "soft":
+        return [(4, RELATIVE), (4, LARGER if logits else TERMS), (8, TERMS)]
+    return [(5, TERMS), (5, TERMS), (9, TERMS)]  # weights of classes add 1
 
 
 # ---------------------------------------------------------------- inputs
@@ -404,7 +399,7 @@ class MeanCase(Case):
         self.name, self.options, self.turns = type(self.loss).__name__, {}, 1
 
     def bounds(self) -> dict[str, tuple[float, str]]:
-        return {"mean": (6e-15, "relative")}
+        return {"mean": (1e-14 if self.dtype == np.float64 else 2.0**-22, "relative")}
 
     def draw(self, rng: np.random.Generator, turn: int) -> tuple[np.ndarray, np.ndarray]:
         shape = NUMBERS // 256, (256, 1024, 250)[turn % 3]
@@ -453,10 +448,10 @@ def cases() -> list[Case]:
     for binary, logits in LOSSES:
         for kind in ("hard", "soft", "options", *(["focal"] if logits else [])):
             listed += [LossCase(binary, logits, kind, dtype) for dtype in (np.float64, np.float32)]
-    for function, bound in ((cecore.sigmoid, 2), (cecore.softmax, 3), (cecore.log_softmax, 3)):
+    for function, bound in ((cecore.sigmoid, 4), (cecore.softmax, 4), (cecore.log_softmax, 4)):
         listed += [ActivationCase(function, bound, dtype) for dtype in (np.float64, np.float32)]
     for binary, logits in LOSSES:
-        listed += [MeanCase(binary, logits, dtype) for dtype in ((np.float64,) if logits else (np.float64, np.float32))]
+        listed += [MeanCase(binary, logits, dtype) for dtype in (np.float64, np.float32)]
     return listed
 
 

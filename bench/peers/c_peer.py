@@ -48,7 +48,11 @@ def libraries(level: str) -> dict[str, ctypes.CDLL]:
 def _library(folder: Path, level: str, dtype: str) -> ctypes.CDLL:
     name, real = REALS[dtype]
     path = folder / f"{name}.so"
-    words = [*COMPILER, *FLAGS[level], f"-DREAL={name}", "-shared", "-fPIC", str(SOURCE), "-o", str(path), "-lm"]
+    # Linked with -Ofast, GCC's start-up code would make the whole process flush subnormal numbers to 0.
+    compiled = path.with_suffix(".o")
+    words = [*COMPILER, *FLAGS[level], f"-DREAL={name}", "-fPIC", "-c", str(SOURCE), "-o", str(compiled)]
+    subprocess.run(words, check=True, capture_output=True, text=True)
+    words = [*COMPILER, "-shared", str(compiled), "-o", str(path), "-lmvec", "-lm"]
     subprocess.run(words, check=True, capture_output=True, text=True)
     library = ctypes.CDLL(str(path))
     for function in ("hard_forward", "soft_forward", "logits_forward", "rows_forward", "labels_forward"):

@@ -40,7 +40,7 @@ def sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     -------
     numpy.ndarray
         The probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has the
-        same dtype. Otherwise it is float64. Each probability is within 2 ULP (units in the last place) of the exact
+        same dtype. Otherwise it is float64. Each probability is within 4 ULP (units in the last place) of the exact
         value, even if it is tiny.
 
     Raises
@@ -84,7 +84,7 @@ def log_sigmoid(x: ArrayLike, *, out: Array | None = None) -> Array:
     -------
     numpy.ndarray
         The log-probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has
-        the same dtype. Otherwise it is float64. Each log-probability is within 2 ULP (units in the last place) of the
+        the same dtype. Otherwise it is float64. Each log-probability is within 4 ULP (units in the last place) of the
         exact value, even if it is tiny.
 
     Raises
@@ -178,7 +178,7 @@ def softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Array:
     -------
     numpy.ndarray
         The probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has the
-        same dtype. Otherwise it is float64. Each probability that is a normal number is within 3 ULP (units in the last
+        same dtype. Otherwise it is float64. Each probability that is a normal number is within 4 ULP (units in the last
         place) of the exact value. A large offset common to a row cancels exactly.
 
     Raises
@@ -231,7 +231,7 @@ def log_softmax(x: ArrayLike, *, axis: int = -1, out: Array | None = None) -> Ar
     -------
     numpy.ndarray
         The log-probabilities; this is `out` if given. If `x` is float64, float32, float16 or bfloat16, the result has
-        the same dtype. Otherwise it is float64. Each log-probability is within 3 ULP (units in the last place) of the
+        the same dtype. Otherwise it is float64. Each log-probability is within 4 ULP (units in the last place) of the
         exact value, even if it is tiny. This bound holds as long as the exponentials in the formula are normal numbers.
 
     Raises
@@ -287,7 +287,7 @@ def softmax_backward(
     numpy.ndarray
         The gradient; this is `out` if given. If `softmax_output` is float64, float32, float16 or bfloat16, the result
         has the same dtype. Otherwise it is float64. Let m be s_k times the largest absolute value of the u_j. The error
-        of each number g_k is at most 2 ULP (units in the last place) of m.
+        of each number g_k is at most 8 ULP (units in the last place) of m.
 
     Raises
     ------

@@ -617,15 +617,14 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
     place. The result is bit for bit the same as for a contiguous copy.
 
-    *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
-    value. For soft targets they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing` or
-    `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms. The error is then at
-    most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the divisor
-    of the mean add 1 ULP. This holds if the result without them and their product with a target are normal numbers of
-    the type in which the loss is computed.
+    *Accuracy.* For targets 0 and 1, the loss and the gradient are within 4 ULP (units in the last place) of the exact
+    value, and the second derivative is within 8 ULP. These bounds hold for tiny results, too. For soft targets, and
+    with `label_smoothing` or `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's
+    terms. Weights, `upstream` and the divisor of the mean add 1 ULP. This holds if the result without them and their
+    product with a target are normal numbers of the type in which the loss is computed.
 
-    *Sums.* Losses are summed in blocks. The block sums are added exactly. Sums of float64 losses have a relative error
-    of at most 6e-15, for any length. The same holds for sums over targets 0 and 1 in any dtype.
+    *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums have a relative error of at
+    most 1e-14 in float64, for up to 1e9 losses. In float32 it is at most 2.4e-7, and 6e-8 on random data.
 
     *Memory and threads.* The arrays are read once. Weights are read twice for a mean. All arrays are read twice if a
     result overwrites the predictions. No temporary array has the size of the data. Large calls use several threads. The
@@ -766,16 +765,15 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
     place. The result is bit for bit the same as for a contiguous copy.
 
-    *Accuracy.* For targets 0 and 1, the loss and the gradient are within 2 ULP (units in the last place) of the exact
-    value, and the second derivative is within 4 ULP. These bounds hold for tiny results, too. For soft targets, the
-    loss is within 4 ULP. The error of their gradient is at most 2 ULP of p or of y, whichever is larger. With
+    *Accuracy.* For targets 0 and 1, the loss and the gradient are within 4 ULP (units in the last place) of the exact
+    value, and the second derivative is within 8 ULP. These bounds hold for tiny results, too. For soft targets, the
+    loss is within 4 ULP. The error of their gradient is at most 4 ULP of p or of y, whichever is larger. With
     `label_smoothing` or `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms.
-    The error is then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. With
-    `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the
-    divisor of the mean add 1 ULP if the result without them is a normal number.
+    With `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and
+    the divisor of the mean add 1 ULP if the result without them is a normal number.
 
-    *Sums.* Losses are summed in blocks. The block sums are added exactly. In float32, the terms of a block are computed
-    in float32, and their products with weights in float64.
+    *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums have a relative error of at
+    most 1e-14 in float64, for up to 1e9 losses. In float32 it is at most 2.4e-7, and 6e-8 on random data.
 
     *Memory and threads.* The arrays are read once. Weights are read twice for a mean. All arrays are read twice if a
     result overwrites the predictions. No temporary array has the size of the data. Large calls use several threads. The
@@ -934,15 +932,14 @@ class CrossEntropy(Loss[_Value_co]):
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
     place. The result is bit for bit the same as for a contiguous copy.
 
-    *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 2 ULP (units in the last place) of the
-    exact value. For distributions they are within 4 ULP. The second derivative is within 6 ULP. With `label_smoothing`
-    or `class_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms. The error is
-    then at most 4 ULP for the loss and the gradient, and 6 ULP for the second derivative. Weights, `upstream` and the
-    divisor of the mean add 1 ULP. This holds if the result without them and their product with a target are normal
-    numbers of the type in which the loss is computed. For distributions, this product is computed in float64.
+    *Accuracy.* For labels, one-hot rows and distributions, the loss and the gradient are within 4 ULP (units in the
+    last place) of the exact value, and the second derivative is within 8 ULP. With `label_smoothing`, errors are
+    counted in ULP of the sum of the absolute values of a result's terms. Weights, `upstream` and the divisor of the
+    mean add 1 ULP. This holds if the result without them and their product with a target are normal numbers of the type
+    in which the loss is computed.
 
-    *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums of float64 losses have a
-    relative error of at most 6e-15, for any length.
+    *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums have a relative error of at
+    most 1e-14 in float64, for up to 1e9 losses. In float32 it is at most 2.4e-7, and 6e-8 on random data.
 
     *Memory and threads.* The arrays are read once. Weights are read twice for a mean. All arrays are read twice if a
     result overwrites the predictions. No temporary array has the size of the data: labels are never expanded to a
@@ -1102,15 +1099,17 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     *Layouts.* Arrays of any layout (strided, Fortran-ordered, unaligned, byte-swapped, memory-mapped) are read in
     place. The result is bit for bit the same as for a contiguous copy.
 
-    *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 3 ULP (units in the last place) of the
-    exact value, and the Hessian is within 6 ULP. These bounds hold for tiny results, too. If all logits of a row share
-    a large offset, the offset cancels. For distributions, the loss is within 4 ULP, and the Hessian is within 6 ULP.
-    The error of their gradient is at most 2 ULP of p_k * sum(t) or of t_k, whichever is larger. With `label_smoothing`
-    or `class_weight`, the bounds are 5 ULP (loss), 4 ULP (gradient) and 6 ULP (Hessian). The Hessian's bounds for
-    distributions and options are in ULP of the sum of the absolute values of its terms. With `focal_gamma`, the error
-    of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the divisor of the mean add
-    1 ULP. All bounds require that the result comes from exponentials that are normal numbers. The bounds do not hold
-    for a result that comes only from logits about 708 (float32: 87) or more below the largest logit.
+    *Accuracy.* For labels and one-hot rows, the loss and the gradient are within 4 ULP (units in the last place) of the
+    exact value, and the Hessian is within 8 ULP. These bounds hold for tiny results, too. If all logits of a row share
+    a large offset, the offset cancels. For distributions, the loss is within 4 ULP. The error of their gradient is at
+    most 4 ULP of p_k * sum(t) or of t_k, whichever is larger. The Hessian's bound for distributions and options is in
+    ULP of the sum of the absolute values of its terms. With `focal_gamma`, the error of each result is at most
+    8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require
+    that the result comes from exponentials that are normal numbers. The bounds do not hold for a result that comes only
+    from logits about 708 (float32: 87) or more below the largest logit.
+
+    *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums have a relative error of at
+    most 1e-14 in float64, for up to 1e9 losses. In float32 it is at most 2.4e-7, and 6e-8 on random data.
 
     *Memory and threads.* Each row is read up to three times while it is in the cache. No temporary array has the size
     of the data. Large calls use several threads. The number of threads does not change the results; see

@@ -56,15 +56,18 @@ cdef bint all_in_unit(const real *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline bint entropy_loop(
-    const real *p, const real *t, Py_ssize_t n, real eps, real most, bint general, real *restrict terms
+    const real *p, const real *t, Py_ssize_t n, const Clip *clip, real most, bint general, real *restrict terms
 ) noexcept nogil:
     cdef real b, q, c, term
+    cdef real eps = <real>clip.eps
+    cdef real top = <real>clip.top
     cdef uint64_t wide = 0
     cdef uint32_t narrow = 0
     cdef Py_ssize_t i
     for i in range(n):
         b = 1 - p[i]
         q = eps if p[i] < eps else p[i]
+        q = top if b < eps else q
         c = eps if b < eps else b
         term = t[i] * (any_pair_log(q, c) if general else pair_log(q, c))
         if general:
@@ -82,8 +85,8 @@ cdef bint entropy_terms(
     # t (-log q) with p clipped to q. Unless general, return False if a probability is not from 0 to 1, or a target not
     # from 0 to the most that it can be; the terms then mean nothing.
     if general:
-        return entropy_loop(p, t, n, <real>clip.eps, most, True, terms)
-    return entropy_loop(p, t, n, <real>clip.eps, most, False, terms)
+        return entropy_loop(p, t, n, clip, most, True, terms)
+    return entropy_loop(p, t, n, clip, most, False, terms)
 
 
 cdef inline bint entropy_gradient_loop(
@@ -456,7 +459,7 @@ cdef int distribution_block(
         segment.row = start + r
         segment.error = 0
         loss[0] = 0
-        for i in range(pieces if segment.all_rows or rows > 1 or segment.row_mask[r] else 0):
+        for i in range(pieces if segment.all_rows or rows > 1 or segment.row_mask[0] else 0):
             if halted_at(job, i):
                 return SOFT
             segment.first = i * TERMS
@@ -495,17 +498,18 @@ cdef bint any_one(const Job *job, Py_ssize_t start, Py_ssize_t n, real unused) n
 
 
 cdef bint run_distribution_block(
-    Job *job, Py_ssize_t start, Py_ssize_t n, const real *w, const real *factors
+    Job *job, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const real *w, const real *factors
 ) noexcept nogil:
-    # Compute a block without one-hot rows. Return False, and note the block, if something is outside its domain.
+    # Compute a block of distributions alone; with smoothing, labels are distributions too. Return False, and note the
+    # block, if something is outside its domain.
     cdef double losses[BLOCK]
     cdef Segment segment
     cdef Py_ssize_t i
-    segment.labels = NULL
+    segment.labels = labels
     segment.row_mask = NULL
     segment.all_rows = True
-    segment.all_ones = job.weights.data == NULL or all_ones(w, n)
-    segment.alike = job.weights.data == NULL and job.upstream.data == NULL
+    segment.all_ones = all_ones(w, n)
+    segment.alike = job.weights.data == NULL and job.upstream.data == NULL and not job.options.ignores
     for i in range(n, padded(n)):
         losses[i] = 0
     if distribution_block(job, &segment, start, n, w, factors, losses) == BAD:

@@ -843,6 +843,7 @@ cdef inline bint focal(
             value += 0 if tau_0 == 0 else other
             slope = tau_0 * other_slope - slope
             curvature += tau_0 * other_curvature
+        slope += 0  # not -0, in either loop
         if every:
             gradient[i] = wide_factor_times(slope, weight, wide_factors[i])
         else:
@@ -940,7 +941,7 @@ cdef inline void any_probability_derivatives(
         a = clip_to(a, &loss)
         b = clip_to(b, &loss)
         nearer = p[i] if p[i] < q else q
-        weight = 0 if nearer < floor else w[i]
+        weight = 0 if (nearer < floor) | ((tau_1 == 0) & (tau_0 == 0)) else w[i]
         gradient[i] = wide_factor_times(pair_derivative(a, b, tau_1, tau_0, options, q < low), weight, factors[i])
         if with_hessian and steep:
             hessian[i] = wide_factor_times(<real>1, weight, steep_second_derivative(a, b, tau_1, tau_0) * w[i])

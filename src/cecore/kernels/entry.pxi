@@ -182,10 +182,8 @@ cdef void set_size(Job *job, object x) except *:
     job.block = BLOCK if rows else ELEMENTS
     if rows and logits:
         job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
-    elif rows and job.labels and job.options.smoothing == 0:
-        job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
     elif rows:
-        job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
+        job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
     job.cost = job.classes
     job.room_size = 0
     if rows and logits and job.activation != SOFTMAX_BACKWARD:

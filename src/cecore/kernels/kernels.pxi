@@ -23,7 +23,7 @@ from libc.float cimport FLT_MAX
 from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from cecore._checks import SMALL_STACK, WEIGHTS_TOO_LARGE, WEIGHTS_TOO_SMALL, BadBlock, Suspicious
 from cecore._threads import thread_count

@@ -44,7 +44,6 @@ cdef struct Task:  # one pass
     Accumulator sum
     Py_ssize_t bad
     int noticed
-    bint no_memory  # for the caller's scratch
     Worker *team[MAX_THREADS]
     int size  # of the team
     int helpers  # of the team that have neither ended nor been sent home
@@ -166,16 +165,11 @@ cdef void *allocate_room(Job *job) noexcept nogil:
 cdef void work_on(Task *task, bint calling) noexcept nogil:
     # One thread's part of a pass
     cdef Job job = task.job[0]
-    cdef void *allocated = allocate_room(&job)
+    cdef void *allocated = NULL if calling else allocate_room(&job)  # the caller has its scratch
     cdef Py_ssize_t last
     cdef Py_ssize_t first
     cdef uint64_t saved
-    if job.room_size > 0 and allocated == NULL:
-        if calling:
-            lock()
-            task.no_memory = True
-            task.next = task.last
-            unlock()
+    if job.room_size > 0 and allocated == NULL and not calling:
         return
     first = claim(task, &last)
     if first < 0:
@@ -233,15 +227,10 @@ cdef void dismiss(Task *task) noexcept nogil:
 cdef void run_alone(Job *job, int kind, bint in_float, Py_ssize_t count, Py_ssize_t most) noexcept nogil:
     cdef Py_ssize_t first = 0
     cdef Py_ssize_t last
-    cdef void *allocated = allocate_room(job)
-    if job.room_size > 0 and allocated == NULL:
-        job.unusable = NO_MEMORY
-        return
     while first < count:
         last = min(first + most, count)
         run_blocks(job, kind, in_float, first, last)
         first = count if job.bad >= 0 or (last < count and halted(job)) else last
-    free(allocated)
 
 
 cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
@@ -249,12 +238,17 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     cdef Task task
     cdef Py_ssize_t count = (job.n + job.block - 1) // job.block
     cdef Py_ssize_t size = job.block * max(job.cost, 1)
+    cdef void *allocated = allocate_room(job)  # before anything is written
     clear_results(job)
+    if job.room_size > 0 and allocated == NULL:
+        job.unusable = NO_MEMORY
+        return
     task.done = NULL
     if job.threads > 1 and count > 1:
         task.done = PyThread_allocate_lock()
     if task.done == NULL:
         run_alone(job, kind, in_float, count, max(ALONE // size, <Py_ssize_t>1))
+        free(allocated)
         return
     PyThread_acquire_lock(task.done, WAIT_LOCK)
     task.job = job
@@ -267,7 +261,6 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     accumulator_clear(&task.sum)
     task.bad = -1
     task.noticed = job.noticed
-    task.no_memory = False
     task.size = 0
     task.waiting = False
     recruit(&task, <int>min(<Py_ssize_t>job.threads - 1, count - 1))
@@ -280,8 +273,7 @@ cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
     job.sum = task.sum
     job.bad = task.bad
     job.noticed = task.noticed
-    if task.no_memory:
-        job.unusable = NO_MEMORY
+    free(allocated)
 
 
 cdef Worker *make_worker() noexcept nogil:

@@ -172,6 +172,7 @@ cdef void label_constants(
     cdef double a = block.smoothing
     cdef double uniform = a / block.classes
     cdef double target = (1 - a) + uniform
+    cdef bint is_far = a > 0.5 and block.classes > 1
     cdef Py_ssize_t r
     for r in range(rows):
         factor = boosted(block.factor[r], 1, &unscale, <real>0)
@@ -181,7 +182,7 @@ cdef void label_constants(
         near = factor * (a - uniform)
         near = (0 if a == 0 else near) - block.complement[r] * scale
         far = block.label_e[r] * scale - factor * target
-        own[r] = (far if a > 0.5 else near) * unscale
+        own[r] = (far if is_far else near) * unscale
         block.unscale[r] = unscale
 
 

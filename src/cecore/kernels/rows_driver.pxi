@@ -705,6 +705,24 @@ cdef void run_logit_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unuse
     cecore_stream_end()
 
 
+cdef Py_ssize_t run_distributions(
+    Job *job, Py_ssize_t start, Py_ssize_t n, bint all_rows, const int64_t *labels, const real *w, const real *factors
+) noexcept nogil:
+    # Compute the rows of a block up to the first part of it that may hold a one-hot row, or all of them. Return how many
+    # there were, or -1 if something is outside its domain. A part stays in the cache between its two readings.
+    cdef Py_ssize_t part = n if all_rows else max(LONG_BLOCK // job.classes, <Py_ssize_t>1)
+    cdef Py_ssize_t done = 0
+    cdef Py_ssize_t rows
+    while done < n:
+        rows = min(n - done, part)
+        if not all_rows and any_one(job, start + done, rows, <real>0):
+            break
+        if not run_distribution_block(job, start + done, rows, labels, w + done, factors + done):
+            return -1
+        done += rows
+    return done
+
+
 cdef void run_probability_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef int64_t labels[BLOCK]
     cdef bint general[BLOCK]
@@ -715,7 +733,7 @@ cdef void run_probability_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real
     cdef double losses[BLOCK]
     cdef const real *w
     cdef Segment segment
-    cdef Py_ssize_t block, start, n, i
+    cdef Py_ssize_t block, start, n, i, done
     cdef int others
     cdef bint in_taus = job.options.smoothing != 0 or job.options.gamma != 0
     cdef bint any_general, any_label, weighted
@@ -728,19 +746,38 @@ cdef void run_probability_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real
         job.bad = start
         if job.weights.data != NULL and not valid_weights(w, n):
             return
-        if not job.labels and (in_taus or not any_one(job, start, n, unused)):
-            if not run_distribution_block(job, start, n, w, &factors[0]):
+        done = 0
+        if not job.labels:
+            done = run_distributions(job, start, n, in_taus, labels, w, &factors[0])
+            if done < 0:
+                return
+        if done == n:
+            job.bad = -1
+            continue
+        if done > 0:  # the other rows
+            start += done
+            n -= done
+            memmove(w_scratch, w + done, n * sizeof(real))
+            memmove(factors, &factors[done], n * sizeof(real))
+            w = &w_scratch[0]
+            for i in range(n, padded(n)):
+                w_scratch[i] = factors[i] = 0
+        if not find_labels(job, start, n, w, labels):
+            return
+        if in_taus:
+            w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
+            for i in range(n):
+                labels[i] = 0 if labels[i] == IGNORED else labels[i]
+            if not run_distribution_block(job, start, n, labels, w, &factors[0]):
                 return
             job.bad = -1
             continue
-        if not find_labels(job, start, n, w, labels):
-            return
         if not even:
             loss_weights(job, n, in_taus, labels, w, wide_w)
         w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
         others = 0
         for i in range(n):
-            general[i] = in_taus | (labels[i] == NOT_ONE_HOT)
+            general[i] = labels[i] == NOT_ONE_HOT
             others += general[i]
             labels[i] = 0 if labels[i] == IGNORED else labels[i]
         any_general = others > 0

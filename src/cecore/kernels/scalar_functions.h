@@ -62,7 +62,7 @@ CECORE_INLINE REAL NAME(cecore_exp_of_product)(double g, REAL x, REAL y)
     REAL high = g_high * most;
     REAL low = FMA(g_high, y, FMA(g_low, most, NAME(cecore_product_lost)(g_high, most, high)));
     REAL n, biased, r, e, scale, other;
-    int vanishes = high > VANISHING;
+    int vanishes = high + low > VANISHING;
     high = vanishes ? VANISHING : high;
     low = vanishes ? 0 : low;
     r = NAME(cecore_reduced)(-high, low, &biased);

@@ -210,9 +210,19 @@ cdef inline void strip_sum(
         ties[j] = counts[j]
 
 
-cdef inline real target_gap(real t, real z, real maximum) noexcept nogil:
-    # t * (maximum - z), and 0 where t is 0, whatever z holds
-    cdef real term = t * (maximum - z)
+cdef inline real gap_scale(real unused) noexcept nogil:
+    # Gaps are added in sixteenths, so that four of the largest floats do not overflow.
+    return 0.0625
+
+
+cdef inline real scaled_gap(real z, real scaled_maximum) noexcept nogil:
+    # (maximum - z) / 16
+    return fma(-gap_scale(<real>0), z, scaled_maximum)
+
+
+cdef inline real target_gap(real t, real z, real scaled_maximum) noexcept nogil:
+    # t * (maximum - z) / 16, and 0 where t is 0, whatever z holds
+    cdef real term = t * scaled_gap(z, scaled_maximum)
     return 0 if t == 0 else term
 
 
@@ -231,22 +241,25 @@ cdef inline void strip_targets(
 ) noexcept nogil:
     # Adds to the sums of the lanes. The targets of the largest are added apart, so that nothing cancels when they are
     # nearly all; see target_constants.
+    cdef real m[SUM_LANES]
     cdef real a, b, c, d, u, v
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j, k
     cdef const real *x
     cdef const real *y
     cdef const real *w
+    for j in range(lanes):
+        m[j] = gap_scale(<real>0) * maximum[j]
     for i in range(count // 4):
         k = 4 * i * step
         x = z + k
         y = t + k
         w = e + k
         for j in range(lanes):
-            a = target_gap(y[j], x[j], maximum[j])
-            b = target_gap(y[step + j], x[step + j], maximum[j])
-            c = target_gap(y[2 * step + j], x[2 * step + j], maximum[j])
-            d = target_gap(y[3 * step + j], x[3 * step + j], maximum[j])
+            a = target_gap(y[j], x[j], m[j])
+            b = target_gap(y[step + j], x[step + j], m[j])
+            c = target_gap(y[2 * step + j], x[2 * step + j], m[j])
+            d = target_gap(y[3 * step + j], x[3 * step + j], m[j])
             add_term(&sums.gap[j], &sums.gap_error[j], (a + b) + (c + d))
             a = 0 if w[j] == largest[j] else y[j]
             b = 0 if w[step + j] == largest[j] else y[step + j]
@@ -259,7 +272,7 @@ cdef inline void strip_targets(
     for i in range(count & -4, count):
         for j in range(lanes):
             a = t[i * step + j]
-            add_term(&sums.gap[j], &sums.gap_error[j], target_gap(a, z[i * step + j], maximum[j]))
+            add_term(&sums.gap[j], &sums.gap_error[j], target_gap(a, z[i * step + j], m[j]))
             b = 0 if e[i * step + j] == largest[j] else a
             add_term(&sums.others[j], &sums.others_error[j], b)
             add_term(&sums.largest[j], &sums.largest_error[j], a - b)
@@ -268,9 +281,10 @@ cdef inline void strip_targets(
 cdef inline void strip_gap(
     const real *z, Py_ssize_t step, Py_ssize_t count, const real *maximum, double *gap, double *error
 ) noexcept nogil:
-    # Adds maximum - logit to the sums of the lanes.
+    # Adds (maximum - logit) / 16 to the sums of the lanes.
     cdef double gaps[SUM_LANES]
     cdef double errors[SUM_LANES]
+    cdef real m[SUM_LANES]
     cdef real a, b
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j
@@ -278,15 +292,16 @@ cdef inline void strip_gap(
     for j in range(lanes):
         gaps[j] = gap[j]
         errors[j] = error[j]
+        m[j] = gap_scale(<real>0) * maximum[j]
     for i in range(count // 4):
         x = z + 4 * i * step
         for j in range(lanes):
-            a = (maximum[j] - x[j]) + (maximum[j] - x[step + j])
-            b = (maximum[j] - x[2 * step + j]) + (maximum[j] - x[3 * step + j])
+            a = scaled_gap(x[j], m[j]) + scaled_gap(x[step + j], m[j])
+            b = scaled_gap(x[2 * step + j], m[j]) + scaled_gap(x[3 * step + j], m[j])
             add_term(&gaps[j], &errors[j], a + b)
     for i in range(count & -4, count):
         for j in range(lanes):
-            add_term(&gaps[j], &errors[j], maximum[j] - z[i * step + j])
+            add_term(&gaps[j], &errors[j], scaled_gap(z[i * step + j], m[j]))
     for j in range(lanes):
         gap[j] = gaps[j]
         error[j] = errors[j]
@@ -369,7 +384,7 @@ cdef void tile_gaps(const real *z, const real *maximum, Py_ssize_t lanes, RowBlo
         k = i * step
         strip_gap(z + k, WIDTH, block.classes, maximum + k, block.gap + k, error + k)
     for k in range(lanes):
-        block.gap[k] = finite_sum(block.gap[k], error[k])
+        block.gap[k] = 16 * finite_sum(block.gap[k], error[k])
 
 
 cdef void tile_targets(
@@ -386,7 +401,7 @@ cdef void tile_targets(
         for j in range(step):
             block.others[k + j] = finite_sum(sums.others[j], sums.others_error[j])
             block.of_largest[k + j] = finite_sum(sums.largest[j], sums.largest_error[j])
-            block.gap[k + j] = finite_sum(sums.gap[j], sums.gap_error[j])
+            block.gap[k + j] = 16 * finite_sum(sums.gap[j], sums.gap_error[j])
 
 
 # ---------------------------------------------------------------- rows
@@ -586,6 +601,8 @@ cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
         join_and_round(&block.lanes_of_largest, block.rows, block.of_largest, unused)
     if block.has_targets or block.smoothing != 0:
         join_and_round(&block.lanes_of_gap, block.rows, block.gap, unused)
+        for r in range(block.rows):
+            block.gap[r] *= 16
 
 
 cdef void finish_rests(RowBlock *block, Py_ssize_t rows) noexcept nogil:
