@@ -90,6 +90,7 @@ cdef inline void only_zero(real x, Checks *checks) noexcept nogil:
 
 
 cdef inline void in_unit(real x, real complement, Checks *checks) noexcept nogil:
+    # A target of -0 is the label 0: adding 0 makes it +0 for the checks.
     no_negative(x, checks)
     no_negative(complement, checks)
 
@@ -339,7 +340,7 @@ cdef inline void soft_vector(
         u = <real>1 - t[j]
         lane_no_negative(p[j], lanes, j)
         lane_no_negative(q, lanes, j)
-        lane_no_negative(t[j], lanes, j)
+        lane_no_negative(t[j] + 0, lanes, j)
         lane_no_negative(u, lanes, j)
         a = p[j] if t[j] > 0.5 else q
         b = q if t[j] > 0.5 else p[j]
@@ -379,7 +380,7 @@ cdef inline void logit_vector(
         x = absolute(z[j])
         u = <real>1 - t[j]
         lane_no_negative(ordinary_logit(<real>0) - x, lanes, j)
-        lane_no_negative(t[j], lanes, j)
+        lane_no_negative(t[j] + 0, lanes, j)
         lane_no_negative(u, lanes, j)
         if by_label:
             lane_only_label(t[j], lanes, j)
@@ -596,7 +597,7 @@ cdef inline bint probability_terms(
             own = pos_weights[i] if t[i] == 1 else 1
             each *= own
         else:
-            in_unit(t[i], u, &checks)
+            in_unit(t[i] + 0, u, &checks)
             tau_1 = weighted_target(t[i], pos_weights[i], &loss)
             tau_0 = weighted_target(u, <real>1, &loss)
             each = tau_1 * pair_log(a, b) + tau_0 * pair_log(b, a)
@@ -636,7 +637,7 @@ cdef inline bint probability_derivatives(
             curvature = slope * slope
         else:
             in_unit(p[i] - floor, q - floor, &checks)
-            in_unit(t[i], u, &checks)
+            in_unit(t[i] + 0, u, &checks)
             tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
             tau_0 = weighted_target(u, <real>1, &loss) if options else u
             slope = pair_derivative(p[i], q, tau_1, tau_0, options, False)
@@ -689,7 +690,7 @@ cdef inline bint logit_terms(
         x = absolute(z[i])
         u = <real>1 - t[i]
         only_ordinary(x, &checks)
-        in_unit(t[i], u, &checks)
+        in_unit(t[i] + 0, u, &checks)
         only_weight(w[i], &checks)
         tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
         tau_0 = weighted_target(u, <real>1, &loss) if options else u
@@ -728,7 +729,7 @@ cdef inline bint logit_derivatives(
     for i in range(padded(block.n)):
         u = <real>1 - t[i]
         only_ordinary(z[i], &checks)
-        in_unit(t[i], u, &checks)
+        in_unit(t[i] + 0, u, &checks)
         tau_1 = weighted_target(t[i], pos_weights[i], &loss) if options else t[i]
         tau_0 = weighted_target(u, <real>1, &loss) if options else u
         both_sigmoids(z[i], with_hessian, &p, &q)
@@ -807,7 +808,7 @@ cdef inline bint focal(
         if not every:
             scale = 1
             only_ordinary(z[i], &checks)
-            in_unit(t[i], u, &checks)
+            in_unit(t[i] + 0, u, &checks)
             only_weight(w[i], &checks)
         if hard:
             only_label(t[i], &checks)
@@ -930,7 +931,9 @@ cdef inline void any_probability_derivatives(
     cdef Binary loss = given[0]
     cdef real low = <real>loss.eps
     cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
-    cdef real q, a, b, tau_1, tau_0, nearer, weight
+    # 1 / p may overflow where its product with a factor does not.
+    cdef bint may_overflow = loss.flags & SUBNORMAL != 0 and low > 0
+    cdef real q, a, b, tau_1, tau_0, nearer, weight, slope
     cdef Py_ssize_t i
     for i in range(padded(block.n)):
         q = <real>1 - p[i]
@@ -942,7 +945,10 @@ cdef inline void any_probability_derivatives(
         b = clip_to(b, &loss)
         nearer = p[i] if p[i] < q else q
         weight = 0 if (nearer < floor) | ((tau_1 == 0) & (tau_0 == 0)) else w[i]
-        gradient[i] = wide_factor_times(pair_derivative(a, b, tau_1, tau_0, options, q < low), weight, factors[i])
+        slope = pair_derivative(a, b, tau_1, tau_0, options, q < low)
+        gradient[i] = wide_factor_times(slope, weight, factors[i])
+        if may_overflow and slope - slope != 0 and weight != 0:
+            gradient[i] = pair_derivative(a, b, <real>(tau_1 * factors[i]), <real>(tau_0 * factors[i]), True, False)
         if with_hessian and steep:
             hessian[i] = wide_factor_times(<real>1, weight, steep_second_derivative(a, b, tau_1, tau_0) * w[i])
         elif with_hessian:
@@ -1258,7 +1264,7 @@ cdef int probability_block(Block *block, const Binary *loss, int wanted, real un
         ):
             valued = 0
     if derived and not block.is_wide and not loss.flags & ONLY_GENERAL and not (
-        derived & HESSIAN and loss.flags & STEEP
+        (derived & HESSIAN and loss.flags & STEEP) or (loss.flags & SUBNORMAL and loss.eps > 0)
     ):
         if (hard and derivatives(block, loss, True, derived, unused)) or (
             derivatives(block, loss, False, derived, unused)

@@ -160,7 +160,7 @@ cdef void label_losses(RowBlock *block, Py_ssize_t rows) noexcept nogil:
     for r in range(rows if a != 0 else 0):
         d = block.maximum[r] - block.label_z[r]
         d = 0 if d == INFINITY else d
-        block.loss[r] = ((1 - a) * d + uniform * block.gap[r]) + block.log_total[r]
+        block.loss[r] = ((1 - a) * d + (16 * uniform) * block.gap[r]) + block.log_total[r]
 
 
 cdef void label_constants(
@@ -202,7 +202,7 @@ cdef void target_constants(RowBlock *block, Py_ssize_t rows, real *restrict cons
         constants[2 * WIDTH + r] = <real>(block.largest[r] if block.rest[r] < block.largest[r] else -1)
         constants[3 * WIDTH + r] = <real>(factor * exact)
         block.unscale[r] = unscale
-        block.loss[r] = total * block.log_total[r] + block.gap[r]
+        block.loss[r] = total * block.log_total[r] + 16 * block.gap[r]
         block.weight[r] = 0 if total == 0 else block.weight[r]
 
 

@@ -708,8 +708,8 @@ cdef void run_logit_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unuse
 cdef Py_ssize_t run_distributions(
     Job *job, Py_ssize_t start, Py_ssize_t n, bint all_rows, const int64_t *labels, const real *w, const real *factors
 ) noexcept nogil:
-    # Compute the rows of a block up to the first part of it that may hold a one-hot row, or all of them. Return how many
-    # there were, or -1 if something is outside its domain. A part stays in the cache between its two readings.
+    # Compute the rows of a block up to the first part of it that may hold a one-hot row, or all of them. Return how
+    # many there were, or -1 if something is outside its domain. A part stays in the cache between its two readings.
     cdef Py_ssize_t part = n if all_rows else max(LONG_BLOCK // job.classes, <Py_ssize_t>1)
     cdef Py_ssize_t done = 0
     cdef Py_ssize_t rows

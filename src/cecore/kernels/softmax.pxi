@@ -59,7 +59,7 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     double inverse_largest[WIDTH]
     double log_total[WIDTH]  # log(total / largest)
     double others[WIDTH]  # the sum of the targets of all but the largest
-    double gap[WIDTH]  # the sum of target * (maximum - logit); with labels the targets are 1
+    double gap[WIDTH]  # the sum of target * (maximum - logit) / 16; with labels the targets are 1
     double of_largest[WIDTH]  # the sum of the targets of the largest
     double unscale[WIDTH]  # by which the gradient is still to be multiplied
     double slope[WIDTH]  # with a focal factor and targets: the sums of FocalSums
@@ -384,7 +384,7 @@ cdef void tile_gaps(const real *z, const real *maximum, Py_ssize_t lanes, RowBlo
         k = i * step
         strip_gap(z + k, WIDTH, block.classes, maximum + k, block.gap + k, error + k)
     for k in range(lanes):
-        block.gap[k] = 16 * finite_sum(block.gap[k], error[k])
+        block.gap[k] = finite_sum(block.gap[k], error[k])
 
 
 cdef void tile_targets(
@@ -401,7 +401,7 @@ cdef void tile_targets(
         for j in range(step):
             block.others[k + j] = finite_sum(sums.others[j], sums.others_error[j])
             block.of_largest[k + j] = finite_sum(sums.largest[j], sums.largest_error[j])
-            block.gap[k + j] = 16 * finite_sum(sums.gap[j], sums.gap_error[j])
+            block.gap[k + j] = finite_sum(sums.gap[j], sums.gap_error[j])
 
 
 # ---------------------------------------------------------------- rows
@@ -601,8 +601,6 @@ cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
         join_and_round(&block.lanes_of_largest, block.rows, block.of_largest, unused)
     if block.has_targets or block.smoothing != 0:
         join_and_round(&block.lanes_of_gap, block.rows, block.gap, unused)
-        for r in range(block.rows):
-            block.gap[r] *= 16
 
 
 cdef void finish_rests(RowBlock *block, Py_ssize_t rows) noexcept nogil:
