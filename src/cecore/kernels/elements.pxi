@@ -932,7 +932,7 @@ cdef inline void any_probability_derivatives(
     cdef real low = <real>loss.eps
     cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
     # 1 / p may overflow where its product with a factor does not.
-    cdef bint may_overflow = loss.flags & SUBNORMAL != 0 and low > 0
+    cdef bint may_overflow = loss.flags & SUBNORMAL != 0
     cdef real q, a, b, tau_1, tau_0, nearer, weight, slope
     cdef Py_ssize_t i
     for i in range(padded(block.n)):
@@ -1264,7 +1264,7 @@ cdef int probability_block(Block *block, const Binary *loss, int wanted, real un
         ):
             valued = 0
     if derived and not block.is_wide and not loss.flags & ONLY_GENERAL and not (
-        (derived & HESSIAN and loss.flags & STEEP) or (loss.flags & SUBNORMAL and loss.eps > 0)
+        (derived & HESSIAN and loss.flags & STEEP) or loss.flags & SUBNORMAL
     ):
         if (hard and derivatives(block, loss, True, derived, unused)) or (
             derivatives(block, loss, False, derived, unused)
