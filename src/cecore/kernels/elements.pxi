@@ -870,6 +870,7 @@ cdef bint is_valid(const Block *block, const Binary *loss, real unused) noexcept
     cdef const real *w = <const real *>block.weights
     cdef bint probabilities = not loss.flags & LOGITS
     cdef bint checked = not loss.flags & KNOWN_WEIGHTS
+    cdef double spread = loss.spread
     cdef real least, other, weight
     cdef Checks checks
     cdef Py_ssize_t i
@@ -878,7 +879,7 @@ cdef bint is_valid(const Block *block, const Binary *loss, real unused) noexcept
         least = x[i] if x[i] < 0 else 0  # a selection with NaN keeps the number in `least`
         other = <real>1 - x[i]
         least = other if other < least else least
-        weight = pos_weights[i] if t[i] == 1 else 1
+        weight = pos_weights[i] if (t[i] == 1) & (spread == 0) else 1
         weight = weight if probabilities else 0
         least = 0 if weight == 0 else least
         least = t[i] if t[i] < least else least
@@ -947,7 +948,7 @@ cdef inline void any_probability_derivatives(
         weight = 0 if (nearer < floor) | ((tau_1 == 0) & (tau_0 == 0)) else w[i]
         slope = pair_derivative(a, b, tau_1, tau_0, options, q < low)
         gradient[i] = wide_factor_times(slope, weight, factors[i])
-        if may_overflow and slope - slope != 0 and weight != 0:
+        if may_overflow and slope - slope != 0 and weight != 0 and (factors[i] != 0 or low > 0):
             gradient[i] = pair_derivative(a, b, <real>(tau_1 * factors[i]), <real>(tau_0 * factors[i]), True, False)
         if with_hessian and steep:
             hessian[i] = wide_factor_times(<real>1, weight, steep_second_derivative(a, b, tau_1, tau_0) * w[i])
