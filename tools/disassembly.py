@@ -2,16 +2,14 @@
 
     python tools/disassembly.py        (a minute)
 
-The tool compiles each instruction-set level into a temporary folder, with the flags of setup.py and with one function
-of machine code for each kernel, so that a loop can be named. It reads every innermost loop with floating-point
-arithmetic. A loop has full width if all its arithmetic instructions work on whole registers of the level. KERNELS says
-how many other loops are allowed, and why. The tool needs objdump. It exits with 1 if a kernel has too few loops of full
-width, or too many others.
+The tool compiles each instruction-set level into a temporary folder, with the flags of setup.py. It reads every
+innermost loop with floating-point arithmetic. A loop has full width if all its arithmetic instructions work on whole
+registers of the level. KERNELS says how many other loops are allowed, and why. The tool needs objdump. It exits with 1
+if a kernel has too few loops of full width, or too many others.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -20,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-OUT_OF_LINE = "-fno-inline-small-functions -fno-inline-functions-called-once -fno-ipa-cp"
 REGISTER = {"baseline": "xmm", "x86_v3": "ymm", "x86_v4": "zmm"}
 ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|213|231))([ps])([sd])$")
 # For each kernel: how many loops of full width it must have at least, and how many others are allowed.
@@ -66,8 +63,7 @@ class Loop(NamedTuple):
 def objects(folder: Path) -> dict[str, Path]:
     """Compile every level, and return the object file of each."""
     command = [sys.executable, "setup.py", "-q", "build_ext", "--force", "--build-temp", folder, "--build-lib", folder]
-    env = {**os.environ, "CFLAGS": OUT_OF_LINE}
-    subprocess.run(command, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return {level: path for level in REGISTER for path in folder.rglob(f"{level}.o")}
 
 

@@ -350,6 +350,8 @@ def definition(case: Case, rng: np.random.Generator, plain: Plain) -> Pairs:
     if math.prod(min(a[a > 0].min(initial=1), 1) for a in (np.array(factor, float) for factor in factors)) < tiny:
         return
     least = np.maximum(w.astype(float) * np.max(of_classes), 1) * tiny
+    if case.loss.logits:  # up to (1 + gamma)^2 times a probability, which must be a normal number too
+        least *= (1 + case.options.get("focal_gamma", 0)) ** 2
     rows = least if case.loss.binary else np.broadcast_to(least[..., None], (*case.shape, classes))
     each = rows if case.loss.binary else np.moveaxis(rows, -1, case.axis)
     found = (*plain["backward"].arrays, *plain["gradient_hessian"].arrays)

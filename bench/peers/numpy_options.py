@@ -45,7 +45,7 @@ def from_lists(plain: Formula) -> Formula:
 
 
 def in_float32(plain: Formula, cell: Cell) -> Formula:
-    """The gradient stays in float32, and is that of the sum."""
+    """Compute in float32. For a sum, multiply the gradient of the mean by the number of losses."""
 
     def call(problem: Problem) -> Any:
         t = problem.targets if cell.labels else problem.targets.astype(np.float32)

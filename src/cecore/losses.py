@@ -770,7 +770,8 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     loss is within 4 ULP. The error of their gradient is at most 4 ULP of p or of y, whichever is larger. With
     `label_smoothing` or `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms.
     With `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and
-    the divisor of the mean add 1 ULP if the result without them is a normal number.
+    the divisor of the mean add 1 ULP. These bounds hold if the result without weights is a normal number, and with
+    `focal_gamma` also exp(-abs(x)).
 
     *Sums.* Losses are summed in blocks. The block sums are added exactly. Means and sums have a relative error of at
     most 1e-14 in float64, for up to 1e9 losses. In float32 it is at most 2.4e-7, and 6e-8 on random data.

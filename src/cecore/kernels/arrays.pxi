@@ -399,14 +399,29 @@ cdef void load(
         round_to_unit(out, n, array.tolerance)
 
 
+cdef void load_all(const Array *array, Py_ssize_t start, Py_ssize_t n, real *out) noexcept nogil:
+    # Any number of numbers from a flat index on
+    cdef Py_ssize_t i
+    for i in range(blocks(n)):
+        load(array, start + i * BLOCK, 1, min(n - i * BLOCK, <Py_ssize_t>BLOCK), out + i * BLOCK)
+
+
+cdef const real *numbers_of(const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
+    # Numbers of the computing type are read where they lie.
+    if of_computing_type(array, <real>0):
+        return <const real *>array.data + start
+    load_all(array, start, n, scratch)
+    return scratch
+
+
 cdef const real *block_of(
     const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch, real padding
 ) noexcept nogil:
-    # What is of the computing type is read where it lies, unless it needs padding.
+    # The same, padded to whole vectors
     cdef Py_ssize_t i
-    if n == padded(n) and of_computing_type(array, padding):
-        return <const real *>array.data + start
-    load(array, start, 1, n, scratch)
+    if n == padded(n):
+        return numbers_of(array, start, n, scratch)
+    load_all(array, start, n, scratch)
     for i in range(n, padded(n)):
         scratch[i] = padding
     return scratch

@@ -11,6 +11,7 @@
 
 cdef enum:
     TERMS = 1024  # numbers of a flat block
+    DISTRIBUTION_ROOM = 7 * TERMS * 8  # bytes of scratch of distribution_block
 
 
 cdef void make_clip(Clip *clip, double eps, bint zero_outside, real unused) noexcept nogil:
@@ -153,7 +154,7 @@ cdef double long_row_sum(const real *x, Py_ssize_t n) noexcept nogil:
     for i in range(2 * pairs * SUM_LANES, n):
         add_term(&total[i % SUM_LANES], &error[i % SUM_LANES], x[i])
     join_exactly(&total[0], &error[0])
-    return total[0] + error[0] if total[0] - total[0] == 0 else total[0]
+    return finite_sum(total[0], error[0])
 
 
 cdef double flat_sum(const real *x, Py_ssize_t n) noexcept nogil:
@@ -195,7 +196,7 @@ cdef inline void short_row_sums(
             for j in range(count):
                 add_term(&total[j], &error[j], x[(first + j) * classes + k])
         for j in range(count):
-            out[first + j] = total[j] + error[j] if total[j] - total[j] == 0 else total[j]
+            out[first + j] = finite_sum(total[j], error[j])
 
 
 cdef inline void few_sums(const real *x, Py_ssize_t rows, Py_ssize_t classes, double *restrict out) noexcept nogil:
@@ -237,15 +238,6 @@ cdef struct Segment:  # some whole rows, or some classes of one row
     bint alike  # the rows have the same weight and the same factor
     bint general
     double error  # of the sum of the segments of a long row
-
-
-cdef const real *numbers_of(const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
-    cdef Py_ssize_t i
-    if of_computing_type(array, <real>0):
-        return <const real *>array.data + start
-    for i in range(blocks(n)):
-        load(array, start + i * BLOCK, 1, min(n - i * BLOCK, <Py_ssize_t>BLOCK), scratch + i * BLOCK)
-    return scratch
 
 
 cdef const real *given_targets(const Job *job, const Segment *segment, real *scratch) noexcept nogil:
@@ -468,21 +460,17 @@ cdef int distribution_block(
                 segment.class_weights = job.class_weights + segment.first
             if not distribution_segment(job, segment, w + r, factors + r, room, loss):
                 return BAD
-        loss[0] += segment.error if loss[0] - loss[0] == 0 else 0
+        loss[0] = finite_sum(loss[0], segment.error)
         if wants_losses:
             weigh_losses(segment, w + r, loss, losses + r)
-        segment.row_mask += rows
         segment.labels += rows
+        if not segment.all_rows:
+            segment.row_mask += rows
     return SOFT
 
 
-cdef Py_ssize_t distribution_room(const Job *job) noexcept nogil:
-    # The scratch of distribution_block, in bytes
-    return 7 * TERMS * sizeof(double)
-
-
 cdef bint any_one(const Job *job, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
-    # Return whether some target is 1, as it is in a one-hot row.
+    # Return whether any target of these rows equals 1. Every one-hot row has such a target.
     cdef real *scratch = <real *>job.room
     cdef const real *t
     cdef int ones = 0

@@ -642,6 +642,7 @@ cdef inline bint probability_derivatives(
             tau_0 = weighted_target(u, <real>1, &loss) if options else u
             slope = pair_derivative(p[i], q, tau_1, tau_0, options, False)
             curvature = second_derivative(p[i], q, tau_1, tau_0)
+        only_zero(slope - slope, &checks)  # 1 / p may overflow; NaN takes the general loop too
         if weighted:
             only_weight(w[i], &checks)
         gradient[i] = times(slope, w[i], factors[i]) if weighted else slope * <real>loss.factor
@@ -932,9 +933,7 @@ cdef inline void any_probability_derivatives(
     cdef Binary loss = given[0]
     cdef real low = <real>loss.eps
     cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
-    # 1 / p may overflow where its product with a factor does not.
-    cdef bint may_overflow = loss.flags & SUBNORMAL != 0
-    cdef real q, a, b, tau_1, tau_0, nearer, weight, slope
+    cdef real q, a, b, tau_1, tau_0, nearer, weight, slope, steep_slope
     cdef Py_ssize_t i
     for i in range(padded(block.n)):
         q = <real>1 - p[i]
@@ -948,8 +947,10 @@ cdef inline void any_probability_derivatives(
         weight = 0 if (nearer < floor) | ((tau_1 == 0) & (tau_0 == 0)) else w[i]
         slope = pair_derivative(a, b, tau_1, tau_0, options, q < low)
         gradient[i] = wide_factor_times(slope, weight, factors[i])
-        if may_overflow and slope - slope != 0 and weight != 0 and (factors[i] != 0 or low > 0):
-            gradient[i] = pair_derivative(a, b, <real>(tau_1 * factors[i]), <real>(tau_0 * factors[i]), True, False)
+        if steep:  # 1 / p may overflow, although its product with the factor does not
+            steep_slope = pair_derivative(a, b, <real>(tau_1 * factors[i]), <real>(tau_0 * factors[i]), True, False)
+            steep_slope = steep_slope if (slope - slope != 0) & ((factors[i] != 0) | (low > 0)) else gradient[i]
+            gradient[i] = 0 if weight == 0 else steep_slope
         if with_hessian and steep:
             hessian[i] = wide_factor_times(<real>1, weight, steep_second_derivative(a, b, tau_1, tau_0) * w[i])
         elif with_hessian:
@@ -1152,11 +1153,12 @@ cdef bint focal_block(Block *block, const Binary *loss, bint every, int wanted, 
 
 
 cdef inline void any_derivatives(
-    const Block *block, const Binary *loss, bint options, int wanted, real unused
+    const Block *block, const Binary *loss, bint options, int wanted, real *buffer
 ) noexcept nogil:
+    # Steep losses always take the loop for both derivatives. The buffer takes a second derivative that is not wanted.
     cdef real *gradient = <real *>block.gradient
-    cdef real *hessian = <real *>block.hessian
-    if wanted & HESSIAN and loss.flags & STEEP:
+    cdef real *hessian = <real *>block.hessian if wanted & HESSIAN else buffer
+    if loss.flags & STEEP:
         any_probability_derivatives(block, loss, options, True, True, gradient, hessian)
     elif wanted & HESSIAN:
         any_probability_derivatives(block, loss, options, True, False, gradient, hessian)
@@ -1179,9 +1181,9 @@ cdef void any_block(Block *block, const Binary *loss, int wanted, real unused) n
     elif wanted & (VALUE_SUM | VALUE_EACH):
         any_probability_terms(block, loss, &terms[0], unused)
     elif has_options(loss):
-        any_derivatives(block, loss, True, wanted, unused)
+        any_derivatives(block, loss, True, wanted, &unwanted[0])
     else:
-        any_derivatives(block, loss, False, wanted, unused)
+        any_derivatives(block, loss, False, wanted, &unwanted[0])
     finish_losses(block, wanted, &terms[0], unused)
 
 
@@ -1265,7 +1267,7 @@ cdef int probability_block(Block *block, const Binary *loss, int wanted, real un
         ):
             valued = 0
     if derived and not block.is_wide and not loss.flags & ONLY_GENERAL and not (
-        (derived & HESSIAN and loss.flags & STEEP) or loss.flags & SUBNORMAL
+        derived & HESSIAN and loss.flags & STEEP
     ):
         if (hard and derivatives(block, loss, True, derived, unused)) or (
             derivatives(block, loss, False, derived, unused)

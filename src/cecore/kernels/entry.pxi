@@ -114,7 +114,7 @@ cdef bint apart(const Job *job, const Array *out) noexcept:
 
 
 cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
-    # The fewest dimensions with the same order; that of the classes stays apart
+    # Merge dimensions as far as the order of the numbers allows. The dimension of the classes is never merged.
     cdef int ndim = cnp.PyArray_NDIM(array)
     cdef int i, last
     cdef Py_ssize_t size, stride
@@ -189,7 +189,7 @@ cdef void set_size(Job *job, object x) except *:
     if rows and logits and job.activation != SOFTMAX_BACKWARD:
         job.room_size = arena_size(job.classes, <double>0)
     elif rows and (job.activation == SOFTMAX_BACKWARD or not job.labels or job.options.smoothing != 0):
-        job.room_size = distribution_room(job)
+        job.room_size = DISTRIBUTION_ROOM
     if (
         rows and not logits and job.labels and job.options.smoothing == 0
         and job.gradient.data == NULL and job.hessian.data == NULL

@@ -7,7 +7,7 @@
 #
 # Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows
 # take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
-# WIDTH, FEW, FEW_BOTH, MAX_TILE_CLASSES and BATCH, and the ranges of scalar_math.h are part of the bits that a release
+# WIDTH, MAX_TILE_CLASSES and BATCH, and the ranges of scalar_math.h are part of the bits that a release
 # promises.
 #
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
@@ -85,8 +85,6 @@ cdef extern from "scalar_math.h" nogil:
     float cecore_row_expf(float, float, float *) noexcept
     double cecore_log1p_row(double, double) noexcept
     float cecore_log1p_rowf(float, float) noexcept
-    double cecore_share(bint, double, double) noexcept
-    float cecore_sharef(bint, float, float) noexcept
     float cecore_from_half(unsigned short) noexcept
     unsigned short cecore_to_half(float) noexcept
     float cecore_from_bfloat16(unsigned short) noexcept
@@ -125,8 +123,7 @@ cdef enum:
     BLOCK = 256  # rows, or numbers of a row
     SUM_LANES = 16  # of a block's sum
     WIDTH = 64  # lanes of a row's sum; rows that are computed side by side
-    FEW = 48  # classes: rows of more are computed one at a time
-    FEW_BOTH = 32  # the same where two arrays are read, or all is computed in double
+    PANEL_CLASSES = 32  # strided rows of logits with more classes pass through panels
     LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
     LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number
     PANELS = 1 << 19  # bytes, at most, of all plain panels through which a block of rows passes
@@ -164,11 +161,9 @@ cdef enum:
     SIGNED = 1  # an index to ignore, as a signed number of 64 bits
     UNSIGNED = 2  # above those: the same bits as an unsigned number
 
-cdef enum:
-    BAD = 0  # something outside its domain
-    HARD = 1  # every target 0 or 1
-    SOFT = 2
-    NOT_A_NUMBER = 3  # hard, and some prediction is NaN
+cdef enum:  # of a block
+    BAD = 0  # something is outside its domain
+    SOFT = 1
 
 cdef enum:  # what a pass has noticed of the weights, in float
     VANISHING = 1  # a positive one is rounded to 0: its element counts for nothing, but it must be legal
@@ -236,7 +231,6 @@ cdef inline Py_ssize_t padded_rows(Py_ssize_t n, real unused) noexcept nogil:
 include "accumulator.pxi"
 include "arrays.pxi"
 include "sums.pxi"
-include "logits.pxi"
 
 
 cdef bint all_ones(const real *w, Py_ssize_t n) noexcept nogil:
@@ -381,21 +375,6 @@ cdef inline real *destination(
     return <real *>out.data + start
 
 
-cdef const real *elements_of(
-    const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch, real padding
-) noexcept nogil:
-    # block_of for ELEMENTS numbers
-    cdef Py_ssize_t part, i
-    if n == padded(n) and of_computing_type(array, padding):
-        return <const real *>array.data + start
-    for part in range(blocks(n)):
-        i = part * BLOCK
-        load(array, start + i, 1, min(n - i, <Py_ssize_t>BLOCK), scratch + i)
-    for i in range(n, padded(n)):
-        scratch[i] = padding
-    return scratch
-
-
 cdef void load_weights(Job *job, Py_ssize_t start, Block *block, real *scratch) noexcept nogil:
     # The weights of a block, 0 in the padding. Without weights they stay in the scratch from block to block.
     cdef bint narrowed = job.weights.type == cnp.NPY_DOUBLE or job.weights.type == cnp.NPY_LONGDOUBLE
@@ -406,7 +385,7 @@ cdef void load_weights(Job *job, Py_ssize_t start, Block *block, real *scratch) 
             scratch[i] = 0
         block.weights = scratch
         return
-    block.weights = elements_of(&job.weights, start, block.n, scratch, zero)
+    block.weights = block_of(&job.weights, start, block.n, scratch, zero)
     if job.weights.narrow and narrowed:
         for part in range(blocks(block.n)):
             i = part * BLOCK
@@ -427,9 +406,9 @@ cdef void load_factors(
     cdef real one = 1
     cdef Py_ssize_t i
     if job.upstream.data != NULL:
-        u = elements_of(&job.upstream, start, block.n, &upstream[0], one)
+        u = block_of(&job.upstream, start, block.n, &upstream[0], one)
     else:
-        for i in range(ELEMENTS):
+        for i in range(padded(block.n)):
             upstream[i] = 1
     for i in range(padded(block.n)):
         weight = w[i]
@@ -483,23 +462,25 @@ cdef void set_loss(const Job *job, Binary *loss, real unused) noexcept nogil:
     )
 
 
+cdef int wanted_results(const Job *job) noexcept nogil:
+    cdef int wanted = VALUE_SUM if job.wanted_sum else 0
+    wanted |= VALUE_EACH if job.value.data != NULL else 0
+    wanted |= GRADIENT if job.gradient.data != NULL else 0
+    wanted |= HESSIAN if job.hessian.data != NULL else 0
+    return wanted
+
+
 cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef real scratch[8][ELEMENTS]
     cdef double wide[ELEMENTS]
     cdef Binary loss
     cdef Block block
-    cdef int wanted = VALUE_SUM if job.wanted_sum else 0
+    cdef int wanted = wanted_results(job)
     cdef Py_ssize_t i, start
     cdef Py_ssize_t former = 0
     cdef Py_ssize_t number
     set_loss(job, &loss, unused)
-    if job.value.data != NULL:
-        wanted |= VALUE_EACH
-    if job.gradient.data != NULL:
-        wanted |= GRADIENT
-    if job.hessian.data != NULL:
-        wanted |= HESSIAN
-    for i in range(ELEMENTS):
+    for i in range(min(padded(job.n - first * ELEMENTS), <Py_ssize_t>ELEMENTS)):
         scratch[2][i] = 1
         scratch[3][i] = <real>loss.pos_weight
     block.weighted = job.weights.data != NULL or job.upstream.data != NULL
@@ -511,8 +492,8 @@ cdef void run_elements(Job *job, Py_ssize_t first, Py_ssize_t last, real unused)
         start = number * ELEMENTS
         block.n = min(job.n - start, <Py_ssize_t>ELEMENTS)
         ask_for_block(job, number + 1, last)
-        block.x = elements_of(&job.x, start, block.n, &scratch[0][0], <real>1)
-        block.targets = elements_of(&job.targets, start, block.n, &scratch[1][0], <real>1)
+        block.x = block_of(&job.x, start, block.n, &scratch[0][0], <real>1)
+        block.targets = block_of(&job.targets, start, block.n, &scratch[1][0], <real>1)
         if block.weighted or block.n != former:
             load_weights(job, start, &block, &scratch[2][0])
             if wanted & GRADIENT:
@@ -549,13 +530,13 @@ cdef void run_elementwise(Job *job, Py_ssize_t first, Py_ssize_t last, real unus
         n = min(job.n - start, <Py_ssize_t>ELEMENTS)
         ask_for_block(job, block + 1, last)
         place = destination(&job.gradient, job, start, n, &out[0])
-        x = elements_of(&job.x, start, n, scratch, <real>0)
+        x = block_of(&job.x, start, n, scratch, <real>0)
         if job.activation == SIGMOID:
             sigmoids_of(n, x, place)
         elif job.activation == LOG_SIGMOID:
             log_sigmoids_of(n, x, place)
         else:
-            sigmoid_backward_block(n, x, elements_of(&job.targets, start, n, upstream, <real>0), place)
+            sigmoid_backward_block(n, x, block_of(&job.targets, start, n, upstream, <real>0), place)
         if place == &out[0]:
             store(&job.gradient, start, n, place)
 

@@ -59,8 +59,8 @@ cdef bint lies_apart(const Array *array) noexcept nogil:
 
 
 cdef void set_panel(Array *array, char *panel, Py_ssize_t first_number) noexcept nogil:
-    # A plain array whose numbers from a flat index on are those of the panel, or lie PANEL_MARGIN bytes later in its
-    # memory: where the number 0 would be must not become NULL, which stands for no array.
+    # Make the array plain, so that its numbers from a flat index on are in the panel. The address of number 0 lies
+    # before the panel. It must not be NULL, which stands for no array: then the numbers begin PANEL_MARGIN bytes later.
     cdef uintptr_t offset = <uintptr_t>(first_number * array.size)
     if <uintptr_t>panel == offset:
         panel += PANEL_MARGIN
@@ -104,7 +104,7 @@ cdef bint wants_panel(const Job *job, const Array *array) noexcept nogil:
     if array.data == NULL or array.layout == NULL or array.tolerance > 0:  # panels are copied as they are
         return False
     if lies_apart(array):  # few classes are read one after the other; of more, a cache line holds those of many rows
-        return logits and FEW_BOTH < job.classes <= LONG_BLOCK // 8
+        return logits and PANEL_CLASSES < job.classes <= LONG_BLOCK // 8
     return True
 
 

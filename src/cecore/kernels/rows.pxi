@@ -71,9 +71,8 @@ cdef inline void all_results_of(
     int kind, bint one_row, const real *e, const real *x, Py_ssize_t n, Py_ssize_t lanes, const real *constants,
     real *restrict out
 ) noexcept nogil:
-    # n numbers of a row, some of the last ones twice, or n classes of so many rows side by side. Of whole
-    # registers, the
-    # results may take the place of e.
+    # n numbers of a row, some of the last ones twice, or n classes of rows side by side. If the registers are whole,
+    # the results may take the place of e.
     cdef Py_ssize_t step = width(<real>0)
     cdef Py_ssize_t k
     if one_row:
@@ -172,7 +171,7 @@ cdef void label_constants(
     cdef double a = block.smoothing
     cdef double uniform = a / block.classes
     cdef double target = (1 - a) + uniform
-    cdef bint is_far = a > 0.5 and block.classes > 1
+    cdef double is_far = 1 if a > 0.5 and block.classes > 1 else 0
     cdef Py_ssize_t r
     for r in range(rows):
         factor = boosted(block.factor[r], 1, &unscale, <real>0)
@@ -182,7 +181,7 @@ cdef void label_constants(
         near = factor * (a - uniform)
         near = (0 if a == 0 else near) - block.complement[r] * scale
         far = block.label_e[r] * scale - factor * target
-        own[r] = (far if is_far else near) * unscale
+        own[r] = (far if is_far > 0 else near) * unscale
         block.unscale[r] = unscale
 
 
@@ -258,12 +257,11 @@ cdef void focal_label_constants(
     RowBlock *block, Py_ssize_t rows, real *restrict gradient, real *restrict hessian, double *restrict own,
     double *restrict own_hessian
 ) noexcept nogil:
-    # With p the label's probability, r = 1 - p, l = -log p and w = r^g, the loss is w l. Its derivative by z_k is
-    # A p_k,
-    # and -A r at the label, with A = w (1 + g p l / r). The second derivatives are A p_k (1 - p_k) + D (p_k / r)^2 with
-    # D = w g (2 p r + p l ((g - 1) p - r)), and w p ((2 g + 1) r + g l (g p - r)) at the label. l / r is 1 at r =
-    # 0, and
-    # p l is 0 at p = 0.
+    # With p the label's probability, r = 1 - p, l = -log p and w = r^g, the loss is w l. Its derivative with respect to
+    # z_k is A p_k, and -A r at the label, with A = w (1 + g p l / r). The second derivatives are
+    #     A p_k (1 - p_k) + D (p_k / r)^2    with D = w g (2 p r + p l ((g - 1) p - r))
+    #     w p ((2 g + 1) r + g l (g p - r))    at the label.
+    # l / r is 1 at r = 0, and p l is 0 at p = 0.
     cdef double rests[WIDTH]
     cdef double power[WIDTH]
     cdef double p, rest, loss, product, ratio, unscale, factor, scale, slope, weight, core
@@ -299,11 +297,12 @@ cdef void focal_label_constants(
 
 # ---------------------------------------------------------------- a focal factor and targets
 
-# The loss is the sum of t_k w_k l_k with r_k = 1 - p_k, l_k = -log p_k and w_k = r_k^g. With s_k = t_k w_k (1 + g p_k
-# l_k
-# / r_k) and S the sum of all s_k, the gradient is p_k S - s_k. With b_k = t_k g w_k p_k (2 r_k + l_k ((g - 1) p_k -
-# r_k)), the second derivative is p_k r_k S + b_k + p_k^2 times the sum of b_j / r_j^2 over the other classes j. Where
-# one p exceeds 1/2, its b / r^2 may be beyond all bounds: it is kept apart, as b and r. Everything is in double.
+# With r_k = 1 - p_k, l_k = -log p_k and w_k = r_k^g, the loss is the sum of t_k w_k l_k. With
+#     s_k = t_k w_k (1 + g p_k l_k / r_k)    S = the sum of all s_k
+#     b_k = t_k g w_k p_k (2 r_k + l_k ((g - 1) p_k - r_k))
+# the gradient is p_k S - s_k, and the second derivative is p_k r_k S + b_k + p_k^2 times the sum of b_j / r_j^2 over
+# the other classes j. If one p exceeds 1/2, its b / r^2 may be beyond all bounds, so b and r are kept apart. Everything
+# is in double.
 
 cdef struct FocalSums:
     Sums loss
@@ -565,8 +564,6 @@ cdef void compute_two_classes(RowBlock *block, real *z, real *t, real *gradient,
     cdef real p[2 * WIDTH]
     cdef real distance[WIDTH]
     cdef real logarithm[WIDTH]
-    cdef real one = 1
-    cdef real zero = 0
     cdef real share = <real>(block.smoothing / 2)
     cdef real label = <real>(1 - block.smoothing / 2)
     cdef Py_ssize_t r

@@ -40,7 +40,7 @@ cdef char *take(char **place, Py_ssize_t size) noexcept nogil:
 
 
 cdef void lay_out(Arena *arena, char *memory, Py_ssize_t classes, real unused) noexcept nogil:
-    cdef char *place = <char *>((<uintptr_t>memory + 63) & ~<uintptr_t>63)
+    cdef char *place = memory
     cdef Py_ssize_t size = ROW_BUFFER * sizeof(real)
     cdef Py_ssize_t e_size = kept_classes(classes, unused) * sizeof(real)
     if classes <= MAX_TILE_CLASSES:
@@ -60,17 +60,12 @@ cdef void set_block(RowBlock *block, const Job *job, bint has_targets) noexcept 
     block.has_targets = has_targets
     block.smoothing = 0 if has_targets else job.options.smoothing
     block.gamma = job.options.gamma
-    block.wanted = 0
+    block.wanted = wanted_results(job)
+    if block.wanted & (VALUE_SUM | VALUE_EACH):
+        block.wanted = VALUE | block.wanted & GRADIENT
     if job.activation != NOT_ACTIVATION:
         block.wanted = SOFTMAX_BIT if job.activation == SOFTMAX else LOG_SOFTMAX_BIT
         block.smoothing = block.gamma = 0
-        return
-    if job.value.data != NULL or job.wanted_sum:
-        block.wanted |= VALUE
-    if job.gradient.data != NULL:
-        block.wanted |= GRADIENT
-    if job.hessian.data != NULL:
-        block.wanted |= HESSIAN
 
 
 cdef struct RowInputs:  # of a block of rows, in double; of activations, nothing
@@ -164,16 +159,6 @@ cdef void store_results(
         store_tile(out, row, n, job.classes, tile, mine)
 
 
-cdef real *load_row(const Array *array, Py_ssize_t start, Py_ssize_t n, real *buffer) noexcept nogil:
-    # Any number of numbers where they lie, or in the buffer
-    cdef Py_ssize_t i
-    if of_computing_type(array, <real>0):
-        return <real *>array.data + start
-    for i in range(blocks(n)):
-        load(array, start + i * BLOCK, 1, min(n - i * BLOCK, <Py_ssize_t>BLOCK), buffer + i * BLOCK)
-    return buffer
-
-
 cdef bint load_row_targets(
     const Job *job, Py_ssize_t row, int64_t label, double w, Py_ssize_t first, Py_ssize_t n, real *buffer, real **t
 ) noexcept nogil:
@@ -224,7 +209,7 @@ cdef void load_segment(
     cdef Py_ssize_t n = segment_length(batch, job.classes, segment)
     cdef Py_ssize_t r
     for r in range(block.rows):
-        z[r] = load_row(&job.x, batch.row[r] * job.classes + segment * BATCH, n, buffer + r * batch.stride)
+        z[r] = <real *>numbers_of(&job.x, batch.row[r] * job.classes + segment * BATCH, n, buffer + r * batch.stride)
         if block.infinite[r] > 0:
             resolve_infinite(<const real *>z[r], n, block.infinite[r], buffer + r * batch.stride)
             z[r] = buffer + r * batch.stride
@@ -723,86 +708,91 @@ cdef Py_ssize_t run_distributions(
     return done
 
 
+cdef bint run_labels(
+    Job *job, Py_ssize_t start, Py_ssize_t n, int64_t *labels, const real *given_w, real *factors
+) noexcept nogil:
+    # Compute rows with a label, and the distributions between them. Return False if something is outside its domain.
+    cdef bint general[BLOCK]
+    cdef real own_w[BLOCK]
+    cdef double losses[BLOCK]
+    cdef const real *w = weight_rows(job, n, False, labels, given_w, own_w, factors)
+    cdef Segment segment
+    cdef Py_ssize_t distributions = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        general[i] = labels[i] == NOT_ONE_HOT
+        distributions += general[i]
+        labels[i] = 0 if labels[i] < 0 else labels[i]  # ignored rows and distributions have no label
+    for i in range(n, padded(n)):
+        labels[i] = 0
+    memset(losses, 0, padded(n) * sizeof(double))
+    if distributions > 0:  # before the labels' rows are stored: an output may be the predictions
+        segment.labels = labels
+        segment.row_mask = general
+        segment.all_rows = distributions == n
+        segment.all_ones = segment.alike = False
+        if distribution_block(job, &segment, start, n, w, factors, losses) == BAD:
+            return False
+        if job.wanted_sum:
+            accumulator_add(&job.sum, lane_sum(n, &losses[0]))
+        w = mask_rows(n, general, w, own_w, factors)
+    if distributions < n and label_block(
+        job, start, n, labels, general, w == &own_w[0] or job.weights.data != NULL, w, factors, losses
+    ) == BAD:
+        return False
+    store(&job.value, start, n, &losses[0])
+    return True
+
+
+cdef bint run_smoothed_labels(
+    Job *job, Py_ssize_t start, Py_ssize_t n, int64_t *labels, const real *given_w, real *factors
+) noexcept nogil:
+    # With smoothing, labels are distributions.
+    cdef real own_w[BLOCK]
+    cdef const real *w = weight_rows(job, n, True, labels, given_w, own_w, factors)
+    cdef Py_ssize_t i
+    for i in range(n):
+        labels[i] = 0 if labels[i] == IGNORED else labels[i]
+    return run_distribution_block(job, start, n, labels, w, factors)
+
+
 cdef void run_probability_rows(Job *job, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
     cdef int64_t labels[BLOCK]
-    cdef bint general[BLOCK]
-    cdef real w_scratch[BLOCK]
-    cdef real own_w[BLOCK]
+    cdef real scratch[BLOCK]
     cdef real factors[BLOCK]
-    cdef double wide_w[BLOCK]
-    cdef double losses[BLOCK]
     cdef const real *w
-    cdef Segment segment
+    cdef bint smoothed = job.options.smoothing != 0
+    cdef bint valid
     cdef Py_ssize_t block, start, n, i, done
-    cdef int others
-    cdef bint in_taus = job.options.smoothing != 0 or job.options.gamma != 0
-    cdef bint any_general, any_label, weighted
-    # Whether every row with a label weighs 1
-    cdef bint even = job.weights.data == NULL and not have_own_weights(job, in_taus)
     for block in range(first, last):
         start = block * job.block
         n = min(job.n - start, job.block)
-        w = weight_block(job, start, n, True, w_scratch, factors)
+        w = weight_block(job, start, n, True, scratch, factors)
         job.bad = start
         if job.weights.data != NULL and not valid_weights(w, n):
             return
-        done = 0
-        if not job.labels:
-            done = run_distributions(job, start, n, in_taus, labels, w, &factors[0])
-            if done < 0:
-                return
+        done = 0 if job.labels else run_distributions(job, start, n, smoothed, labels, w, &factors[0])
+        if done < 0:
+            return
         if done == n:
             job.bad = -1
             continue
         if done > 0:  # the other rows
             start += done
             n -= done
-            memmove(w_scratch, w + done, n * sizeof(real))
+            memmove(scratch, w + done, n * sizeof(real))
             memmove(factors, &factors[done], n * sizeof(real))
-            w = &w_scratch[0]
+            w = &scratch[0]
             for i in range(n, padded(n)):
-                w_scratch[i] = factors[i] = 0
-        if not find_labels(job, start, n, w, labels):
+                scratch[i] = factors[i] = 0
+        valid = find_labels(job, start, n, w, labels)
+        if valid and smoothed:
+            valid = run_smoothed_labels(job, start, n, labels, w, &factors[0])
+        elif valid:
+            valid = run_labels(job, start, n, labels, w, &factors[0])
+        if not valid:
             return
-        if in_taus:
-            w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
-            for i in range(n):
-                labels[i] = 0 if labels[i] == IGNORED else labels[i]
-            if not run_distribution_block(job, start, n, labels, w, &factors[0]):
-                return
-            job.bad = -1
-            continue
-        if not even:
-            loss_weights(job, n, in_taus, labels, w, wide_w)
-        w = weight_rows(job, n, in_taus, labels, w, own_w, factors)
-        others = 0
-        for i in range(n):
-            general[i] = labels[i] == NOT_ONE_HOT
-            others += general[i]
-            labels[i] = 0 if labels[i] == IGNORED else labels[i]
-        any_general = others > 0
-        any_label = others < n
-        for i in range(n, padded(n)):
-            labels[i] = 0
-        memset(losses, 0, padded(n) * sizeof(double))
-        if any_general:  # before the labels' rows are stored: an output may be the predictions
-            segment.labels = labels
-            segment.row_mask = general
-            segment.all_rows = not any_label
-            segment.all_ones = segment.alike = False
-            if distribution_block(job, &segment, start, n, w, &factors[0], losses) == BAD:
-                return
-            if job.wanted_sum:
-                accumulator_add(&job.sum, lane_sum(n, &losses[0]))
-            w = mask_rows(n, general, w, own_w, factors)
-        if any_label:
-            for i in range(n if any_general else 0):
-                labels[i] = 0 if general[i] else labels[i]
-            weighted = w == &own_w[0] or job.weights.data != NULL
-            if label_block(job, start, n, labels, general, weighted, w, &factors[0], losses) == BAD:
-                return
         job.bad = -1
-        store(&job.value, start, n, &losses[0])
 
 
 # ---------------------------------------------------------------- softmax and its derivative

@@ -39,7 +39,7 @@ cdef void one_hot_labels(
     const Array *targets, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, int64_t *labels, real unused
 ) noexcept nogil:
     # The same of rows of few classes, side by side
-    cdef real tile[FEW * WIDTH]
+    cdef real tile[MAX_TILE_CLASSES * WIDTH]
     cdef real ones[WIDTH]
     cdef real others[WIDTH]
     cdef real place[WIDTH]
@@ -64,7 +64,7 @@ cdef void labels_of_rows(
 ) noexcept nogil:
     # The labels of all rows of a block that are one-hot; 0 where the weight is 0
     cdef Py_ssize_t i, first, rows
-    cdef bint few = job.classes <= FEW
+    cdef bint few = job.classes <= MAX_TILE_CLASSES
     # one look tells rows that are not one-hot
     few = few and one_hot_label(job, start, <real>0) >= 0
     for i in range((n + WIDTH - 1) // WIDTH if few else 0):
@@ -219,7 +219,7 @@ cdef void choose(
     const char *place, Py_ssize_t row_stride, Py_ssize_t stride, const int64_t *labels, Py_ssize_t size, Py_ssize_t n,
     char *out
 ) noexcept nogil:
-    # Of each row the number of its label, as it is
+    # Copy the number of each row's label, in the type of the array.
     if size == 8:
         choose_each(place, row_stride, stride, labels, 8, n, out)
     elif size == 4:
@@ -303,15 +303,9 @@ cdef int label_block(
     cdef double wide[BLOCK]
     cdef Binary loss
     cdef Block block
-    cdef int wanted = VALUE_SUM if job.wanted_sum else 0
+    cdef int wanted = wanted_results(job)
     cdef Py_ssize_t i
     set_loss(job, &loss, <real>0)
-    if job.value.data != NULL:
-        wanted |= VALUE_EACH
-    if job.gradient.data != NULL:
-        wanted |= GRADIENT
-    if job.hessian.data != NULL:
-        wanted |= HESSIAN
     block.is_wide = False
     for i in range(padded(n)):
         ones[i] = 1
@@ -341,19 +335,12 @@ cdef int label_block(
             losses[i] = value[i]
     store_label_rows(job, &job.gradient, start, n, labels, general, &gradient[0])
     store_label_rows(job, &job.hessian, start, n, labels, general, &hessian[0])
-    return HARD
+    return SOFT
 
 
 include "distributions.pxi"
 
 # ---------------------------------------------------------------- tiles
-
-cdef const real *piece_of(const Array *x, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
-    if of_computing_type(x, <real>0):
-        return <const real *>x.data + start
-    load(x, start, 1, n, scratch)
-    return scratch
-
 
 cdef void load_tile(
     const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t lanes, Py_ssize_t classes, real *tile
@@ -366,7 +353,7 @@ cdef void load_tile(
     for i in range((rows + group - 1) // group if x.layout == NULL else 0):  # in the order of the memory
         start = i * group
         count = min(rows - start, group)
-        data = piece_of(x, (first + start) * classes, count * classes, scratch)
+        data = numbers_of(x, (first + start) * classes, count * classes, scratch)
         rows_to_tile(data, count, classes, tile + start)
     for k in range(classes if x.layout != NULL else 0):
         load(x, first * classes + k, classes, rows, tile + k * WIDTH)

@@ -79,3 +79,30 @@ CECORE_INLINE REAL NAME(cecore_sigmoids)(REAL n, REAL e, REAL scale, REAL *small
     *smaller = e * quotient * scale;
     return n * quotient;
 }
+
+/* log(1 + x + low) for x > -1 (or NaN) and |low| of at most some rounding errors of x. u = 1 + x is rounded; the rounding
+ * error and low are a correction c of the reduced argument f, scaled by the exponent of u:
+ * log(1 + f + c) = log(1 + f) + c / (1 + f), and 1 - f + f^2 is near enough to 1 / (1 + f). If the exponent is 0, x is the
+ * reduced argument. log1p_row(0, 0) is +0. */
+CECORE_INLINE REAL NAME(cecore_log1p_row)(REAL x, REAL low)
+{
+    REAL u = 1 + x;
+    REAL back = u - 1;
+    REAL lost = (1 - (u - back)) + (x - back);
+    REAL exponent, significand, scale, f, c, head, rest;
+    NAME(cecore_split_normal)(u, &exponent, &significand);
+    scale = exponent > 64 ? 0 : NAME(cecore_scale)(BIASED - exponent);
+    f = exponent == 0 ? x : significand - 1;
+    c = exponent == 0 ? low : (lost + low) * scale;
+    rest = NAME(cecore_neg_log_parts)(f, exponent, &head);
+    return (c * (1 - f + f * f) - rest) - head;
+}
+
+/* log(1 + x). log1p(-1) is -inf, x < -1 gives NaN, -0 stays -0. */
+CECORE_INLINE REAL NAME(cecore_log1p)(REAL x)
+{
+    REAL result = NAME(cecore_log1p_row)(x, 0);
+    result = x - x == 0 && x != 0 ? result : x;
+    result = x >= -1 ? result : (REAL)NAN;
+    return x == -1 ? -(REAL)INFINITY : result;
+}

@@ -371,47 +371,7 @@ CECORE_INLINE float cecore_logf(float x)
     return x == 0 ? -(float)INFINITY : result;
 }
 
-/* log(1 + x + low) for |low| of at most some rounding errors of x. u = 1 + x is rounded; what it lost, and low, are a
- * correction c of the reduced argument f, scaled by u's exponent: log(1 + f + c) = log(1 + f) + c / (1 + f), where
- * 1 - f + f^2 is division enough. Where the exponent is 0, x is the reduced argument. log1p(-1) is -inf, x < -1 gives
- * NaN, -0 stays -0. */
-CECORE_INLINE double cecore_log1p_sum(double x, double low)
-{
-    double u = 1 + x;
-    double back = u - 1;
-    double lost = (1 - (u - back)) + (x - back);
-    double exponent, significand, scale, f, c, head, rest, result;
-    cecore_split(u, &exponent, &significand);
-    scale = exponent > 64 ? 0 : cecore_double(cecore_bits(0x1p52 + 1023 - exponent) << 52);
-    f = exponent == 0 ? x : significand - 1;
-    c = exponent == 0 ? low : (lost + low) * scale;
-    rest = cecore_neg_log_parts(f, exponent, &head);
-    result = -(head + (rest - c * (1 - f + f * f)));
-    result = x > 0x1.fffffffffffffp1023 ? x : result;
-    result = x == 0 ? x : result;
-    result = x >= -1 ? result : (double)NAN;
-    return x == -1 ? -(double)INFINITY : result;
-}
-
-CECORE_INLINE float cecore_log1p_sumf(float x, float low)
-{
-    float u = 1 + x;
-    float back = u - 1;
-    float lost = (1 - (u - back)) + (x - back);
-    float exponent, significand, scale, f, c, head, rest, result;
-    cecore_splitf(u, &exponent, &significand);
-    scale = exponent > 32 ? 0 : cecore_float(cecore_bitsf(0x1p23f + 127 - exponent) << 23);
-    f = exponent == 0 ? x : significand - 1;
-    c = exponent == 0 ? low : (lost + low) * scale;
-    rest = cecore_neg_log_partsf(f, exponent, &head);
-    result = -(head + (rest - c * (1 - f + f * f)));
-    result = x > 0x1.fffffep127f ? x : result;
-    result = x == 0 ? x : result;
-    result = x >= -1 ? result : (float)NAN;
-    return x == -1 ? -(float)INFINITY : result;
-}
-
-/* log(1 + e + low) for e in [0, 1]: one selection does what the exponent does above. */
+/* log(1 + e + low) for e in [0, 1]: as cecore_log1p_row, but one selection takes the place of the exponent. */
 CECORE_INLINE double cecore_log1p_unit(double e, double low)
 {
     double u = 1 + e;
@@ -436,8 +396,6 @@ CECORE_INLINE float cecore_log1p_unitf(float e, float low)
     return (c * (1 - f + f * f) - rest) - head;
 }
 
-CECORE_INLINE double cecore_log1p(double x) { return cecore_log1p_sum(x, 0); }
-CECORE_INLINE float cecore_log1pf(float x) { return cecore_log1p_sumf(x, 0); }
 
 /* exp(x + low) for |low| of at most some rounding errors of x, as a number and what its rounding lost:
  * 2^k exp(r), k the integer nearest x / ln 2, exp(r) = 1 + r + r^2 Q(r).
@@ -608,36 +566,6 @@ CECORE_INLINE float cecore_row_expf(float x, float shifter, float *error)
     p = CECORE_FMAF(r * r, p, r - q) + CECORE_FMAF(-k, CECORE_LN2F_TAIL, head - r);
     *error = ((power - result) + power * q) + power * p;
     return result;
-}
-
-/* log(1 + x + low) for x >= 0 (or NaN) and |low| of at most some rounding errors of x: a row's log(total / largest).
- * As cecore_log1p_sum, without what only other arguments need. log1p_row(0, 0) is +0. */
-CECORE_INLINE double cecore_log1p_row(double x, double low)
-{
-    double u = 1 + x;
-    double back = u - 1;
-    double lost = (1 - (u - back)) + (x - back);
-    double exponent, significand, scale, f, c, head, rest;
-    cecore_split_normal(u, &exponent, &significand);
-    scale = cecore_double(cecore_bits(CECORE_INTEGERS + 1023 - exponent) << 52);
-    f = exponent == 0 ? x : significand - 1;
-    c = exponent == 0 ? low : (lost + low) * scale;
-    rest = cecore_neg_log_parts(f, exponent, &head);
-    return (c * (1 - f + f * f) - rest) - head;
-}
-
-CECORE_INLINE float cecore_log1p_rowf(float x, float low)
-{
-    float u = 1 + x;
-    float back = u - 1;
-    float lost = (1 - (u - back)) + (x - back);
-    float exponent, significand, scale, f, c, head, rest;
-    cecore_split_normalf(u, &exponent, &significand);
-    scale = cecore_float(cecore_bitsf(CECORE_INTEGERSF + 127 - exponent) << 23);
-    f = exponent == 0 ? x : significand - 1;
-    c = exponent == 0 ? low : (lost + low) * scale;
-    rest = cecore_neg_log_partsf(f, exponent, &head);
-    return (c * (1 - f + f * f) - rest) - head;
 }
 
 /* x^y for 0 <= x <= 1 and y > 0: exp(y log x), with the logarithm in two parts and its product with y too (both are

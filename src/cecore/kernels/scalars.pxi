@@ -75,3 +75,10 @@ cdef inline real root(real x) noexcept nogil:
         return sqrt(x)
     else:
         return sqrtf(x)
+
+
+cdef inline real log1p_unit(real e, real low) noexcept nogil:
+    if real is double:
+        return cecore_log1p_unit(e, low)
+    else:
+        return cecore_log1p_unitf(e, low)

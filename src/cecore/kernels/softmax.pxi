@@ -32,7 +32,7 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     const char *ahead  # the logits of the next rows, to be prefetched; NULL: none
     double smoothing  # of the labels
     double gamma  # of the focal factor, or 0
-    bint but_largest  # the sum leaves out the largest exponential; else that of the label
+    bint but_largest  # the sum leaves out the largest exponential, otherwise the label's exponential
     int64_t label[WIDTH]
     double weight[WIDTH]  # of the second derivatives
     double factor[WIDTH]  # of the gradient
@@ -128,24 +128,6 @@ cdef void set_scales(
 
 
 # ---------------------------------------------------------------- sums of strips
-
-cdef inline void add_term_of(double *sum, double *error, double term, real unused) noexcept nogil:
-    # Sums of floats need no more than double.
-    if real is double:
-        add_exactly(sum, error, term)
-    else:
-        sum[0] += term
-
-
-cdef inline void add_term(double *sum, double *error, real term) noexcept nogil:
-    add_term_of(sum, error, term, <real>0)
-
-
-cdef inline double finite_sum(double sum, double error) noexcept nogil:
-    # Next to an infinite sum, the error is NaN and means nothing.
-    cdef double exact = sum + error
-    return exact if sum - sum == 0 else sum
-
 
 cdef inline void strip_maximum(const real *z, Py_ssize_t step, Py_ssize_t count, real *maximum) noexcept nogil:
     # The maximum of each lane, and of what is there; NaN is passed over.

@@ -98,7 +98,7 @@ cdef void rows_slopes(
         d = dot(s + r * classes, u + r * classes, classes, False, &error)
         if d - d != 0:
             d = careful_dot(s + r * classes, u + r * classes, classes, &error)
-        narrow = <real>(d + error if d - d == 0 else d)
+        narrow = <real>finite_sum(d, error)
         slopes(s + r * classes, u + r * classes, &narrow, True, classes, out + r * classes)
 
 
@@ -167,7 +167,7 @@ cdef void long_row(const Job *job, Py_ssize_t row, real *room) noexcept nogil:
             part = careful_dot(s, u, n, &part_error)
         error += part_error
         add_exactly(&total, &error, part)
-    total = total + error if total - total == 0 else total
+    total = finite_sum(total, error)
     for piece in range(pieces):
         if halted_at(job, piece):
             return

@@ -59,6 +59,24 @@ cdef inline void add_exactly(double *total, double *lost, double term) noexcept 
     lost[0] += (before - (after - part)) + (term - part)
 
 
+cdef inline void add_term_of(double *sum, double *error, double term, real unused) noexcept nogil:
+    # Sums of floats need no more than double.
+    if real is double:
+        add_exactly(sum, error, term)
+    else:
+        sum[0] += term
+
+
+cdef inline void add_term(double *sum, double *error, real term) noexcept nogil:
+    add_term_of(sum, error, term, <real>0)
+
+
+cdef inline double finite_sum(double sum, double error) noexcept nogil:
+    # Next to an infinite sum, the error is NaN and means nothing.
+    cdef double exact = sum + error
+    return exact if sum - sum == 0 else sum
+
+
 cdef void sums_add(Sums *sums, const real *terms, Py_ssize_t n) noexcept nogil:
     # Term i goes to lane i mod WIDTH.
     cdef Py_ssize_t i, j
@@ -93,9 +111,7 @@ cdef void sums_join(Sums *sums) noexcept nogil:
 
 
 cdef inline double sums_round(const Sums *sums, Py_ssize_t lane) noexcept nogil:
-    # Beside an infinite total, what was lost is NaN and means nothing.
-    cdef double total = sums.total[lane]
-    return total + sums.lost[lane] if total - total == 0 else total
+    return finite_sum(sums.total[lane], sums.lost[lane])
 
 
 cdef void add_all(Py_ssize_t n, Accumulator *sum, const real *terms) noexcept nogil:
