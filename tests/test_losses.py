@@ -428,6 +428,17 @@ def test_nan_in_every_position(loss, dtype):
         assert not np.asarray(gradient[i]).any()
 
 
+@each_dtype
+@each_loss
+def test_a_factor_of_0_leaves_nan(loss, dtype):
+    rng = np.random.default_rng(2)
+    predictions, targets = loss.predictions(rng, 3, dtype), loss.hard(rng, 3)
+    predictions[...] = np.nan
+    for options in ({},) if loss.logits else ({}, {"eps": 0}, {"eps": 5e-324}):
+        slopes = loss.kind(reduction="sum", **options).backward(predictions, targets, upstream=0)
+        assert np.isnan(slopes).any(axis=tuple(range(1, slopes.ndim))).all()
+
+
 @each_loss
 def test_nan_in_soft_targets_is_data(loss):
     p, t = np.full((4, 2), 0.5), np.full((4, 2), 0.25)

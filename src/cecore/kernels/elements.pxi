@@ -934,6 +934,7 @@ cdef inline void any_probability_derivatives(
     cdef real low = <real>loss.eps
     cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
     cdef real q, a, b, tau_1, tau_0, nearer, weight, slope, steep_slope
+    cdef bint overflows
     cdef Py_ssize_t i
     for i in range(padded(block.n)):
         q = <real>1 - p[i]
@@ -949,7 +950,8 @@ cdef inline void any_probability_derivatives(
         gradient[i] = wide_factor_times(slope, weight, factors[i])
         if steep:  # 1 / p may overflow, although its product with the factor does not
             steep_slope = pair_derivative(a, b, <real>(tau_1 * factors[i]), <real>(tau_0 * factors[i]), True, False)
-            steep_slope = steep_slope if (slope - slope != 0) & ((factors[i] != 0) | (low > 0)) else gradient[i]
+            overflows = (absolute(slope) == INFINITY) & ((factors[i] != 0) | (low > 0))
+            steep_slope = steep_slope if overflows else gradient[i]
             gradient[i] = 0 if weight == 0 else steep_slope
         if with_hessian and steep:
             hessian[i] = wide_factor_times(<real>1, weight, steep_second_derivative(a, b, tau_1, tau_0) * w[i])
