@@ -185,11 +185,11 @@ def cases():
         "float32": (cecore.BinaryCrossEntropyWithLogits().gradient_hessian, (p.astype(np.float32)[::-1], y), {}),
         "rows": (logits.forward_backward, (z, labels), {"sample_weight": w}),
         "losses": (none.forward_backward, (z, soft), {"sample_weight": w}),
-        "panels": (logits.gradient_hessian, (swapped(z), strided(soft)), out),
-        "one panel": (logits.forward, (swapped(z), labels), {}),
+        "swapped and strided": (logits.gradient_hessian, (swapped(z), strided(soft)), out),
+        "swapped": (logits.forward, (swapped(z), labels), {}),
         "classes first": (cecore.CrossEntropyWithLogits(axis=0).forward_backward, (z.T, labels), {}),
         "in place": (logits.backward, (z, labels), {"out": z}),
-        "in place, through panels": (logits.backward, (strided(z), labels), {"out": None}),
+        "in place, strided": (logits.backward, (strided(z), labels), {"out": None}),
         "probabilities": (cecore.CrossEntropy().forward_backward, (soft, labels), {}),
         "accumulator": (update, (z, labels, w), {}),
         "softmax": (cecore.softmax, (swapped(z),), {"axis": -1}),
@@ -198,9 +198,6 @@ def cases():
         "invalid": (cecore.cross_entropy_with_logits, (z, labels + 1), {}),
         "suspicious": (cecore.cross_entropy, (z * z / 1000, labels), {}),
     }
-
-
-WITH_PANELS = {"panels", "one panel", "in place, through panels", "classes first", "softmax", "softmax_backward"}
 
 
 def frozen(value):
@@ -224,7 +221,7 @@ def refuse_each_allocation(name, threads):
 
     def attempt(nth):
         arguments = [np.copy(a, subok=False) if in_place and i == 0 else a for i, a in enumerate(given)]
-        arguments[0] = strided(given[0]) if name == "in place, through panels" else arguments[0]
+        arguments[0] = strided(given[0]) if name == "in place, strided" else arguments[0]
         options = {**keywords, "out": arguments[0]} if in_place else keywords
         before = frozen(arguments)
         result, count = system.call(nth, function, *arguments, **options)
@@ -263,7 +260,7 @@ def refuse_each_allocation(name, threads):
 def test_memory_is_refused(refusals, name, threads):
     errors, results = map(int, run_with(refusals, "refuse_each_allocation", name, str(threads)))
     assert errors > 0
-    if name in WITH_PANELS or (threads > 1 and name != "lists"):  # without a panel, or by fewer threads
+    if threads > 1 and name != "lists":  # by fewer threads
         assert results > 0
 
 
@@ -271,7 +268,7 @@ def refuse_all_threads():
     system = System()
     _dispatch.kernels.set_threading(1, 1)
     for name, (function, arguments, keywords) in cases().items():
-        if name in ("in place", "in place, through panels", "invalid"):
+        if name in ("in place", "in place, strided", "invalid"):
             continue
         cecore.set_num_threads(1)
         want = frozen(function(*arguments, **keywords))

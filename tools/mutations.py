@@ -54,8 +54,10 @@ SOFTMAX = "src/cecore/kernels/softmax.pxi"
 PASSES = "src/cecore/kernels/passes.pxi"
 ENTRY = "src/cecore/kernels/entry.pxi"
 CALLS = "src/cecore/kernels/calls.pxi"
-ROWS_REST = "src/cecore/kernels/rows_rest.pxi"
-ROWS_DRIVER = "src/cecore/kernels/rows_driver.pxi"
+TARGETS = "src/cecore/kernels/targets.pxi"
+BLOCKS = "src/cecore/kernels/blocks.pxi"
+PROBABILITY_ROWS = "src/cecore/kernels/probability_rows.pxi"
+LOGIT_ROWS = "src/cecore/kernels/logit_rows.pxi"
 ELEMENTS = "src/cecore/kernels/elements.pxi"
 FUNCTIONS = "src/cecore/kernels/scalar_functions.h"
 ROWS = "src/cecore/kernels/rows.pxi"
@@ -79,9 +81,9 @@ MUTATIONS = [
     ),
     Mutation(
         "targets of the first block reused",
-        KERNELS,
-        "block_of(&job.targets, start, block.n, &scratch[1][0], <real>1)",
-        "block_of(&job.targets, 0, block.n, &scratch[1][0], <real>1)",
+        BLOCKS,
+        "block_of(&call.targets, start, block.n, &scratch[1][0], <real>1)",
+        "block_of(&call.targets, 0, block.n, &scratch[1][0], <real>1)",
     ),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
     Mutation("one fallback missed", ELEMENTS, "        lane_only_label(y[j], lanes, j)\n", ""),
@@ -124,12 +126,12 @@ MUTATIONS = [
     Mutation(
         "ignored rows counted",
         PASSES,
-        "if labels[i] == IGNORED:\n                own[i] = 0",
-        "if False:\n                    own[i] = 0",
+        "if labels[i] == IGNORED:\n                counted[i] = 0",
+        "if False:\n                counted[i] = 0",
     ),
     Mutation(
         "one-hot rows on the general path",
-        ROWS_REST,
+        TARGETS,
         "return place if ones == 1 and place < classes else <int64_t>NOT_ONE_HOT",
         "return NOT_ONE_HOT",
     ),
@@ -149,14 +151,19 @@ MUTATIONS = [
         "        if array.swapped:\n            swap_bytes(<char *>&room[0], array.size, count)\n",
         "",
     ),
-    Mutation("panels not copied back", PASSES, "panel_of(parts[i], start * job.classes), True)", "panels[i], False)"),
+    Mutation(
+        "classes that lie apart read row by row as if side by side",
+        LOGIT_ROWS,
+        "        load(array, start + k, classes, rows, column)\n",
+        "        load(array, start + k, 1, rows, column)\n",
+    ),
     Mutation("overlaps not detected", ENTRY, "return a.low < b.low + b.bytes and", "return False and"),
     Mutation("lowest address taken from the first number", ENTRY, "array.low += min(step, <Py_ssize_t>0)", "pass"),
     Mutation("windows taken as outputs", ENTRY, "        if strides[i] < within:\n", "        if strides[i] == 0:\n"),
     Mutation("short rows taken as contiguous", ARRAYS, "place + r * row_stride,", "place + r * n * size,"),
     Mutation("several rows taken for one", ARRAYS, "strides[last - 1] == length * step", "ndim > 1"),
-    Mutation("sum of a worker dropped", POOL, "    accumulator_merge(&task.sum, &job.sum)\n", ""),
-    Mutation("last error reported instead of the first", POOL, "min(task.bad, job.bad)", "max(task.bad, job.bad)"),
+    Mutation("sum of a worker dropped", POOL, "    accumulator_merge(&task.sum, &state.sum)\n", ""),
+    Mutation("last error reported instead of the first", POOL, "min(task.bad, state.bad)", "max(task.bad, state.bad)"),
     Mutation(
         "workers not reset after a fork",
         POOL,
@@ -224,28 +231,28 @@ MUTATIONS = [
     Mutation(
         "work goes on after an error",
         POOL,
-        "first = -1 if job.bad >= 0 or halted(&job) else claim(task, &last)",
-        "first = -1 if halted(&job) else claim(task, &last)",
+        "first = -1 if state.bad >= 0 or halted(&state) else claim(task, &last)",
+        "first = -1 if halted(&state) else claim(task, &last)",
         "threads::test_the_first_error_is_the_one_that_is_raised",
     ),
     Mutation(
         "control word of a worker kept",
         POOL,
-        "    saved = cecore_enter()\n    job.calling =",
-        "    saved = cecore_enter()\n    cecore_leave(saved)\n    job.calling =",
+        "    saved = cecore_enter()\n    state.calling =",
+        "    saved = cecore_enter()\n    cecore_leave(saved)\n    state.calling =",
         "threads::test_workers_have_their_own_control_word",
     ),
     Mutation(
         "errors of workers dropped",
         POOL,
-        "    job.bad = task.bad\n",
+        "    state.bad = task.bad\n",
         "",
         "threads::test_the_first_error_is_the_one_that_is_raised",
     ),
     # -------------------------------------------------------- one call
     Mutation(
         "phase of pos_weight reset in each block",
-        KERNELS,
+        BLOCKS,
         "    k = start % length\n",
         "    k = 0\n",
         "options::test_pos_weight_whose_length_does_not_divide_a_block",
@@ -253,36 +260,36 @@ MUTATIONS = [
     Mutation(
         "change during a call in place not seen",
         ENTRY,
-        "if job.overwritten:  #",
-        "if False:  #",
+        "outcome.bad >= 0 and outcome.overwritten:  #",
+        "False:  #",
         "arrays::test_an_input_that_a_call_in_place_changes_unseen",
     ),
     Mutation(
         "scale rounded to float32",
         CALLS,
-        "is_extreme(job.options.eps) or is_awkward(job.scale) or job.options.awkward",
-        "is_extreme(job.options.eps) or job.options.awkward",
+        "is_extreme(options.eps) or is_awkward(plan.scale) or options.awkward",
+        "is_extreme(options.eps) or options.awkward",
         "losses::test_upstream_beyond_float32",
     ),
     Mutation(
         "eps rounded to float32",
         CALLS,
-        "is_extreme(job.options.eps) or is_awkward(job.scale) or job.options.awkward",
-        "is_awkward(job.scale) or job.options.awkward",
+        "is_extreme(options.eps) or is_awkward(plan.scale) or options.awkward",
+        "is_awkward(plan.scale) or options.awkward",
         "losses::test_eps_below_float32",
     ),
     Mutation(
         "upstream not rounded to float32",
-        CALLS,
-        "job.weights.narrow = job.upstream.narrow = in_float",
-        "job.weights.narrow = in_float\n    job.upstream.narrow = False",
+        ENTRY,
+        "call.weights.narrow = call.upstream.narrow = in_halves(call.x.type)",
+        "call.weights.narrow = in_halves(call.x.type)\n    call.upstream.narrow = False",
         "losses::test_arrays_beside_float32_predictions_are_rounded_to_float32",
     ),
     Mutation(
         "weights not rounded to float32",
-        CALLS,
-        "job.weights.narrow = job.upstream.narrow = in_float",
-        "job.upstream.narrow = in_float\n    job.weights.narrow = False",
+        ENTRY,
+        "call.weights.narrow = call.upstream.narrow = in_halves(call.x.type)",
+        "call.upstream.narrow = in_halves(call.x.type)\n    call.weights.narrow = False",
         "losses::test_arrays_beside_float32_predictions_are_rounded_to_float32",
     ),
     Mutation(
@@ -302,14 +309,14 @@ MUTATIONS = [
     # -------------------------------------------------------- arrays
     Mutation(
         "longdouble labels rounded",
-        ARRAYS,
+        TARGETS,
         "out[i] if <longdouble>out[i] == number else INVALID",
         "out[i]",
         "options::test_longdouble_labels_are_not_rounded",
     ),
     Mutation(
         "unsigned labels taken for negative ones",
-        ARRAYS,
+        TARGETS,
         "negative_ignored if out[i] < 0 else ignores",
         "options.ignores",
         "options::test_large_labels_are_not_the_ignored_one",
@@ -343,13 +350,6 @@ MUTATIONS = [
         "arrays::test_gradients_of_nothing_in_any_layout",
     ),
     Mutation(
-        "panels of results not swapped",
-        ARRAYS,
-        "    if array.swapped and back:\n        swap_bytes(panel, array.size, rows * classes)\n",
-        "",
-        "layouts::test_any_call_has_the_bits_of_the_plain_one",
-    ),
-    Mutation(
         "True taken as its bits",
         ARRAYS,
         "out[i] = 1 if data[i] != 0 else 0",
@@ -359,21 +359,21 @@ MUTATIONS = [
     # -------------------------------------------------------- rows
     Mutation(
         "labels of long arrays of many dimensions",
-        ROWS_REST,
+        PROBABILITY_ROWS,
         "load(x, (start + i) * classes + labels[i], 1, 1, &out[i])",
         "load(x, (start + i) % 1024 * classes + labels[i], 1, 1, &out[i])",
         "arrays::test_labels_choose_the_same_in_any_number_of_dimensions",
     ),
     Mutation(
         "a 1 among other targets taken as a label",
-        ROWS_REST,
+        TARGETS,
         "if ones[r] == 1 and others[r] == 1 else",
         "if ones[r] == 1 else",
         "losses::test_values_and_derivatives_at_the_edges",
     ),
     Mutation(
         "NaN targets of classes without weight",
-        ROWS_REST,
+        TARGETS,
         "    return 0 if weight == 0 else value\n",
         "    return value\n",
         "options::test_a_class_of_weight_zero_is_not_looked_at",
@@ -403,7 +403,7 @@ MUTATIONS = [
     ),
     Mutation(
         "infinite weights of rows taken as invalid",
-        KERNELS,
+        BLOCKS,
         "        flags |= KNOWN_WEIGHTS\n",
         "        pass\n",
         "arrays::test_weights_whose_product_is_infinite",
@@ -717,30 +717,30 @@ MUTATIONS = [
     ),
     Mutation(
         "elements hidden by rounded weights",
-        KERNELS,
-        "            w[i] = 1 if job.lifted else 0\n",
+        BLOCKS,
+        "            w[i] = 1 if state.plan.lifted else 0\n",
         "",
         "losses::test_a_weight_that_float32_rounds_to_0_counts_as_0_but_its_element_is_checked",
     ),
     Mutation(
         "rounded weights of one thread forgotten",
         POOL,
-        "    task.noticed |= job.noticed\n",
+        "    task.noticed |= state.noticed\n",
         "",
         "threads::test_weights_that_vanish_in_one_thread",
     ),
     Mutation(
         "infinite divisors accepted",
         CALLS,
-        "        if divisor == INFINITY:\n",
-        "        if False:\n",
+        "    if divisor == INFINITY:\n",
+        "    if False:\n",
         "streaming::test_weights_whose_sum_overflows",
     ),
     Mutation(
         "infinite inverses accepted",
         CALLS,
-        "elif wanted & GRADIENT and fabs(job.scale) == INFINITY",
-        "elif False and fabs(job.scale) == INFINITY",
+        "elif plan.wanted & GRADIENT and fabs(plan.scale) == INFINITY",
+        "elif False and fabs(plan.scale) == INFINITY",
         "losses::test_a_gradient_whose_scale_overflows_is_an_error",
     ),
     Mutation(
@@ -752,30 +752,30 @@ MUTATIONS = [
     ),
     Mutation(
         "weights of rows multiplied in float",
-        ROWS_DRIVER,
+        TARGETS,
         "        out[i] = 0 if weight == 0 else out[i] * weight\n",
         "        out[i] = 0 if weight == 0 else <double>(<real>(out[i] * weight))\n",
         "options::test_products_of_two_weights_may_lie_beyond_float32",
     ),
     Mutation(
         "what the scale lost dropped without weights",
-        KERNELS,
-        "        factor = <real>cecore_product(1, wide_scale, scale_low)  # as of a weight of 1\n",
-        "        factor = scale\n",
+        BLOCKS,
+        "    cdef double factor = cecore_product(1, state.plan.scale, state.plan.scale_low)\n",
+        "    cdef double factor = state.plan.scale\n",
         "options::test_weights_of_1_are_absence_beside_class_weights",
     ),
     Mutation(
         "signals not answered in long rows",
         POOL,
-        "    return piece % PIECES_BETWEEN_LOOKS == PIECES_BETWEEN_LOOKS - 1 and halted(job)",
+        "    return piece % PIECES_BETWEEN_LOOKS == PIECES_BETWEEN_LOOKS - 1 and halted(state)",
         "    return False",
         "environment::test_a_long_row_is_ended_too",
     ),
     Mutation(
         "signals not answered without helpers",
         POOL,
-        "first = count if job.bad >= 0 or (last < count and halted(job)) else last",
-        "first = count if job.bad >= 0 else last",
+        "first = count if state.bad >= 0 or (last < count and halted(state)) else last",
+        "first = count if state.bad >= 0 else last",
         "environment::test_an_exception_of_a_signal_handler_ends_a_call",
     ),
     Mutation(

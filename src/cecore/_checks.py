@@ -23,6 +23,7 @@ OUTSIDE = {"clipped": False, "zero": True}
 VALUE, GRADIENT, HESSIAN = 1, 2, 4  # the results that a kernel must compute
 BITS = 8, 16, 32, 64  # set if the predictions, targets, weights or upstream are passed as the bits of bfloat16
 PREPARED, IN_PLACE, STATE, WARNED = 128, 256, 512, 1024  # as in the kernels
+BINARY, BINARY_LOGITS, CATEGORICAL, CATEGORICAL_LOGITS = range(4)  # kinds of losses, as in the kernels
 BLOCK = 256  # elements: the kernels look at so many for swapped arguments
 WEIGHTS_TOO_LARGE = (
     "the sum of the weights overflows float64. Divide all weights (sample_weight or class_weight) by the same large "
@@ -76,8 +77,7 @@ class Suspicious(Exception):
 class Spec(NamedTuple):
     """The properties of a loss that the checks need."""
 
-    x: str  # the name of the predictions: probs or logits
-    rows: bool  # whether the loss is categorical: one loss per row
+    kind: int  # BINARY, BINARY_LOGITS, CATEGORICAL or CATEGORICAL_LOGITS
     label_smoothing: float
     axis: int = -1
     class_weight: tuple[float, ...] | None = None
@@ -85,7 +85,17 @@ class Spec(NamedTuple):
     ignore_index: int | None = None
 
     @property
-    def kind(self) -> str:
+    def x(self) -> str:
+        """The name of the predictions."""
+        return "logits" if self.kind in (BINARY_LOGITS, CATEGORICAL_LOGITS) else "probs"
+
+    @property
+    def rows(self) -> bool:
+        """Whether there is one loss per row."""
+        return self.kind in (CATEGORICAL, CATEGORICAL_LOGITS)
+
+    @property
+    def family(self) -> str:
         return ("" if self.rows else "Binary") + "CrossEntropy"
 
     @property
@@ -1069,7 +1079,7 @@ def outside_hint(spec: Spec, call: Call, name: str, value: float, near: float) -
             f"pass np.clip({name}, 0, 1)"
         )
     if name == "probs":
-        logits = f"use {spec.kind}WithLogits"
+        logits = f"use {spec.family}WithLogits"
         if 10 < value <= 100:
             return f"outside [0, 1]. If these are percentages, pass probs / 100; if they are logits, {logits}"
         return f"outside [0, 1]. If these are logits, {logits}"
@@ -1167,7 +1177,7 @@ def not_a_label(spec: Spec, call: Call, row: tuple[int, ...]) -> str:
     if spec.ignore_index is not None:
         expected += f" or ignore_index {spec.ignore_index}"
     elif classes == 1:
-        hint = f". {spec.x} has one class; for one number per sample use Binary{spec.kind}" + (
+        hint = f". {spec.x} has one class; for one number per sample use Binary{spec.family}" + (
             "WithLogits" if spec.x == "logits" else ""
         )
     elif label == classes:

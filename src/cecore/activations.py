@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing t
 
     from ._types import Array, Float
 
-_SIGMOID, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD, _LOG_SIGMOID, _SIGMOID_BACKWARD = range(1, 7)  # as in the kernels
+_SIGMOID, _LOG_SIGMOID, _SIGMOID_BACKWARD, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD = range(4, 10)  # as in the kernels
 _ALONG_AXIS = {_SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD}
 
 

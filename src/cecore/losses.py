@@ -66,8 +66,7 @@ class Loss(Generic[_Value_co]):
     0.4054651081081644
     """
 
-    _x: ClassVar[str]  # the name of the predictions
-    _rows: ClassVar[bool]  # whether the loss is categorical: one loss per row
+    _kind: ClassVar[int]  # BINARY, BINARY_LOGITS, CATEGORICAL or CATEGORICAL_LOGITS
     _names: ClassVar[tuple[str, ...]] = ("reduction", "mean_over", "label_smoothing")  # of the options
 
     if TYPE_CHECKING:
@@ -104,7 +103,7 @@ class Loss(Generic[_Value_co]):
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         known = {name: checked[name] for name in _checks.Spec._fields if name in checked}
-        object.__setattr__(self, "_spec", _checks.Spec(x=self._x, rows=self._rows, **known))
+        object.__setattr__(self, "_spec", _checks.Spec(self._kind, **known))
         object.__setattr__(self, "_packed", _packed(self._spec, checked))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -519,8 +518,8 @@ class Loss(Generic[_Value_co]):
     def _compute(self, call: _checks.Call, reduction: str, wanted: int, outs: tuple[Any, ...], views: list[Any]) -> Any:
         """Compute the wanted results, in the user's output arrays, of which there are views, or in new ones."""
         flags, arrays = _checks.by_bits(*call[:4])
-        x = np.moveaxis(call.x, -1, call.axis) if self._rows else call.x
-        shapes = call.x.shape[:-1] if self._rows else x.shape, x.shape, x.shape
+        x = np.moveaxis(call.x, -1, call.axis) if self._spec.rows else call.x
+        shapes = call.x.shape[:-1] if self._spec.rows else x.shape, x.shape, x.shape
         results: list[Any] = []
         places: list[Any] = []
         for kind, shape, out, view in zip((VALUE, GRADIENT, HESSIAN), shapes, outs, views, strict=True):
@@ -530,7 +529,7 @@ class Loss(Generic[_Value_co]):
             place = np.empty(shape, call.dtype) if view is None else view
             results.append(place if out is None else out)
             place = _checks.as_bits(place) if flags & BITS[0] else place
-            places.append(np.moveaxis(place, call.axis, -1) if self._rows and kind != VALUE else place)
+            places.append(np.moveaxis(place, call.axis, -1) if self._spec.rows and kind != VALUE else place)
         result = _dispatch.kernels.loss(self._packed, *arrays, wanted | flags | PREPARED, *places)
         if wanted & STATE:
             return result
@@ -544,9 +543,8 @@ def _packed(spec: _checks.Spec, options: dict[str, Any]) -> bytes:
     weights = options.get("class_weight" if spec.rows else "pos_weight")
     each = weights if isinstance(weights, tuple) else () if weights is None else (weights,)
     return _dispatch.pack(
+        kind=spec.kind,
         reduction=_checks.REDUCTIONS[options["reduction"]],
-        rows=spec.rows,
-        logits=spec.x == "logits",
         eps=options.get("eps", 0.0),
         smoothing=options["label_smoothing"],
         gamma=options.get("focal_gamma", 0.0),
@@ -647,7 +645,7 @@ class BinaryCrossEntropy(Loss[_Value_co]):
     >>> value, gradient = loss.forward_backward(probs, targets)
     """
 
-    _x, _rows = "probs", False
+    _kind = _checks.BINARY
 
     if TYPE_CHECKING:
         eps: ClassVar[Option[float]]
@@ -795,7 +793,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     array([-4.24835426e-18, -5.00000000e-01, -1.00000000e+00])
     """
 
-    _x, _rows = "logits", False
+    _kind = _checks.BINARY_LOGITS
 
     if TYPE_CHECKING:
         focal_gamma: ClassVar[Option[float]]
@@ -963,7 +961,7 @@ class CrossEntropy(Loss[_Value_co]):
     array([0.35667494, 1.03972077])
     """
 
-    _x, _rows = "probs", True
+    _kind = _checks.CATEGORICAL
 
     if TYPE_CHECKING:
         eps: ClassVar[Option[float]]
@@ -1133,7 +1131,7 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
            [ 0.5       , -0.5       ,  0.        ]])
     """
 
-    _x, _rows = "logits", True
+    _kind = _checks.CATEGORICAL_LOGITS
 
     if TYPE_CHECKING:
         focal_gamma: ClassVar[Option[float]]
@@ -1217,7 +1215,7 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
 
 @lru_cache(maxsize=64, typed=True)
 def _cached(kind: Any, weights: Any, *options: Any) -> Any:
-    name = "class_weight" if kind._rows else "pos_weight"
+    name = "class_weight" if "class_weight" in kind._names else "pos_weight"
     others = [other for other in kind._names if other != name]
     return kind(**{name: weights}, **dict(zip(others, options, strict=True)))
 

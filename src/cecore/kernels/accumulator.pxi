@@ -4,6 +4,10 @@
 # so that 2^29 additions fit before the carries must be passed on. The sum is an integer: it does not depend on
 # the order of the additions, and it is rounded once, when it is read.
 
+cdef enum:  # exact sums are integers, in units of 2 ** -1074. These are shifts, which give the sums 1 and 2 ** 1024.
+    EXPONENT_OF_1 = 1074
+    EXPONENT_OF_OVERFLOW = 2098
+
 cdef enum:
     LIMBS = 68  # 2098 bits of float64, and 64 for 2^64 addends
     ADDITIONS_BETWEEN_CARRIES = 1 << 29

@@ -24,11 +24,6 @@ cdef enum:
     BFLOAT16 = -16  # beside NumPy's type numbers: predictions that arrive as the bits of bfloat16
 
 cdef enum:
-    INVALID = -1  # no class
-    IGNORED = -2
-    NOT_ONE_HOT = -3
-
-cdef enum:
     MAX_DIMS = 64  # of NumPy
     SHORT = 16  # numbers: for rows of fewer, a call for each takes longer than they do
 
@@ -88,9 +83,19 @@ cdef inline bint of_computing_type(const Array *array, real unused) noexcept nog
     return array.layout == NULL and holds_computing_type(array, unused)
 
 
-cdef void ask_for(const Array *array, Py_ssize_t start, Py_ssize_t n, bint near) noexcept nogil:
-    # what is soon to be read or written; it may lie beyond the end
-    if array.data != NULL and array.layout == NULL:
+cdef bint lies_apart(const Array *array) noexcept nogil:
+    # Whether the classes of a row lie apart, farther than rows do
+    cdef Py_ssize_t classes, rows
+    if array.layout == NULL:
+        return False
+    classes = array.layout.strides[array.layout.ndim - 1]
+    rows = array.layout.strides[array.layout.ndim - 2]
+    return classes != array.size and array.layout.shape[array.layout.ndim - 2] > 1 and llabs(classes) > llabs(rows)
+
+
+cdef void prefetch(const Array *array, Py_ssize_t start, Py_ssize_t n, bint near) noexcept nogil:
+    # What is soon to be read; it may lie beyond the end.
+    if array.layout == NULL:
         cecore_ask(array.data + start * array.size, n * array.size, near)
 
 
@@ -278,38 +283,6 @@ cdef void swap_bytes(char *block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
         swap_each(block, size, n)
 
 
-cdef void move_rows(
-    const Array *array, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, char *panel, bint back
-) noexcept nogil:
-    # Whole rows to a plain panel, or back, which may leave the panel's bytes swapped
-    if array.swapped and back:
-        swap_bytes(panel, array.size, rows * classes)
-    walk(array, first * classes, False, rows * classes, panel, back)
-    if array.swapped and not back:
-        swap_bytes(panel, array.size, rows * classes)
-
-
-cdef void turn(
-    const Array *array, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, char *panel, bint back
-) noexcept nogil:
-    # The same of rows whose classes lie apart, class by class
-    cdef longdouble room[BLOCK]
-    cdef char *block = <char *>&room[0]
-    cdef Py_ssize_t size = array.size
-    cdef Py_ssize_t k
-    for k in range(classes):
-        if back:
-            move(panel + k * size, classes * size, block, size, rows, False)
-            if array.swapped:
-                swap_bytes(block, size, rows)
-            walk(array, first * classes + k, True, rows, block, True)
-        else:
-            walk(array, first * classes + k, True, rows, block, False)
-            if array.swapped:
-                swap_bytes(block, size, rows)
-            move(panel + k * size, classes * size, block, size, rows, True)
-
-
 cdef char *fetch(const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssize_t n, char *room) noexcept nogil:
     # At most BLOCK numbers as they are, one after another; every one from start on (stride 1), or those of one class
     if array.layout == NULL:
@@ -461,9 +434,6 @@ cdef void store_apart(
 
 
 cdef void store(const Array *array, Py_ssize_t start, Py_ssize_t n, const real *block) noexcept nogil:
-    # To a result, if it is wanted
-    if array.data == NULL:
-        return
     if of_computing_type(array, <real>0):
         memcpy(<real *>array.data + start, block, n * sizeof(real))
     elif array.layout == NULL:
@@ -475,85 +445,9 @@ cdef void store(const Array *array, Py_ssize_t start, Py_ssize_t n, const real *
 cdef void store_zeros(const Array *array, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     cdef double zeros[BLOCK]
     cdef Py_ssize_t piece
-    if array.data == NULL:
-        return
     if array.layout == NULL:
         memset(array.data + start * array.size, 0, n * array.size)
         return
     memset(zeros, 0, sizeof(zeros))
     for piece in range(blocks(n)):
         store_apart(array, start + piece * BLOCK, False, min(n - piece * BLOCK, <Py_ssize_t>BLOCK), &zeros[0])
-
-
-cdef void load_long_labels(
-    const longdouble *data, const Options *options, Py_ssize_t n, int64_t *out
-) noexcept nogil:
-    # As load_labels. A long double holds every integer of 64 bits, so that the index to ignore is not rounded.
-    cdef longdouble ignored = <longdouble>options.ignore_index
-    cdef longdouble number
-    cdef Py_ssize_t i
-    if options.ignores == UNSIGNED:
-        ignored = <longdouble><uint64_t>options.ignore_index
-    for i in range(n):
-        number = data[i]
-        if options.ignores and number == ignored:
-            out[i] = IGNORED
-            continue
-        out[i] = <int64_t>number if 0 <= number < 9e15 else INVALID
-        out[i] = out[i] if <longdouble>out[i] == number else INVALID
-
-
-cdef void load_labels(
-    const Array *array, const Options *options, Py_ssize_t start, Py_ssize_t n, int64_t *out
-) noexcept nogil:
-    # Labels >= 0, IGNORED, or INVALID: what is negative, not a whole number, or beyond 64 bits
-    cdef uint32_t word
-    cdef longdouble room[BLOCK]
-    cdef double number[BLOCK]
-    cdef const char *data = fetch(array, start, 1, n, <char *>&room[0])
-    cdef bint ignores = options.ignores == SIGNED
-    cdef double ignored_number = <double>options.ignore_index
-    cdef bint negative_ignored
-    cdef int64_t unusual = 0
-    cdef int64_t ignored = options.ignore_index if options.ignores else -1
-    cdef Py_ssize_t i
-    cdef int type = array.type
-    if type == cnp.NPY_LONG or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG:
-        if sizeof(long) == 8 or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONGLONG:
-            memcpy(out, data, 8 * n)
-            for i in range(n):
-                unusual += (out[i] < 0) | (out[i] == ignored)
-            if unusual == 0:
-                return
-            # the upper half of the unsigned numbers arrives as negative ones
-            negative_ignored = options.ignores == (
-                UNSIGNED if type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG else SIGNED
-            )
-            for i in range(n):
-                if out[i] == options.ignore_index and (negative_ignored if out[i] < 0 else ignores):
-                    out[i] = IGNORED
-                elif out[i] < 0:
-                    out[i] = INVALID
-            return
-    if type == cnp.NPY_LONGDOUBLE and sizeof(longdouble) > sizeof(double):
-        word = cecore_enter_long()
-        load_long_labels(<const longdouble *>data, options, n, out)
-        cecore_leave_long(word)
-        return
-    convert_from(type, data, n, number)
-    # as a number, if it is one exactly
-    if options.ignores == UNSIGNED:
-        ignored_number = <double><uint64_t>options.ignore_index
-        ignores = ignored_number < 18446744073709551616.0 and (
-            <uint64_t>ignored_number == <uint64_t>options.ignore_index
-        )
-    else:
-        ignores = ignores and ignored_number < 9223372036854775808.0 and (
-            <int64_t>ignored_number == options.ignore_index
-        )
-    for i in range(n):
-        if ignores and number[i] == ignored_number:
-            out[i] = IGNORED
-            continue
-        out[i] = <int64_t>number[i] if 0 <= number[i] < 9e15 else INVALID
-        out[i] = out[i] if <double>out[i] == number[i] else INVALID

@@ -14,7 +14,7 @@ def cpu_level():
 
 
 def pack(
-    int reduction=MEAN, bint rows=False, bint logits=False, double eps=0, double smoothing=0, double gamma=0,
+    int kind, int reduction=MEAN, double eps=0, double smoothing=0, double gamma=0,
     ignore_index=None, int axis=-1, bint zero_outside=False, bint by_count=False, Py_ssize_t length=0, weights=(),
 ):
     """The options of a loss as `loss` takes them."""
@@ -30,14 +30,13 @@ def pack(
         options.ignore_index = <int64_t><uint64_t>(ignore_index & 0xffffffffffffffff)
     options.axis = axis
     options.reduction = reduction
-    options.rows = rows
-    options.logits = logits
+    options.kind = kind
     options.zero_outside = zero_outside
     options.by_count = by_count
     options.length = length
     options.weights = len(weights)
     saved = cecore_enter()  # where small numbers count as 0, weights would be taken for ordinary ones
     for weight in weights:
-        options.awkward |= is_awkward(weight) or (is_extreme(weight) and not rows)
+        options.awkward |= is_awkward(weight) or (is_extreme(weight) and not has_rows(kind))
     cecore_leave(saved)
     return (<const char *>&options)[:sizeof(Options)] + array("d", weights).tobytes()

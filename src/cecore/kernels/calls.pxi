@@ -1,128 +1,163 @@
 # One call: which passes it makes, in which precision, and what they give.
 
-cdef double divisor_of(Job *job, bint in_float, double *lost) noexcept nogil:
-    # As its rounded value and what that lost; the sum stays in the job
+cdef struct Outcome:
+    double total  # the reduced loss, if it is wanted
+    Py_ssize_t suspicious  # the row of which the user should be warned before anything is computed, or -1
+    Py_ssize_t bad  # start of the first block with an input outside its domain, or -1
+    int unusable  # why a result cannot be computed, or 0
+    bint overwritten  # results have taken the place of the predictions
+
+
+cdef inline bint counts_all(const Call *call, bint by_count) noexcept nogil:
+    # Whether the mean divides by the number of elements or rows
+    if call.options.ignores or (has_rows(call.kind) and call.given & CLASS_WEIGHTS and not by_count):
+        return False
+    return by_count or not call.given & WEIGHTS
+
+
+cdef void pass_once(State *state, const Plan *plan, Outcome *outcome) noexcept nogil:
+    state.plan = plan
+    if not run_pass(state):
+        outcome.unusable = NO_MEMORY
+    outcome.bad = state.bad
+
+
+cdef void add_divisor(
+    State *state, const Plan *plan, bint by_count, Accumulator *sum, Outcome *outcome
+) noexcept nogil:
+    # What the mean over the weights, or over the count, divides by
+    cdef Plan divisor = plan[0]
+    if counts_all(state.call, by_count):
+        accumulator_clear(sum)
+        accumulator_add(sum, <double>state.call.n)
+        return
+    divisor.divisor = True
+    divisor.by_count = by_count
+    pass_once(state, &divisor, outcome)
+    sum[0] = state.sum
+
+
+cdef double divisor_of(State *state, const Plan *plan, double *lost, Outcome *outcome) noexcept nogil:
+    # The divisor of the mean as its rounded value, and what that lost
+    cdef Accumulator sum
+    cdef bint by_count = state.call.options.by_count
     cdef double divisor
-    if trivial_divisor(job):
-        return <double>job.n
-    run_pass(job, DIVISOR, in_float)
-    divisor = accumulator_round(&job.sum)
-    lost[0] = accumulator_lost(&job.sum, divisor)
+    lost[0] = 0
+    if counts_all(state.call, by_count):
+        return <double>state.call.n
+    add_divisor(state, plan, by_count, &sum, outcome)
+    divisor = accumulator_round(&sum)
+    lost[0] = accumulator_lost(&sum, divisor)
     return divisor
 
 
-cdef inline bint trivial_divisor(const Job *job) noexcept nogil:
-    # Whether the mean divides by the number of elements or rows
-    if job.options.ignores or (job.options.rows and job.class_weights != NULL and not job.options.by_count):
-        return False
-    return job.options.by_count or job.weights.data == NULL
+cdef void check(State *state, const Plan *plan, bint lifted, Outcome *outcome) noexcept nogil:
+    # Only look for inputs outside their domain; if lifted, also where weights became 0.
+    cdef Plan checks = plan[0]
+    checks.wanted = 0
+    checks.lifted = lifted
+    pass_once(state, &checks, outcome)
 
 
-cdef void check(Job *job, bint in_float, bint lifted) noexcept nogil:
-    # A pass that only looks for inputs outside their domain. If it is lifted, it also looks where weights became 0.
-    cdef char *value = job.value.data
-    cdef char *gradient = job.gradient.data
-    cdef char *hessian = job.hessian.data
-    cdef bint wanted_sum = job.wanted_sum
-    cdef Accumulator sum = job.sum
-    job.value.data = job.gradient.data = job.hessian.data = NULL
-    job.wanted_sum = False
-    job.lifted = lifted
-    run_pass(job, LOSS, in_float)
-    job.lifted = False
-    job.sum = sum
-    job.wanted_sum = wanted_sum
-    job.value.data = value
-    job.gradient.data = gradient
-    job.hessian.data = hessian
-
-
-cdef inline bint is_over(const Job *job) noexcept nogil:
+cdef inline bint is_over(const State *state, const Outcome *outcome) noexcept nogil:
     # Whether nothing more is to be computed
-    return job.bad >= 0 or job.watch.stopped or job.unusable == NO_MEMORY
+    return outcome.bad >= 0 or state.watch.stopped or outcome.unusable
 
 
-cdef void add_weights(Job *job, bint by_count, bint in_float, Accumulator *sum) noexcept nogil:
-    # What the mean over the weights, or over the count, divides by
-    cdef bint former = job.options.by_count
-    job.options.by_count = by_count
-    if trivial_divisor(job):
-        accumulator_clear(sum)
-        accumulator_add(sum, <double>job.n)
+cdef bint fits_float(const Call *call, const Plan *plan) noexcept nogil:
+    # Whether the constants of a loss on float numbers let it be computed in float
+    cdef const Options *options = &call.options
+    if is_extreme(options.eps) or is_awkward(plan.scale) or options.awkward:
+        return False
+    if call.kind == BINARY or call.kind == BINARY_LOGITS:
+        return not is_extreme(options.smoothing) and (call.kind == BINARY_LOGITS or options.eps > 0)
+    # With class weights, the sums of hard targets are as exact as those of double, and weighted by products.
+    return call.kind == CATEGORICAL_LOGITS or not call.given & CLASS_WEIGHTS
+
+
+cdef void set_clip(Plan *plan, const Options *options) noexcept nogil:
+    if plan.in_float:
+        make_clip(&plan.clip, options.eps, options.zero_outside, <float>0)
     else:
-        run_pass(job, DIVISOR, in_float)
-        sum[0] = job.sum
-    job.options.by_count = former
+        make_clip(&plan.clip, options.eps, options.zero_outside, <double>0)
 
 
-cdef void run_checked(Job *job, int reduction, int wanted, double upstream) noexcept nogil:
-    # Everything between entering and leaving the floating-point mode. What it computes must be in the job, in memory,
-    # when it returns: the compiler would move arithmetic on other variables to where they are used.
+cdef void set_gradient_scale(
+    Plan *plan, double upstream, double divisor, double lost, Outcome *outcome
+) noexcept nogil:
+    # Set upstream / (divisor + lost), if there is something to average.
+    if divisor != 0:
+        plan.scale = cecore_quotient(upstream, divisor, lost, &plan.scale_low)
+    if divisor == INFINITY:
+        outcome.unusable = TOO_LARGE
+    elif plan.wanted & GRADIENT and fabs(plan.scale) == INFINITY and fabs(upstream) < INFINITY:
+        outcome.unusable = TOO_SMALL
+
+
+cdef void check_all(State *state, const Plan *plan, Outcome *outcome) noexcept nogil:
+    # Before anything is overwritten, or if no result can be computed: an input outside its domain comes first.
+    cdef int unusable = outcome.unusable
+    outcome.unusable = 0
+    check(state, plan, False, outcome)
+    if state.noticed & VANISHING and not is_over(state, outcome):
+        check(state, plan, True, outcome)
+    outcome.unusable = outcome.unusable or unusable
+
+
+cdef void compute_loss(State *state, Plan *plan, Accumulator *sum, Outcome *outcome) noexcept nogil:
+    cdef bint in_place = state.call.in_place
+    outcome.overwritten = in_place
+    plan.in_float = plan.in_float and not state.noticed & OVERFLOWING
+    pass_once(state, plan, outcome)
+    if plan.in_float and state.noticed & OVERFLOWING and not is_over(state, outcome):
+        plan.in_float = False
+        pass_once(state, plan, outcome)
+    sum[0] = state.sum
+    if state.noticed & VANISHING and not in_place and not is_over(state, outcome):
+        check(state, plan, True, outcome)
+
+
+cdef void run_loss(
+    State *state, Plan *plan, int reduction, bint warned, double upstream, Outcome *outcome
+) noexcept nogil:
+    # Everything between entering and leaving the floating-point mode. What it computes must be in memory when it
+    # returns: the compiler would move arithmetic on other variables to where they are used.
+    cdef const Call *call = state.call
+    cdef Accumulator sum
     cdef double divisor = 1
     cdef double lost = 0
-    cdef double total_low = 0
-    cdef bint nothing = False  # to average
-    cdef bint in_float = in_halves(job.x.type)
-    job.scale = upstream
-    job.scale_low = job.total = 0
-    job.targets.narrow = job.weights.narrow = job.upstream.narrow = in_float
-    job.bad = job.suspicious = -1
-    job.unusable = 0
-    job.wanted_sum = job.overwritten = job.lifted = False
-    job.noticed = 0
-    if not job.options.logits and not wanted & WARNED:
-        job.suspicious = suspicious_row(job)
-    if job.suspicious >= 0 or job.watch.stopped:
+    cdef double low = 0
+    if not on_logits(call.kind) and not warned:
+        outcome.suspicious = suspicious_row(state)
+    if outcome.suspicious >= 0 or state.watch.stopped:
         return
+    plan.scale = upstream
     if reduction == MEAN:
-        divisor = divisor_of(job, in_float, &lost)
-        nothing = divisor == 0
-        if not nothing:
-            job.scale = cecore_quotient(upstream, divisor, lost, &job.scale_low)
-        if divisor == INFINITY:
-            job.unusable = TOO_LARGE
-        elif wanted & GRADIENT and fabs(job.scale) == INFINITY and fabs(upstream) < INFINITY:
-            job.unusable = TOO_SMALL
-    if is_extreme(job.options.eps) or is_awkward(job.scale) or job.options.awkward:
-        in_float = False
-    if not job.options.rows and (is_extreme(job.options.smoothing) or not (job.options.logits or job.options.eps)):
-        in_float = False
-    if job.options.rows and job.class_weights != NULL and not job.options.logits:
-        in_float = False  # the sums of hard targets are as exact as those of double, and weighted by products
-    if not job.options.logits:
-        if in_float:
-            make_clip(&job.clip, job.options.eps, job.options.zero_outside, <float>0)
-        else:
-            make_clip(&job.clip, job.options.eps, job.options.zero_outside, <double>0)
-    if job.in_place or nothing or job.unusable:
-        check(job, in_float, False)
-        if job.noticed & VANISHING and not is_over(job):
-            check(job, in_float, True)
-    if job.unusable or is_over(job):
+        divisor = divisor_of(state, plan, &lost, outcome)
+        set_gradient_scale(plan, upstream, divisor, lost, outcome)
+    plan.in_float = plan.in_float and fits_float(call, plan)
+    if not on_logits(call.kind):
+        set_clip(plan, &call.options)
+    if call.in_place or divisor == 0 or outcome.unusable:
+        check_all(state, plan, outcome)
+    if is_over(state, outcome):
         return
-    if nothing:
-        job.total = NAN
-        clear_numbers(job, &job.gradient, 0, job.n * job.classes)
+    if divisor == 0:
+        outcome.total = NAN
+        if plan.wanted & GRADIENT:
+            clear_numbers(state, &call.gradient, 0, call.n * call.classes)
         return
-    job.overwritten = job.in_place
-    job.wanted_sum = wanted & VALUE and reduction != NONE
-    in_float = in_float and not job.noticed & OVERFLOWING
-    run_pass(job, LOSS, in_float)
-    if in_float and job.noticed & OVERFLOWING and not is_over(job):
-        in_float = False
-        run_pass(job, LOSS, in_float)
-    if job.noticed & VANISHING and not job.in_place and not is_over(job):
-        check(job, in_float, True)
-    if is_over(job):
+    compute_loss(state, plan, &sum, outcome)
+    if is_over(state, outcome):
         return
-    if job.wanted_sum:
-        job.total = accumulator_round(&job.sum)
+    if plan.wanted & VALUE_SUM:
+        outcome.total = accumulator_round(&sum)
         if reduction == MEAN:
-            job.total = cecore_quotient(job.total, divisor, lost, &total_low) + total_low
-    if job.state != NULL:
-        job.state[0] = job.sum
-        add_weights(job, False, in_float, &job.state[1])
-        add_weights(job, True, in_float, &job.state[2])
+            outcome.total = cecore_quotient(outcome.total, divisor, lost, &low) + low
+    if call.exact_sums != NULL:
+        call.exact_sums[0] = sum
+        add_divisor(state, plan, False, &call.exact_sums[1], outcome)
+        add_divisor(state, plan, True, &call.exact_sums[2], outcome)
 
 
 cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double epsilon) noexcept:
@@ -170,31 +205,33 @@ def rounded(units, divisor=None):
     return result
 
 
-cdef void run_activations(Job *job) noexcept nogil:
-    # Upstream that float does not hold is taken as it is.
-    cdef bint in_float = in_halves(job.x.type)
-    if job.activation == SOFTMAX_BACKWARD:
-        in_float = in_float and in_halves(job.targets.type)
-    run_pass(job, FUNCTION, in_float)
-
-
-cdef int run(Job *job, int reduction, int wanted, double upstream) except -1:
-    # Run the job without the GIL, unless it is short. Raise what a signal handler has raised.
+cdef int run(
+    const Call *call, const Plan *given_plan, int reduction, bint warned, double upstream, Outcome *outcome
+) except -1:
+    # Run a call without the GIL, unless it is short. Raise what a signal handler has raised.
+    cdef Plan plan = given_plan[0]
+    cdef State state
     cdef Watch watch
     watch.thread_state = NULL
     watch.due = 0
     watch.stopped = watch.helped = False
-    job.watch = &watch
-    job.calling = True
-    if job.n * job.cost >= GIL_KEPT_BELOW:
+    state.call = call
+    state.plan = &plan
+    state.watch = &watch
+    state.calling = True
+    state.noticed = 0
+    outcome.total = 0
+    outcome.suspicious = outcome.bad = -1
+    outcome.unusable = 0
+    outcome.overwritten = False
+    if call.n * plan.cost >= GIL_KEPT_BELOW:
         watch.thread_state = PyEval_SaveThread()
     watch.control = cecore_enter()
-    if job.activation == NOT_ACTIVATION:
-        run_checked(job, reduction, wanted, upstream)
+    if is_activation(call.kind):
+        pass_once(&state, &plan, outcome)
     else:
-        run_activations(job)
+        run_loss(&state, &plan, reduction, warned, upstream, outcome)
     cecore_leave(watch.control)
     if watch.thread_state != NULL:
         PyEval_RestoreThread(watch.thread_state)
-    job.watch = NULL
     return -1 if watch.stopped else 0

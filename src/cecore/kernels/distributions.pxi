@@ -240,12 +240,12 @@ cdef struct Segment:  # some whole rows, or some classes of one row
     double error  # of the sum of the segments of a long row
 
 
-cdef const real *given_targets(const Job *job, const Segment *segment, real *scratch) noexcept nogil:
+cdef const real *given_targets(const Call *call, const Segment *segment, real *scratch) noexcept nogil:
     # The targets of a segment as they are given, or the one-hot rows of its labels
-    cdef Py_ssize_t start = segment.row * job.classes + segment.first
+    cdef Py_ssize_t start = segment.row * call.classes + segment.first
     cdef Py_ssize_t i, k
-    if not job.labels:
-        return numbers_of(&job.targets, start, segment.rows * segment.classes, scratch)
+    if not call.labels:
+        return numbers_of(&call.targets, start, segment.rows * segment.classes, scratch)
     memset(scratch, 0, segment.rows * segment.classes * sizeof(real))
     for i in range(segment.rows):
         k = segment.labels[i] - segment.first
@@ -255,10 +255,10 @@ cdef const real *given_targets(const Job *job, const Segment *segment, real *scr
 
 
 cdef void weight_targets(
-    const Job *job, const Segment *segment, const real *t, Py_ssize_t n, real *restrict out
+    const Call *call, const Segment *segment, const real *t, Py_ssize_t n, real *restrict out
 ) noexcept nogil:
-    cdef double smoothing = job.options.smoothing
-    cdef double uniform = smoothing / job.classes
+    cdef double smoothing = call.options.smoothing
+    cdef double uniform = smoothing / call.classes
     cdef Py_ssize_t i
     if segment.class_weights != NULL:
         for i in range(n):
@@ -317,36 +317,37 @@ cdef void store_segment(
 
 
 cdef bint segment_derivatives(
-    const Job *job, const Segment *segment, const real *p, const real *t, const real *each, real most, bint second,
+    const State *state, const Segment *segment, const real *p, const real *t, const real *each, real most, bint second,
     real *room
 ) noexcept nogil:
     # Compute and store the gradient or the Hessian; each is a factor or a weight for each row.
-    cdef const Array *out = &job.hessian if second else &job.gradient
-    cdef Py_ssize_t start = segment.row * job.classes + segment.first
+    cdef const Call *call = state.call
+    cdef const Array *out = &call.hessian if second else &call.gradient
+    cdef Py_ssize_t start = segment.row * call.classes + segment.first
     cdef Py_ssize_t n = segment.rows * segment.classes
     cdef const real *factors
     cdef real *dest = room + 3 * TERMS
-    if out.data == NULL:
+    if not state.plan.wanted & (HESSIAN if second else GRADIENT):
         return True
     factors = rows_factors(segment, each, room + 4 * TERMS)
     if segment.all_rows and of_computing_type(out, <real>0):
         dest = <real *>out.data + start
-    if not entropy_gradients(p, t, factors, segment.alike, n, &job.clip, most, second, segment.general, dest):
+    if not entropy_gradients(p, t, factors, segment.alike, n, &state.plan.clip, most, second, segment.general, dest):
         return False
     if dest == room + 3 * TERMS:
-        store_segment(out, segment, job.classes, dest)
+        store_segment(out, segment, call.classes, dest)
     return True
 
 
 cdef bint segment_losses(
-    const Job *job, Segment *segment, const real *p, const real *t, real most, real *terms, double *losses
+    const State *state, Segment *segment, const real *p, const real *t, real most, real *terms, double *losses
 ) noexcept nogil:
     cdef Py_ssize_t n = segment.rows * segment.classes
-    if not entropy_terms(p, t, n, &job.clip, most, segment.general, terms):
+    if not entropy_terms(p, t, n, &state.plan.clip, most, segment.general, terms):
         return False
-    if job.classes > segment.classes:
+    if state.call.classes > segment.classes:
         add_exactly(losses, &segment.error, long_row_sum(terms, n))
-    elif segment.all_ones and job.value.data == NULL:  # in one number
+    elif segment.all_ones and not state.plan.wanted & VALUE_EACH:  # in one number
         memset(losses, 0, segment.rows * sizeof(double))
         losses[0] = flat_sum(terms, n)
     else:
@@ -363,36 +364,38 @@ cdef bint all_finite(const real *x, Py_ssize_t n) noexcept nogil:
 
 
 cdef bint distribution_segment(
-    const Job *job, Segment *segment, const real *w, const real *factors, real *room, double *losses
+    const State *state, Segment *segment, const real *w, const real *factors, real *room, double *losses
 ) noexcept nogil:
     # Compute a segment. Return False if something is outside its domain. A block that is not fit for the fast loops is
     # computed once more.
+    cdef const Plan *plan = state.plan
+    cdef const Call *call = state.call
     cdef Py_ssize_t n = segment.rows * segment.classes
-    cdef Py_ssize_t start = segment.row * job.classes + segment.first
-    cdef const real *given = given_targets(job, segment, room)
-    cdef const real *p = numbers_of(&job.x, start, n, room + TERMS)
+    cdef Py_ssize_t start = segment.row * call.classes + segment.first
+    cdef const real *given = given_targets(call, segment, room)
+    cdef const real *p = numbers_of(&call.x, start, n, room + TERMS)
     cdef const real *t = given
-    cdef bint plain = segment.class_weights == NULL and job.options.smoothing == 0
-    cdef bint wants_losses = job.value.data != NULL or job.wanted_sum
-    cdef bint fit = is_normal(&job.clip, <real>0) and all_finite(factors, segment.rows)  # inf * 0 is not 0
+    cdef bint plain = segment.class_weights == NULL and call.options.smoothing == 0
+    cdef bint wants_losses = plan.wanted & (VALUE_EACH | VALUE_SUM)
+    cdef bint fit = is_normal(&plan.clip, <real>0) and all_finite(factors, segment.rows)  # inf * 0 is not 0
     cdef real most = 1
     if not plain:
-        weight_targets(job, segment, given, n, room + 2 * TERMS)
+        weight_targets(call, segment, given, n, room + 2 * TERMS)
         t = room + 2 * TERMS
         most = INFINITY
         fit = fit and all_in_unit(given, n)
-    if p != room + TERMS and (job.in_place or not fit):
+    if p != room + TERMS and (call.in_place or not fit):
         memcpy(room + TERMS, p, n * sizeof(real))
         p = room + TERMS
     segment.general = False
-    if fit and not (wants_losses or job.gradient.data != NULL or job.hessian.data != NULL):
+    if fit and not (wants_losses or plan.wanted & GRADIENT or plan.wanted & HESSIAN):
         fit = all_in_unit(p, n) and all_in_unit(t, n)
     if fit and wants_losses:
-        fit = segment_losses(job, segment, p, t, most, room + 3 * TERMS, losses)
+        fit = segment_losses(state, segment, p, t, most, room + 3 * TERMS, losses)
     if fit:
-        fit = segment_derivatives(job, segment, p, t, factors, most, False, room)
+        fit = segment_derivatives(state, segment, p, t, factors, most, False, room)
     if fit:
-        fit = segment_derivatives(job, segment, p, t, w, most, True, room)
+        fit = segment_derivatives(state, segment, p, t, w, most, True, room)
     if fit:
         return True
     segment.general = True
@@ -405,9 +408,9 @@ cdef bint distribution_segment(
     p = room + TERMS
     t = room + 2 * TERMS
     if wants_losses:
-        segment_losses(job, segment, p, t, most, room + 3 * TERMS, losses)
-    segment_derivatives(job, segment, p, t, factors, most, False, room)
-    segment_derivatives(job, segment, p, t, w, most, True, room)
+        segment_losses(state, segment, p, t, most, room + 3 * TERMS, losses)
+    segment_derivatives(state, segment, p, t, factors, most, False, room)
+    segment_derivatives(state, segment, p, t, w, most, True, room)
     return True
 
 
@@ -426,24 +429,25 @@ cdef void weigh_losses(
 
 
 cdef int distribution_block(
-    const Job *job, Segment *segment, Py_ssize_t start, Py_ssize_t n, const real *w, const real *factors,
+    const State *state, Segment *segment, Py_ssize_t start, Py_ssize_t n, const real *w, const real *factors,
     double *losses
 ) noexcept nogil:
     # The masked rows of a block that starts at some row; the losses of other rows stay.
-    cdef double *class_weights = <double *>job.room
+    cdef const Call *call = state.call
+    cdef double *class_weights = <double *>state.room
     cdef double *loss = class_weights + TERMS
     cdef real *room = <real *>(loss + TERMS)
-    cdef Py_ssize_t classes = job.classes
+    cdef Py_ssize_t classes = call.classes
     cdef Py_ssize_t rows = max(TERMS // classes, <Py_ssize_t>1)
     cdef Py_ssize_t pieces = (classes + TERMS - 1) // TERMS
-    cdef bint wants_losses = job.value.data != NULL or job.wanted_sum
+    cdef bint wants_losses = state.plan.wanted & (VALUE_EACH | VALUE_SUM)
     cdef Py_ssize_t group, r, i
     if rows >= 16:
         rows &= -16
     segment.class_weights = NULL
-    if job.class_weights != NULL and pieces == 1:
+    if call.given & CLASS_WEIGHTS and pieces == 1:
         for i in range(rows * classes):
-            class_weights[i] = job.class_weights[i % classes]
+            class_weights[i] = call.class_weights[i % classes]
         segment.class_weights = class_weights
     for group in range((n + rows - 1) // rows):
         r = group * rows
@@ -452,13 +456,13 @@ cdef int distribution_block(
         segment.error = 0
         loss[0] = 0
         for i in range(pieces if segment.all_rows or rows > 1 or segment.row_mask[0] else 0):
-            if halted_at(job, i):
+            if halted_at(state, i):
                 return SOFT
             segment.first = i * TERMS
             segment.classes = min(classes - segment.first, <Py_ssize_t>TERMS)
-            if job.class_weights != NULL and pieces > 1:
-                segment.class_weights = job.class_weights + segment.first
-            if not distribution_segment(job, segment, w + r, factors + r, room, loss):
+            if call.given & CLASS_WEIGHTS and pieces > 1:
+                segment.class_weights = call.class_weights + segment.first
+            if not distribution_segment(state, segment, w + r, factors + r, room, loss):
                 return BAD
         loss[0] = finite_sum(loss[0], segment.error)
         if wants_losses:
@@ -469,27 +473,29 @@ cdef int distribution_block(
     return SOFT
 
 
-cdef bint any_one(const Job *job, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
+cdef bint any_one(const State *state, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
     # Return whether any target of these rows equals 1. Every one-hot row has such a target.
-    cdef real *scratch = <real *>job.room
+    cdef const Call *call = state.call
+    cdef real *scratch = <real *>state.room
     cdef const real *t
     cdef int ones = 0
     cdef Py_ssize_t i, k, count
-    for i in range((n * job.classes + TERMS - 1) // TERMS):
-        if ones != 0 or halted_at(job, i):
+    for i in range((n * call.classes + TERMS - 1) // TERMS):
+        if ones != 0 or halted_at(state, i):
             break
-        count = min(n * job.classes - i * TERMS, <Py_ssize_t>TERMS)
-        t = numbers_of(&job.targets, start * job.classes + i * TERMS, count, scratch)
+        count = min(n * call.classes - i * TERMS, <Py_ssize_t>TERMS)
+        t = numbers_of(&call.targets, start * call.classes + i * TERMS, count, scratch)
         for k in range(count):
             ones += t[k] == 1
     return ones != 0
 
 
 cdef bint run_distribution_block(
-    Job *job, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const real *w, const real *factors
+    State *state, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const real *w, const real *factors
 ) noexcept nogil:
     # Compute a block of distributions alone; with smoothing, labels are distributions too. Return False, and note the
     # block, if something is outside its domain.
+    cdef const Call *call = state.call
     cdef double losses[BLOCK]
     cdef Segment segment
     cdef Py_ssize_t i
@@ -497,13 +503,14 @@ cdef bint run_distribution_block(
     segment.row_mask = NULL
     segment.all_rows = True
     segment.all_ones = all_ones(w, n)
-    segment.alike = job.weights.data == NULL and job.upstream.data == NULL and not job.options.ignores
+    segment.alike = not call.given & WEIGHTS and not call.given & UPSTREAM and not call.options.ignores
     for i in range(n, padded(n)):
         losses[i] = 0
-    if distribution_block(job, &segment, start, n, w, factors, losses) == BAD:
-        job.bad = start
+    if distribution_block(state, &segment, start, n, w, factors, losses) == BAD:
+        state.bad = start
         return False
-    if job.wanted_sum:
-        accumulator_add(&job.sum, lane_sum(n, &losses[0]))
-    store(&job.value, start, n, &losses[0])
+    if state.plan.wanted & VALUE_SUM:
+        accumulator_add(&state.sum, lane_sum(n, &losses[0]))
+    if state.plan.wanted & VALUE_EACH:
+        store(&call.value, start, n, &losses[0])
     return True

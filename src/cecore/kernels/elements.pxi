@@ -24,10 +24,6 @@ cdef enum:
     MOST_LANES = 16
     SHORT_SUM = 4  # vectors whose terms are added in float
 
-cdef enum:  # what is wanted of a block; GRADIENT and HESSIAN come with them
-    VALUE_SUM = 1
-    VALUE_EACH = 8
-
 cdef enum:  # properties of a binary loss that choose the loop
     LOGITS = 1
     SMOOTHED = 2
@@ -950,7 +946,7 @@ cdef inline void any_probability_derivatives(
         gradient[i] = wide_factor_times(slope, weight, factors[i])
         if steep:  # 1 / p may overflow, although its product with the factor does not
             steep_slope = pair_derivative(a, b, <real>(tau_1 * factors[i]), <real>(tau_0 * factors[i]), True, False)
-            overflows = (absolute(slope) == INFINITY) & ((factors[i] != 0) | (low > 0))
+            overflows = (absolute(slope) == INFINITY) & ((factors[i] != 0) | ((a > 0) & (b > 0)))
             steep_slope = steep_slope if overflows else gradient[i]
             gradient[i] = 0 if weight == 0 else steep_slope
         if with_hessian and steep:

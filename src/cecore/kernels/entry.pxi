@@ -106,11 +106,11 @@ cdef bint same(const Array *a, const Array *b) noexcept:
     return True
 
 
-cdef bint apart(const Job *job, const Array *out) noexcept:
+cdef bint apart(const Call *call, const Array *out) noexcept:
     # Whether an output overlaps nothing but x, and x only as a whole
-    if may_overlap(out, &job.x) and not same(out, &job.x):
+    if may_overlap(out, &call.x) and not same(out, &call.x):
         return False
-    return not (may_overlap(out, &job.targets) or may_overlap(out, &job.weights) or may_overlap(out, &job.upstream))
+    return not (may_overlap(out, &call.targets) or may_overlap(out, &call.weights) or may_overlap(out, &call.upstream))
 
 
 cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
@@ -169,38 +169,44 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
         array.layout = layout
 
 
-cdef void set_size(Job *job, object x) except *:
+cdef void set_size(Call *call, object x) noexcept:
     cdef int ndim = cnp.PyArray_NDIM(x)
-    cdef bint rows = job.options.rows
-    cdef bint logits = job.options.logits or job.activation != NOT_ACTIVATION
-    cdef Py_ssize_t work, threads
+    cdef bint rows = has_rows(call.kind)
     cdef int i
-    job.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
-    job.n = 1
+    call.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
+    call.n = 1
     for i in range(ndim - 1 if rows else ndim):
-        job.n *= cnp.PyArray_DIM(x, i)
-    job.block = BLOCK if rows else ELEMENTS
-    if rows and logits:
-        job.block = max(min(LONG_BLOCK // job.classes, job.block), <Py_ssize_t>1)
-    elif rows:
-        job.block = max(min(LONG_PROBS_BLOCK // job.classes, job.block), <Py_ssize_t>LEAST_ROWS)
-    job.cost = job.classes
-    job.room_size = 0
-    if rows and logits and job.activation != SOFTMAX_BACKWARD:
-        job.room_size = arena_size(job.classes, <double>0)
-    elif rows and (job.activation == SOFTMAX_BACKWARD or not job.labels or job.options.smoothing != 0):
-        job.room_size = DISTRIBUTION_ROOM
-    if (
-        rows and not logits and job.labels and job.options.smoothing == 0
-        and job.gradient.data == NULL and job.hessian.data == NULL
-    ):
-        job.cost = 1  # of a row, the label's probability
-    job.threads = 1
-    work = job.n * job.cost * (2 if logits else 1)
+        call.n *= cnp.PyArray_DIM(x, i)
+
+
+cdef void set_plan(Plan *plan, const Call *call, int wanted) except *:
+    cdef bint chooses = call.kind == CATEGORICAL and call.labels and call.options.smoothing == 0
+    cdef bint exponentials = call.kind == CATEGORICAL_LOGITS or call.kind == SOFTMAX or call.kind == LOG_SOFTMAX
+    cdef Py_ssize_t work, threads
+    plan.wanted = wanted
+    plan.divisor = plan.by_count = plan.lifted = False
+    plan.in_float = in_halves(call.x.type)
+    plan.scale = 1
+    plan.scale_low = 0
+    plan.block = BLOCK
+    plan.cost = call.classes
+    plan.room_size = 0
+    if not has_rows(call.kind):
+        plan.block = ELEMENTS
+    elif exponentials:
+        plan.block = max(min(LONG_BLOCK // call.classes, <Py_ssize_t>BLOCK), <Py_ssize_t>1)
+        plan.room_size = arena_size(call.classes, <double>0)
+    else:
+        plan.block = max(min(LONG_PROBS_BLOCK // call.classes, <Py_ssize_t>BLOCK), <Py_ssize_t>LEAST_ROWS)
+        plan.room_size = 0 if chooses else DISTRIBUTION_ROOM
+    if chooses and not wanted & (GRADIENT | HESSIAN):
+        plan.cost = 1  # of a row, the label's probability
+    plan.threads = 1
+    work = call.n * plan.cost * (2 if call.kind != BINARY and call.kind != CATEGORICAL else 1)
     if work >= threaded_from:
         # Each helper takes time to wake, of the caller and one after the other: n of them are worth n^2 times the work.
         threads = <Py_ssize_t>(2 * sqrt(<double>work / max(threaded_from, <Py_ssize_t>1)))
-        job.threads = hire(<int>min(<Py_ssize_t>thread_count(), threads))
+        plan.threads = hire(<int>min(<Py_ssize_t>thread_count(), threads))
 
 
 cdef bint is_awkward(double x) noexcept nogil:
@@ -230,50 +236,138 @@ cdef object exact(Accumulator *sum):
     return int.from_bytes((<const char *>limbs)[:sizeof(limbs)], "little")
 
 
-cdef object exact_sums(Accumulator *state):
+cdef object exact_sums_of(Accumulator *sums):
     # Of the losses, of those that are infinite or NaN, of the weights, and of ones. Weights that overflow make a number
     # that does so too.
-    weights = <object>1 << EXPONENT_OF_OVERFLOW if state[1].special == INFINITY else exact(&state[1])
-    return exact(&state[0]), state[0].special, weights, exact(&state[2]) >> EXPONENT_OF_1
+    weights = <object>1 << EXPONENT_OF_OVERFLOW if sums[1].special == INFINITY else exact(&sums[1])
+    return exact(&sums[0]), sums[0].special, weights, exact(&sums[2]) >> EXPONENT_OF_1
+
+
+cdef inline int result_type(const Array *x, object given) noexcept:
+    return cnp.PyArray_TYPE(given) if x.type == BFLOAT16 or in_halves(x.type) else <int>cnp.NPY_DOUBLE
+
+
+cdef bint are_inputs(Call *call, object x, object targets, object weights, bint prepared) noexcept:
+    # Whether types and shapes are those of a call
+    cdef const Options *options = &call.options
+    cdef bint rows = has_rows(call.kind)
+    cdef int ndim, inner
+    cdef cnp.npy_intp *shape
+    if not (is_real(x) and is_real(targets) and (weights is None or is_real(weights))):
+        return False
+    ndim = cnp.PyArray_NDIM(x)
+    shape = cnp.PyArray_DIMS(x)
+    inner = ndim - 1 if rows else ndim  # dimensions of the losses
+    call.labels = rows and cnp.PyArray_NDIM(targets) == inner
+    if inner < 0 or (rows and shape[inner] == 0) or not has_shape(targets, inner if call.labels else ndim, shape):
+        return False
+    if rows and not prepared and options.axis != -1 and options.axis != inner:
+        return False
+    if options.length and (ndim == 0 or shape[ndim - 1] != options.length):
+        return False
+    if options.ignores and not call.labels:
+        return False
+    return weights is None or has_shape(weights, inner, shape)
+
+
+cdef bint are_apart(Call *call) noexcept:
+    # Whether outputs overlap nothing, or the predictions as a whole, in place of which they then come
+    cdef const Array *value = &call.value
+    cdef const Array *gradient = &call.gradient
+    cdef const Array *hessian = &call.hessian
+    if not (apart(call, value) and apart(call, gradient) and apart(call, hessian)):
+        return False
+    if may_overlap(value, gradient) or may_overlap(gradient, hessian):
+        return False
+    if has_rows(call.kind) and may_overlap(value, &call.x):
+        return False
+    call.in_place = may_overlap(value, &call.x) or may_overlap(gradient, &call.x) or may_overlap(hessian, &call.x)
+    return True
+
+
+cdef void set_inputs(
+    Call *call, Layout *layouts, object x, object targets, object weights, object upstream, int wanted
+) noexcept:
+    cdef bint rows = has_rows(call.kind)
+    set_array(&call.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
+    set_array(&call.targets, targets, wanted & TARGETS_BITS, rows and not call.labels, &layouts[1])
+    set_array(&call.weights, weights, wanted & WEIGHTS_BITS, False, &layouts[2])
+    set_array(&call.upstream, upstream, wanted & UPSTREAM_BITS, False, &layouts[3])
+    call.targets.narrow = call.weights.narrow = call.upstream.narrow = in_halves(call.x.type)
+    call.given = 0 if weights is None else WEIGHTS
+    call.given |= 0 if upstream is None else UPSTREAM
+    call.given |= CLASS_WEIGHTS if call.options.weights else 0
+
+
+cdef void set_outputs(
+    Call *call, Layout *layouts, object value, object gradient, object hessian, bint bits
+) noexcept:
+    cdef bint rows = has_rows(call.kind)
+    set_array(&call.value, value, bits, False, &layouts[4])
+    set_array(&call.gradient, gradient, bits, rows, &layouts[5])
+    set_array(&call.hessian, hessian, bits, rows, &layouts[6])
+
+
+cdef bint run_call(
+    Call *call, Layout *layouts, object x, object targets, int reduction, int wanted, double factor, double *total
+) except -1:
+    # Return False if the arrays must be prepared first, for an error or a warning that only the prepared call gives.
+    cdef Plan plan
+    cdef Outcome outcome
+    cdef int computing = cnp.NPY_FLOAT if in_halves(call.x.type) else cnp.NPY_DOUBLE
+    cdef int results = wanted & (GRADIENT | HESSIAN)
+    if wanted & VALUE:
+        results |= VALUE_EACH if reduction == NONE else VALUE_SUM
+    set_plan(&plan, call, results)
+    run(call, &plan, reduction, wanted & WARNED, factor, &outcome)
+    if outcome.bad >= 0 and not outcome.overwritten:
+        # Predictions are tolerated by their dtype, targets by the computing type.
+        if not on_logits(call.kind):
+            tolerate(&call.x, x, has_rows(call.kind), &layouts[0], machine_epsilon(call.x.type))
+        if not call.labels and machine_epsilon(call.targets.type) > 0:
+            tolerate(&call.targets, targets, has_rows(call.kind), &layouts[1], machine_epsilon(computing))
+        run(call, &plan, reduction, True, factor, &outcome)
+    if outcome.bad >= 0 and outcome.overwritten:  # after a pass that found nothing
+        raise ValueError("an array of the call changed during it, which works in place")
+    if outcome.unusable == NO_MEMORY:
+        raise MemoryError
+    total[0] = outcome.total
+    if not wanted & PREPARED:
+        return outcome.suspicious < 0 and outcome.bad < 0 and not outcome.unusable
+    if outcome.suspicious >= 0:
+        raise Suspicious(outcome.suspicious)
+    if outcome.bad >= 0:
+        raise BadBlock(outcome.bad, min(outcome.bad + plan.block, call.n))
+    if outcome.unusable:
+        raise ValueError(WEIGHTS_TOO_LARGE if outcome.unusable == TOO_LARGE else WEIGHTS_TOO_SMALL)
+    return True
 
 
 cdef object compute(
     bytes options, object x, object targets, object weights, object upstream, int wanted,
-    object value_out, object gradient_out, object hessian_out, Accumulator *state,
+    object value_out, object gradient_out, object hessian_out, Accumulator *exact_sums,
 ):
     # Return the wanted results, in a tuple if there are several. If the arrays are not prepared, return None when
     # they must be, when a value is outside its domain, and when the user should be warned: the prepared call then
     # raises. Only errors and suspicious inputs are thus found again, and everything else once.
-    cdef Job job
+    cdef Call call
     cdef Layout layouts[7]
-    cdef int ndim, inner, type_, reduction, computing
+    cdef int ndim, inner, type_, reduction
     cdef cnp.npy_intp *shape
     cdef double factor = 1
+    cdef double total = 0
     cdef const char *packed = options
-    cdef bint rows
     cdef bint prepared = wanted & PREPARED
-    if not (is_real(x) and is_real(targets) and (weights is None or is_real(weights))):
+    memcpy(&call.options, packed, sizeof(Options))
+    call.class_weights = <const double *>(packed + sizeof(Options))
+    call.kind = call.options.kind
+    call.exact_sums = exact_sums
+    if not are_inputs(&call, x, targets, weights, prepared):
         return None
-    memcpy(&job.options, packed, sizeof(Options))
-    job.class_weights = <const double *>(packed + sizeof(Options)) if job.options.weights else NULL
-    job.activation = NOT_ACTIVATION
-    job.state = state
-    rows = job.options.rows
-    reduction = SUM if wanted & (HESSIAN | STATE) else job.options.reduction
+    reduction = SUM if wanted & (HESSIAN | STATE) else call.options.reduction
     ndim = cnp.PyArray_NDIM(x)
     shape = cnp.PyArray_DIMS(x)
-    inner = ndim - 1 if rows else ndim  # dimensions of the losses
-    job.labels = rows and cnp.PyArray_NDIM(targets) == inner
-    if inner < 0 or (rows and shape[inner] == 0) or not has_shape(targets, inner if job.labels else ndim, shape):
-        return None
-    if rows and not prepared and job.options.axis != -1 and job.options.axis != inner:
-        return None
-    if job.options.length and (ndim == 0 or shape[ndim - 1] != job.options.length):
-        return None
-    if job.options.ignores and not job.labels:
-        return None
-    if weights is not None and not has_shape(weights, inner, shape):
-        return None
+    inner = ndim - 1 if has_rows(call.kind) else ndim
     if type(upstream) is float:
         factor = upstream
         upstream = None
@@ -281,8 +375,8 @@ cdef object compute(
         return None
     elif not prepared and may_overflow(upstream, x):
         return None
-    set_array(&job.x, x, wanted & BFLOAT16_BITS, rows, &layouts[0])
-    type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
+    set_inputs(&call, layouts, x, targets, weights, upstream, wanted)
+    type_ = result_type(&call.x, x)
     if not prepared and not (
         is_output(value_out, type_, inner, shape)
         and is_output(gradient_out, type_, ndim, shape)
@@ -295,63 +389,26 @@ cdef object compute(
         gradient_out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
     if wanted & HESSIAN and hessian_out is None:
         hessian_out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
-    set_array(&job.targets, targets, wanted & TARGETS_BITS, rows and not job.labels, &layouts[1])
-    set_array(&job.weights, weights, wanted & WEIGHTS_BITS, False, &layouts[2])
-    set_array(&job.upstream, upstream, wanted & UPSTREAM_BITS, False, &layouts[3])
-    set_array(&job.value, value_out, wanted & BFLOAT16_BITS, False, &layouts[4])
-    set_array(&job.gradient, gradient_out, wanted & BFLOAT16_BITS, rows, &layouts[5])
-    set_array(&job.hessian, hessian_out, wanted & BFLOAT16_BITS, rows, &layouts[6])
-    job.in_place = wanted & IN_PLACE
-    if not prepared:
-        if not (apart(&job, &job.value) and apart(&job, &job.gradient) and apart(&job, &job.hessian)):
-            return None
-        if may_overlap(&job.value, &job.gradient) or may_overlap(&job.gradient, &job.hessian):
-            return None
-        if rows and may_overlap(&job.value, &job.x):
-            return None
-        job.in_place = (
-            may_overlap(&job.value, &job.x) or may_overlap(&job.gradient, &job.x) or may_overlap(&job.hessian, &job.x)
-        )
-    set_size(&job, x)
-    run(&job, reduction, wanted, factor)
-    if job.bad >= 0 and not job.overwritten:  # predictions are tolerated by their dtype, targets by the computing type
-        if not job.options.logits:
-            tolerate(&job.x, x, rows, &layouts[0], machine_epsilon(job.x.type))
-        if not job.labels and machine_epsilon(job.targets.type) > 0:
-            computing = cnp.NPY_FLOAT if in_halves(job.x.type) else cnp.NPY_DOUBLE
-            tolerate(&job.targets, targets, rows, &layouts[1], machine_epsilon(computing))
-        run(&job, reduction, wanted | WARNED, factor)
-    if job.suspicious >= 0:
-        if not prepared:
-            return None
-        raise Suspicious(job.suspicious)
-    if job.bad >= 0:
-        if job.overwritten:  # after a pass that found nothing
-            raise ValueError("an array of the call changed during it, which works in place")
-        if not prepared:
-            return None
-        raise BadBlock(job.bad, min(job.bad + job.block, job.n))
-    if job.unusable == NO_MEMORY:
-        raise MemoryError
-    if job.unusable:
-        if not prepared:
-            return None
-        raise ValueError(WEIGHTS_TOO_LARGE if job.unusable == TOO_LARGE else WEIGHTS_TOO_SMALL)
-    if state != NULL:
-        return exact_sums(state)
-    if wanted & VALUE:
-        value = value_out if reduction == NONE else job.total
-        if wanted & GRADIENT:
-            return value, gradient_out
-        return value
+    set_outputs(&call, layouts, value_out, gradient_out, hessian_out, wanted & BFLOAT16_BITS)
+    call.in_place = wanted & IN_PLACE
+    if not prepared and not are_apart(&call):
+        return None
+    set_size(&call, x)
+    if not run_call(&call, layouts, x, targets, reduction, wanted, factor, &total):
+        return None
+    if exact_sums != NULL:
+        return exact_sums_of(exact_sums)
     if wanted & HESSIAN:
         return gradient_out, hessian_out
-    return gradient_out
+    if not wanted & VALUE:
+        return gradient_out
+    value = value_out if reduction == NONE else total
+    return (value, gradient_out) if wanted & GRADIENT else value
 
 
-cdef object sums(bytes options, object x, object targets, object weights, int wanted):
-    cdef Accumulator state[3]
-    return compute(options, x, targets, weights, 1.0, wanted, None, None, None, state)
+cdef object exact_loss(bytes options, object x, object targets, object weights, int wanted):
+    cdef Accumulator sums[3]
+    return compute(options, x, targets, weights, 1.0, wanted, None, None, None, sums)
 
 
 def loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
@@ -361,65 +418,65 @@ def loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gr
     """
     require_stack()
     if wanted & STATE:
-        return sums(options, x, targets, weights, wanted)
+        return exact_loss(options, x, targets, weights, wanted)
     return compute(options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out, NULL)
 
 
-def activation(int function, int flags, x, upstream, out):
+cdef bint is_own_call(int kind, object x, object upstream, bint prepared) noexcept:
+    # Whether types and shapes are those of an activation
+    cdef bint backward = kind == SOFTMAX_BACKWARD or kind == SIGMOID_BACKWARD
+    cdef int ndim
+    if (upstream is None) == backward or not is_real(x) or not (upstream is None or is_real(upstream)):
+        return False
+    ndim = cnp.PyArray_NDIM(x)
+    if has_rows(kind) and (ndim == 0 or cnp.PyArray_DIM(x, ndim - 1) == 0):
+        return False
+    if not backward:
+        return True
+    if not has_shape(upstream, ndim, cnp.PyArray_DIMS(x)):
+        return False
+    if prepared or kind == SOFTMAX_BACKWARD:  # which computes in double if float does not hold upstream
+        return prepared or cnp.PyArray_TYPE(upstream) != cnp.NPY_LONGDOUBLE
+    return not may_overflow(upstream, x)
+
+
+def activation(int kind, int flags, x, upstream, out):
     """Compute softmax and the like along the last axis, or sigmoid and the like; None if an array must be prepared.
 
     The flags have the same meaning as for `loss`; upstream takes the place of the targets.
     """
-    cdef Job job
+    cdef Call call
+    cdef Plan plan
+    cdef Outcome outcome
     cdef Layout layouts[3]
-    cdef int ndim, type_
-    cdef cnp.npy_intp *shape
-    cdef bint rows = function == SOFTMAX or function == LOG_SOFTMAX or function == SOFTMAX_BACKWARD
-    cdef bint backward = function == SOFTMAX_BACKWARD or function == SIGMOID_BACKWARD
+    cdef int type_
+    cdef bint rows = has_rows(kind)
     cdef bint prepared = flags & PREPARED
     require_stack()
-    if (upstream is None) == backward:
+    if not is_own_call(kind, x, upstream, prepared):
         return None
-    if not is_real(x) or not (upstream is None or is_real(upstream)):
-        return None
-    ndim = cnp.PyArray_NDIM(x)
-    shape = cnp.PyArray_DIMS(x)
-    if rows and (ndim == 0 or shape[ndim - 1] == 0):
-        return None
-    if upstream is not None and not has_shape(upstream, ndim, shape):
-        return None
-    if backward and not prepared:
-        if cnp.PyArray_TYPE(upstream) == cnp.NPY_LONGDOUBLE:
-            return None
-        if function == SIGMOID_BACKWARD and may_overflow(upstream, x):  # the other function computes in double
-            return None
-    memset(&job.options, 0, sizeof(Options))
-    job.options.rows = rows
-    job.activation = function
-    job.labels = False
-    job.wanted_sum = False
-    job.class_weights = NULL
-    set_array(&job.x, x, flags & BFLOAT16_BITS, rows, &layouts[0])
-    type_ = cnp.PyArray_TYPE(x) if job.x.type == BFLOAT16 or in_halves(job.x.type) else <int>cnp.NPY_DOUBLE
-    if not prepared and not is_output(out, type_, ndim, shape):
+    memset(&call, 0, sizeof(Call))
+    call.kind = kind
+    set_array(&call.x, x, flags & BFLOAT16_BITS, rows, &layouts[0])
+    type_ = result_type(&call.x, x)
+    if not prepared and not is_output(out, type_, cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x)):
         return None
     if out is None:
-        out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
-    set_array(&job.targets, upstream, flags & UPSTREAM_BITS, rows, &layouts[1])
-    set_array(&job.gradient, out, flags & BFLOAT16_BITS, rows, &layouts[2])
-    set_array(&job.weights, None, False, False, NULL)
-    job.upstream = job.value = job.hessian = job.weights
-    job.in_place = flags & IN_PLACE
-    job.unusable = 0
-    job.state = NULL
+        out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), type_, False)
+    set_array(&call.targets, upstream, flags & UPSTREAM_BITS, rows, &layouts[1])
+    set_array(&call.gradient, out, flags & BFLOAT16_BITS, rows, &layouts[2])
+    call.in_place = flags & IN_PLACE
     if not prepared:
-        if may_overlap(&job.gradient, &job.targets) and not same(&job.gradient, &job.targets):
+        if may_overlap(&call.gradient, &call.targets) and not same(&call.gradient, &call.targets):
             return None
-        if may_overlap(&job.gradient, &job.x) and not same(&job.gradient, &job.x):
+        if may_overlap(&call.gradient, &call.x) and not same(&call.gradient, &call.x):
             return None
-        job.in_place = may_overlap(&job.gradient, &job.x) or may_overlap(&job.gradient, &job.targets)
-    set_size(&job, x)
-    run(&job, NONE, 0, 1)
-    if job.unusable == NO_MEMORY:
+        call.in_place = may_overlap(&call.gradient, &call.x) or may_overlap(&call.gradient, &call.targets)
+    set_size(&call, x)
+    set_plan(&plan, &call, GRADIENT)
+    if kind == SOFTMAX_BACKWARD:  # upstream that float does not hold is taken as it is
+        plan.in_float = plan.in_float and in_halves(call.targets.type)
+    run(&call, &plan, NONE, True, 1, &outcome)
+    if outcome.unusable:
         raise MemoryError
     return out

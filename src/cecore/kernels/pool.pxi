@@ -1,4 +1,4 @@
-# Passes over the blocks of a job, by the calling thread alone or with helpers.
+# Passes over the blocks of a state, by the calling thread alone or with helpers.
 #
 # Helpers are threads that Python starts and that never run Python: they wait in C until a caller wakes them. They and
 # the caller claim chunks of blocks, one after the other, and add up what they find exactly, so that nothing depends on
@@ -34,9 +34,7 @@ cdef enum:
 cdef struct Worker
 
 cdef struct Task:  # one pass
-    const Job *job
-    int kind
-    bint in_float
+    const State *state  # of the caller
     Py_ssize_t most  # blocks to claim at once
     Py_ssize_t least
     Py_ssize_t next  # the first block that nobody has claimed
@@ -99,7 +97,7 @@ cdef Py_ssize_t claim(Task *task, Py_ssize_t *last) noexcept nogil:
     lock()
     if task.next < task.last:
         first = task.next
-        task.next += max(min(task.most, (task.last - first) // (2 * task.job.threads)), task.least)
+        task.next += max(min(task.most, (task.last - first) // (2 * task.state.plan.threads)), task.least)
         task.next = min(task.next, task.last)
         last[0] = task.next
     unlock()
@@ -122,12 +120,12 @@ cdef void answer_signals(Watch *watch) noexcept nogil:
     unlock()
 
 
-cdef bint halted(const Job *job) noexcept nogil:
+cdef bint halted(const State *state) noexcept nogil:
     # Whether the call is to end early. Taking the GIL may take long, so that the caller does it now and then.
-    cdef Watch *watch = job.watch
+    cdef Watch *watch = state.watch
     cdef double now
     cdef bint stopped
-    if job.calling and watch.thread_state != NULL and PyThread_get_thread_ident() == main_thread:
+    if state.calling and watch.thread_state != NULL and PyThread_get_thread_ident() == main_thread:
         now = cecore_seconds()
         if watch.due == 0:
             watch.due = now + PATIENCE / 1e6
@@ -140,53 +138,54 @@ cdef bint halted(const Job *job) noexcept nogil:
     return stopped
 
 
-cdef inline bint halted_at(const Job *job, Py_ssize_t piece) noexcept nogil:
+cdef inline bint halted_at(const State *state, Py_ssize_t piece) noexcept nogil:
     # The same now and then in a long row
-    return piece % PIECES_BETWEEN_LOOKS == PIECES_BETWEEN_LOOKS - 1 and halted(job)
+    return piece % PIECES_BETWEEN_LOOKS == PIECES_BETWEEN_LOOKS - 1 and halted(state)
 
 
-cdef void clear_numbers(const Job *job, const Array *array, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+cdef void clear_numbers(const State *state, const Array *array, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     # Any number of zeros
     cdef Py_ssize_t piece, first
     for piece in range((n + ALONE - 1) // ALONE):
         first = piece * ALONE
         store_zeros(array, start + first, min(n - first, <Py_ssize_t>ALONE))
-        if n > ALONE and halted(job):
+        if n > ALONE and halted(state):
             return
 
 
-cdef void *allocate_room(Job *job) noexcept nogil:
-    # Give the job its scratch, if it needs any, on a cache line. Return what is to be freed, or NULL.
-    cdef void *allocated = malloc(job.room_size + CACHE_LINE) if job.room_size > 0 else NULL
-    job.room = <char *>((<uintptr_t>allocated + CACHE_LINE - 1) & -<uintptr_t>CACHE_LINE)
+cdef void *allocate_room(State *state) noexcept nogil:
+    # Give the state its scratch, if it needs any, on a cache line. Return what is to be freed, or NULL.
+    cdef Py_ssize_t size = state.plan.room_size
+    cdef void *allocated = malloc(size + CACHE_LINE) if size > 0 else NULL
+    state.room = <char *>((<uintptr_t>allocated + CACHE_LINE - 1) & -<uintptr_t>CACHE_LINE)
     return allocated
 
 
 cdef void work_on(Task *task, bint calling) noexcept nogil:
     # One thread's part of a pass
-    cdef Job job = task.job[0]
-    cdef void *allocated = NULL if calling else allocate_room(&job)  # the caller has its scratch
+    cdef State state = task.state[0]
+    cdef void *allocated = NULL if calling else allocate_room(&state)  # the caller has its scratch
     cdef Py_ssize_t last
     cdef Py_ssize_t first
     cdef uint64_t saved
-    if job.room_size > 0 and allocated == NULL and not calling:
+    if state.plan.room_size > 0 and allocated == NULL and not calling:
         return
     first = claim(task, &last)
     if first < 0:
         free(allocated)
         return
     saved = cecore_enter()
-    job.calling = calling
-    clear_results(&job)
+    state.calling = calling
+    clear_results(&state)
     while first >= 0:
-        run_blocks(&job, task.kind, task.in_float, first, last)
-        first = -1 if job.bad >= 0 or halted(&job) else claim(task, &last)
+        run_blocks(&state, first, last)
+        first = -1 if state.bad >= 0 or halted(&state) else claim(task, &last)
     lock()
-    if job.bad >= 0:
+    if state.bad >= 0:
         task.next = task.last  # earlier blocks are all claimed, so that the first bad one is found
-        task.bad = job.bad if task.bad < 0 else min(task.bad, job.bad)
-    task.noticed |= job.noticed
-    accumulator_merge(&task.sum, &job.sum)
+        task.bad = state.bad if task.bad < 0 else min(task.bad, state.bad)
+    task.noticed |= state.noticed
+    accumulator_merge(&task.sum, &state.sum)
     unlock()
     cecore_leave(saved)
     free(allocated)
@@ -215,65 +214,68 @@ cdef void dismiss(Task *task) noexcept nogil:
             task.helpers -= 1
     task.waiting = task.helpers > 0
     unlock()
-    if task.job.watch.generation != pool.generation:  # a signal handler has forked: the helpers are the parent's
+    if task.state.watch.generation != pool.generation:  # a signal handler has forked: the helpers are the parent's
         return
     if task.waiting:
         while not look_then_wait(task.done, PATIENCE):
-            halted(task.job)
+            halted(task.state)
         lock()  # the last helper holds it until it has left the task
         unlock()
 
 
-cdef void run_alone(Job *job, int kind, bint in_float, Py_ssize_t count, Py_ssize_t most) noexcept nogil:
+cdef void run_alone(State *state, Py_ssize_t count, Py_ssize_t most) noexcept nogil:
     cdef Py_ssize_t first = 0
     cdef Py_ssize_t last
     while first < count:
         last = min(first + most, count)
-        run_blocks(job, kind, in_float, first, last)
-        first = count if job.bad >= 0 or (last < count and halted(job)) else last
+        run_blocks(state, first, last)
+        first = count if state.bad >= 0 or (last < count and halted(state)) else last
 
 
-cdef void run_pass(Job *job, int kind, bint in_float) noexcept nogil:
-    # All blocks: their sum, the first bad one, and the results
+cdef void run_together(State *state, Py_ssize_t count, Py_ssize_t size, PyThread_type_lock done) noexcept nogil:
     cdef Task task
-    cdef Py_ssize_t count = (job.n + job.block - 1) // job.block
-    cdef Py_ssize_t size = job.block * max(job.cost, 1)
-    cdef void *allocated = allocate_room(job)  # before anything is written
-    clear_results(job)
-    if job.room_size > 0 and allocated == NULL:
-        job.unusable = NO_MEMORY
-        return
-    task.done = NULL
-    if job.threads > 1 and count > 1:
-        task.done = PyThread_allocate_lock()
-    if task.done == NULL:
-        run_alone(job, kind, in_float, count, max(ALONE // size, <Py_ssize_t>1))
-        free(allocated)
-        return
-    PyThread_acquire_lock(task.done, WAIT_LOCK)
-    task.job = job
-    task.kind = kind
-    task.in_float = in_float
+    PyThread_acquire_lock(done, WAIT_LOCK)
+    task.state = state
+    task.done = done
     task.most = max(chunk_size // size, <Py_ssize_t>1)
     task.least = max(chunk_size // (LEAST_CHUNKS * size), <Py_ssize_t>1)
     task.next = 0
     task.last = count
     accumulator_clear(&task.sum)
     task.bad = -1
-    task.noticed = job.noticed
+    task.noticed = state.noticed
     task.size = 0
     task.waiting = False
-    recruit(&task, <int>min(<Py_ssize_t>job.threads - 1, count - 1))
-    job.watch.helped = task.size > 0
-    job.watch.generation = pool.generation
+    recruit(&task, <int>min(<Py_ssize_t>state.plan.threads - 1, count - 1))
+    state.watch.helped = task.size > 0
+    state.watch.generation = pool.generation
     work_on(&task, True)
     dismiss(&task)
-    job.watch.helped = False
-    PyThread_free_lock(task.done)
-    job.sum = task.sum
-    job.bad = task.bad
-    job.noticed = task.noticed
+    state.watch.helped = False
+    state.sum = task.sum
+    state.bad = task.bad
+    state.noticed = task.noticed
+
+
+cdef bint run_pass(State *state) noexcept nogil:
+    # All blocks: their sum, the first bad one, and the results. Return False if there is no memory.
+    cdef const Plan *plan = state.plan
+    cdef Py_ssize_t count = (state.call.n + plan.block - 1) // plan.block
+    cdef Py_ssize_t size = plan.block * max(plan.cost, 1)
+    cdef PyThread_type_lock done = NULL
+    cdef void *allocated = allocate_room(state)  # before anything is written
+    clear_results(state)
+    if plan.room_size > 0 and allocated == NULL:
+        return False
+    if plan.threads > 1 and count > 1:
+        done = PyThread_allocate_lock()
+    if done == NULL:
+        run_alone(state, count, max(ALONE // size, <Py_ssize_t>1))
+    else:
+        run_together(state, count, size, done)
+        PyThread_free_lock(done)
     free(allocated)
+    return True
 
 
 cdef Worker *make_worker() noexcept nogil:

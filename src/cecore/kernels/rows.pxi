@@ -356,7 +356,7 @@ cdef inline void focal_terms_of(
         ratio = p[i] if rest[i] == 0 else ratio
         factor = t[i] * power[i]
         value = factor * loss
-        value = 0 if (factor == 0) | (power[i] == 0) else value
+        value = 0 if (factor == 0) | ((power[i] == 0) & (t[i] == t[i])) else value  # an infinite target is no NaN
         losses[i] = 0 if t[i] == 0 else value
         value = factor * (1 + g * ratio)
         slope[i] = <real>(0 if t[i] == 0 else value)

@@ -102,9 +102,9 @@ cdef void rows_slopes(
         slopes(s + r * classes, u + r * classes, &narrow, True, classes, out + r * classes)
 
 
-cdef inline real *slopes_dest(const Job *job, Py_ssize_t start, real *scratch) noexcept nogil:
-    if of_computing_type(&job.gradient, <real>0) and not job.in_place:
-        return <real *>job.gradient.data + start
+cdef inline real *slopes_dest(const Call *call, Py_ssize_t start, real *scratch) noexcept nogil:
+    if of_computing_type(&call.gradient, <real>0) and not call.in_place:
+        return <real *>call.gradient.data + start
     return scratch
 
 
@@ -126,41 +126,42 @@ cdef void spread_sums(const double *sums, Py_ssize_t rows, Py_ssize_t classes, r
         spread(sums, rows, classes, out)
 
 
-cdef void short_rows(const Job *job, Py_ssize_t row, Py_ssize_t rows, real *room) noexcept nogil:
-    cdef Py_ssize_t start = row * job.classes
-    cdef Py_ssize_t n = rows * job.classes
-    cdef const real *s = numbers_of(&job.x, start, n, room)
-    cdef const real *u = numbers_of(&job.targets, start, n, room + TERMS)
+cdef void short_rows(const Call *call, Py_ssize_t row, Py_ssize_t rows, real *room) noexcept nogil:
+    cdef Py_ssize_t start = row * call.classes
+    cdef Py_ssize_t n = rows * call.classes
+    cdef const real *s = numbers_of(&call.x, start, n, room)
+    cdef const real *u = numbers_of(&call.targets, start, n, room + TERMS)
     cdef real *products = room + 2 * TERMS
     cdef double *sums = <double *>(room + 3 * TERMS)
-    cdef real *dest = slopes_dest(job, start, room + 3 * TERMS)
-    if job.classes >= FLAT_CLASSES:
-        rows_slopes(s, u, rows, job.classes, dest)
+    cdef real *dest = slopes_dest(call, start, room + 3 * TERMS)
+    if call.classes >= FLAT_CLASSES:
+        rows_slopes(s, u, rows, call.classes, dest)
     else:
         products_of(s, u, n, products)
-        row_sums(products, rows, job.classes, sums)
-        spread_sums(sums, rows, job.classes, products)
+        row_sums(products, rows, call.classes, sums)
+        spread_sums(sums, rows, call.classes, products)
         flat_slopes(s, u, products, n, dest)
     if dest == room + 3 * TERMS:
-        store(&job.gradient, start, n, dest)
+        store(&call.gradient, start, n, dest)
 
 
-cdef void long_row(const Job *job, Py_ssize_t row, real *room) noexcept nogil:
+cdef void long_row(const State *state, Py_ssize_t row, real *room) noexcept nogil:
+    cdef const Call *call = state.call
     cdef const real *s
     cdef const real *u
     cdef real *dest
     cdef double total = 0
     cdef double error = 0
     cdef double part, part_error
-    cdef Py_ssize_t pieces = (job.classes + TERMS - 1) // TERMS
+    cdef Py_ssize_t pieces = (call.classes + TERMS - 1) // TERMS
     cdef Py_ssize_t piece, start, n
     for piece in range(pieces):
-        if halted_at(job, piece):
+        if halted_at(state, piece):
             return
-        start = row * job.classes + piece * TERMS
-        n = min(job.classes - piece * TERMS, <Py_ssize_t>TERMS)
-        s = numbers_of(&job.x, start, n, room)
-        u = numbers_of(&job.targets, start, n, room + TERMS)
+        start = row * call.classes + piece * TERMS
+        n = min(call.classes - piece * TERMS, <Py_ssize_t>TERMS)
+        s = numbers_of(&call.x, start, n, room)
+        u = numbers_of(&call.targets, start, n, room + TERMS)
         part_error = 0
         part = dot(s, u, n, False, &part_error)
         if part - part != 0:
@@ -169,26 +170,29 @@ cdef void long_row(const Job *job, Py_ssize_t row, real *room) noexcept nogil:
         add_exactly(&total, &error, part)
     total = finite_sum(total, error)
     for piece in range(pieces):
-        if halted_at(job, piece):
+        if halted_at(state, piece):
             return
-        start = row * job.classes + piece * TERMS
-        n = min(job.classes - piece * TERMS, <Py_ssize_t>TERMS)
-        s = numbers_of(&job.x, start, n, room)
-        u = numbers_of(&job.targets, start, n, room + TERMS)
-        dest = slopes_dest(job, start, room + 3 * TERMS)
+        start = row * call.classes + piece * TERMS
+        n = min(call.classes - piece * TERMS, <Py_ssize_t>TERMS)
+        s = numbers_of(&call.x, start, n, room)
+        u = numbers_of(&call.targets, start, n, room + TERMS)
+        dest = slopes_dest(call, start, room + 3 * TERMS)
         row_slopes(s, u, total, n, dest)
         if dest == room + 3 * TERMS:
-            store(&job.gradient, start, n, dest)
+            store(&call.gradient, start, n, dest)
 
 
-cdef void run_softmax_backward(const Job *job, Py_ssize_t start, Py_ssize_t stop, real unused) noexcept nogil:
-    # s = job.x, u = job.targets
-    cdef real *room = <real *>job.room
-    cdef Py_ssize_t rows = max(TERMS // job.classes, <Py_ssize_t>1)
+cdef void run_softmax_backward(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # s is in x, and u in the place of the targets.
+    cdef const Call *call = state.call
+    cdef real *room = <real *>state.room
+    cdef Py_ssize_t start = first * state.plan.block
+    cdef Py_ssize_t stop = min(last * state.plan.block, call.n)
+    cdef Py_ssize_t rows = max(TERMS // call.classes, <Py_ssize_t>1)
     cdef Py_ssize_t i
-    if job.classes <= TERMS:
+    if call.classes <= TERMS:
         for i in range((stop - start + rows - 1) // rows):
-            short_rows(job, start + i * rows, min(stop - start - i * rows, rows), room)
+            short_rows(call, start + i * rows, min(stop - start - i * rows, rows), room)
     else:
         for i in range(start, stop):
-            long_row(job, i, room)
+            long_row(state, i, room)

@@ -1,0 +1,706 @@
+# ---------------------------------------------------------------- rows of logits
+
+cdef enum:
+    KEPT_BYTES = 1 << 18  # of the exponentials of a row that wait in the arena for its sum
+    PREFETCHED_CLASSES = 512  # the processor foresees longer rows itself
+    STREAMED = 1 << 22  # numbers
+    ROW_BUFFER = BATCH + 2 * SUM_LANES * WIDTH  # numbers: of rows of many classes, padded
+
+cdef struct Arena:  # where the numbers of some rows are while they are computed
+    RowBlock *block
+    RowConstants *constants
+    FocalSums *focal
+    char *z
+    char *e
+    char *t
+    char *first  # results, or what waits for them
+    char *second
+
+
+cdef void load_tile(
+    const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t lanes, Py_ssize_t classes, real *tile
+) noexcept nogil:
+    # Rows of few classes, side by side; the other lanes are 0
+    cdef real scratch[BLOCK]
+    cdef const real *data
+    cdef Py_ssize_t group = BLOCK // classes  # rows
+    cdef Py_ssize_t i, start, count, r, k
+    for i in range((rows + group - 1) // group if x.layout == NULL else 0):  # in the order of the memory
+        start = i * group
+        count = min(rows - start, group)
+        data = numbers_of(x, (first + start) * classes, count * classes, scratch)
+        rows_to_tile(data, count, classes, tile + start)
+    for k in range(classes if x.layout != NULL else 0):
+        load(x, first * classes + k, classes, rows, tile + k * WIDTH)
+    for k in range(classes if rows < lanes else 0):
+        for r in range(rows, lanes):
+            tile[k * WIDTH + r] = 0
+
+
+cdef inline Py_ssize_t tile_size(Py_ssize_t classes, real unused) noexcept nogil:
+    return (classes * WIDTH + SUM_LANES) * sizeof(real)
+
+
+cdef inline Py_ssize_t kept_classes(Py_ssize_t classes, real unused) noexcept nogil:
+    # How many exponentials of a row the arena holds
+    return min(classes, <Py_ssize_t>KEPT_BYTES // <Py_ssize_t>sizeof(real)) + ROW_BUFFER
+
+
+cdef Py_ssize_t arena_size(Py_ssize_t classes, real unused) noexcept nogil:
+    cdef Py_ssize_t size = sizeof(RowBlock) + sizeof(RowConstants) + sizeof(FocalSums) + 8 * 64
+    if classes <= MAX_TILE_CLASSES:
+        return size + 4 * tile_size(classes, unused)
+    return size + (4 * ROW_BUFFER + kept_classes(classes, unused)) * sizeof(real)
+
+
+cdef char *take(char **place, Py_ssize_t size) noexcept nogil:
+    cdef char *taken = place[0]
+    place[0] += (size + 63) & -64
+    return taken
+
+
+cdef void lay_out(Arena *arena, char *memory, Py_ssize_t classes, real unused) noexcept nogil:
+    cdef char *place = memory
+    cdef Py_ssize_t size = ROW_BUFFER * sizeof(real)
+    cdef Py_ssize_t e_size = kept_classes(classes, unused) * sizeof(real)
+    if classes <= MAX_TILE_CLASSES:
+        size = e_size = tile_size(classes, unused)
+    arena.block = <RowBlock *>take(&place, sizeof(RowBlock))
+    arena.constants = <RowConstants *>take(&place, sizeof(RowConstants))
+    arena.focal = <FocalSums *>take(&place, sizeof(FocalSums))
+    arena.z = take(&place, size)
+    arena.e = take(&place, e_size)
+    arena.t = take(&place, size)
+    arena.first = take(&place, size)
+    arena.second = take(&place, size) if classes > MAX_TILE_CLASSES else arena.z
+
+
+cdef void set_block(RowBlock *block, const State *state, bint has_targets) noexcept nogil:
+    cdef const Call *call = state.call
+    block.classes = call.classes
+    block.has_targets = has_targets
+    block.smoothing = 0 if has_targets else call.options.smoothing
+    block.gamma = call.options.gamma
+    block.wanted = state.plan.wanted
+    if block.wanted & (VALUE_SUM | VALUE_EACH):
+        block.wanted = VALUE | block.wanted & GRADIENT
+    if is_activation(call.kind):
+        block.wanted = SOFTMAX_BIT if call.kind == SOFTMAX else LOG_SOFTMAX_BIT
+        block.smoothing = block.gamma = 0
+
+
+cdef struct RowInputs:  # of a block of rows, in double; of activations, nothing
+    const int64_t *labels
+    const bint *has_targets  # in place of a label
+    Py_ssize_t targets  # how many rows have them
+    const double *w
+    const double *factors
+    double *losses
+
+
+cdef Py_ssize_t set_tile(
+    RowBlock *block, const RowInputs *rows, Py_ssize_t first, Py_ssize_t n, bint has_targets, bint *mine
+) noexcept nogil:
+    # What belongs to the rows of a tile; rows of the other kind get weight 0. Returns how many are of this kind.
+    cdef Py_ssize_t lanes = whole_lanes(n)
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t r
+    for r in range(n, lanes):
+        block.label[r] = 0
+        block.weight[r] = 1
+        block.factor[r] = 0
+    if rows.labels == NULL:
+        for r in range(n):
+            mine[r] = True
+            block.weight[r] = 1
+        return n
+    memcpy(block.label, rows.labels + first, n * sizeof(int64_t))
+    memcpy(block.weight, rows.w + first, n * sizeof(double))
+    memcpy(block.factor, rows.factors + first, n * sizeof(double))
+    for r in range(n):
+        mine[r] = rows.has_targets[first + r] == has_targets
+        count += mine[r]
+    for r in range(n if has_targets or count < n else 0):
+        block.label[r] = block.label[r] if mine[r] and not has_targets else 0
+        block.weight[r] = block.weight[r] if mine[r] else 0
+    return count
+
+
+cdef void prefetch_tile(const Call *call, RowBlock *block, Py_ssize_t row, real unused) noexcept nogil:
+    # What tile_exponentials prefetches: the next tile's logits, if they are read where they lie
+    block.ahead = NULL
+    if call.n * call.classes >= UNCACHED and of_computing_type(&call.x, unused):
+        block.ahead = call.x.data + row * call.classes * sizeof(real)
+
+
+cdef int run_tile(
+    State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n,
+    bint has_targets, real unused
+) noexcept nogil:
+    # The rows of a tile that have targets, or those that have labels
+    cdef const Call *call = state.call
+    cdef bint mine[WIDTH]
+    cdef RowBlock *block = arena.block
+    cdef real *z = <real *>arena.z
+    cdef real *t = <real *>arena.t
+    cdef Py_ssize_t classes = call.classes
+    cdef Py_ssize_t count, r
+    cdef const bint *some = NULL
+    set_block(block, state, has_targets)
+    count = set_tile(block, rows, first, n, has_targets, mine)
+    if count == 0:
+        return SOFT
+    if count < n:
+        some = &mine[0]
+    block.rows = n
+    if has_targets and not taus_tile(call, start + first, n, rows.labels + first, mine, block.weight, t):
+        return BAD
+    if block.wanted == 0:
+        return SOFT
+    load_tile(&call.x, start + first, n, whole_lanes(n), classes, z)
+    prefetch_tile(call, block, start + first + n, unused)
+    compute_tile(block, z, <real *>arena.e, t, <real *>arena.first, unused)
+    if rows.labels != NULL and count == n:
+        memcpy(rows.losses + first, block.loss, n * sizeof(double))
+    for r in range(n if count < n else 0):
+        rows.losses[first + r] = block.loss[r] if mine[r] else rows.losses[first + r]
+    if state.plan.wanted & HESSIAN:
+        store_results(call, &call.hessian, start + first, n, z, some, <real *>arena.e)
+    if state.plan.wanted & GRADIENT:
+        store_results(call, &call.gradient, start + first, n, <real *>arena.first, some, <real *>arena.e)
+    return SOFT
+
+
+cdef void store_results(
+    const Call *call, const Array *out, Py_ssize_t row, Py_ssize_t n, const real *tile, const bint *mine, real *buffer
+) noexcept nogil:
+    if mine == NULL and is_streamed(call, out, <real>0):
+        tile_to_rows(tile, n, call.classes, buffer)
+        cecore_stream(out.data + row * call.classes * sizeof(real), <char *>buffer, n * call.classes * sizeof(real))
+    else:
+        store_tile(out, row, n, call.classes, tile, mine)
+
+
+cdef bint load_row_targets(
+    const Call *call, Py_ssize_t row, int64_t label, double w, Py_ssize_t first, Py_ssize_t n, real *buffer, real **t
+) noexcept nogil:
+    # The weighted targets of a segment, in t; False if one is out of its domain
+    cdef double wide[BLOCK]
+    cdef bint mine = True
+    cdef const double *weights = NULL
+    cdef Py_ssize_t i, k, count
+    t[0] = buffer
+    if tau_lies_there(call, w, <real>0):
+        t[0] = <real *>call.targets.data + row * call.classes + first
+        return in_domain(<const real *>t[0], n)
+    for i in range(blocks(n)):
+        k = i * BLOCK
+        count = min(n - k, <Py_ssize_t>BLOCK)
+        if call.given & CLASS_WEIGHTS:
+            weights = call.class_weights + first + k
+        if not taus_of_rows(call, row, 1, &label, &mine, &w, first + k, count, weights, wide):
+            return False
+        convert(&wide[0], buffer + k, count)
+    return True
+
+
+cdef struct Batch:  # some rows of many classes: their places
+    Py_ssize_t row[WIDTH]
+    int64_t label[WIDTH]
+    Py_ssize_t stride  # from one row to the next one in the arena, in numbers
+    Py_ssize_t segments
+    bint kept  # all exponentials stay in the arena
+    bint in_gradient  # they wait where the gradient will be
+
+
+cdef inline Py_ssize_t segments_of(Py_ssize_t classes) noexcept nogil:
+    # All of BATCH classes but the last one, which has at least SUM_LANES
+    return max((classes - SUM_LANES) // BATCH + 1, <Py_ssize_t>1)
+
+
+cdef inline Py_ssize_t segment_length(const Batch *batch, Py_ssize_t classes, Py_ssize_t segment) noexcept nogil:
+    return classes - segment * BATCH if segment + 1 == batch.segments else <Py_ssize_t>BATCH
+
+
+cdef bint reads_columns(const Array *array, const Batch *batch, Py_ssize_t rows) noexcept nogil:
+    # Whether the rows are read or written class by class: where classes lie apart, a cache line holds one class of
+    # several rows.
+    return rows > 1 and lies_apart(array) and are_neighbours(batch, rows)
+
+
+cdef void load_columns(
+    const Array *array, Py_ssize_t start, Py_ssize_t classes, Py_ssize_t rows, Py_ssize_t n, real *buffer,
+    Py_ssize_t stride
+) noexcept nogil:
+    # n classes of some rows, the first of which is at the flat index start
+    cdef real column[WIDTH]
+    cdef Py_ssize_t k, r
+    for k in range(n):
+        load(array, start + k, classes, rows, column)
+        for r in range(rows):
+            buffer[r * stride + k] = column[r]
+
+
+cdef void store_columns(
+    const Array *array, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t n, real **places
+) noexcept nogil:
+    cdef real column[WIDTH]
+    cdef Py_ssize_t k, r
+    for k in range(n):
+        for r in range(rows):
+            column[r] = places[r][k]
+        store_apart(array, start + k, True, rows, &column[0])
+
+
+cdef void load_segment(
+    const Call *call, const Arena *arena, const Batch *batch, Py_ssize_t segment, bint copied, real **z
+) noexcept nogil:
+    # The logits of a segment of each row; a row that has +inf is rewritten
+    cdef RowBlock *block = arena.block
+    cdef real *buffer = <real *>arena.z
+    cdef Py_ssize_t classes = call.classes
+    cdef Py_ssize_t start = batch.row[0] * classes + segment * BATCH
+    cdef Py_ssize_t n = segment_length(batch, classes, segment)
+    cdef bint columns = reads_columns(&call.x, batch, block.rows)
+    cdef real *own
+    cdef Py_ssize_t r
+    if columns:
+        load_columns(&call.x, start, classes, block.rows, n, buffer, batch.stride)
+    for r in range(block.rows):
+        own = buffer + r * batch.stride
+        z[r] = own
+        if not columns:
+            z[r] = <real *>numbers_of(&call.x, batch.row[r] * classes + segment * BATCH, n, own)
+        if block.infinite[r] > 0:
+            resolve_infinite(<const real *>z[r], n, block.infinite[r], own)
+            z[r] = own
+        elif copied and z[r] != own:
+            memcpy(own, z[r], n * sizeof(real))
+            z[r] = own
+
+
+cdef void find_maxima(const State *state, const Arena *arena, const Batch *batch, real **z) noexcept nogil:
+    # Leaves the first segment loaded, if it is the only one.
+    cdef RowBlock *block = arena.block
+    cdef Py_ssize_t segment, n, r
+    cdef Py_ssize_t infinite = 0
+    memset(block.infinite, 0, sizeof(block.infinite))
+    for segment in range(batch.segments):
+        if halted_at(state, segment):
+            return
+        load_segment(state.call, arena, batch, segment, False, z)
+        add_maxima(block, z, segment_length(batch, state.call.classes, segment))
+    for r in range(block.rows):
+        infinite += block.maximum[r] == INFINITY
+    if infinite == 0:
+        return
+    for segment in range(batch.segments):
+        if halted_at(state, segment):
+            return
+        n = segment_length(batch, state.call.classes, segment)
+        load_segment(state.call, arena, batch, segment, False, z)
+        for r in range(block.rows):
+            if block.maximum[r] == INFINITY:
+                block.new_infinite[r] = 0 if segment == 0 else block.new_infinite[r]
+                block.new_infinite[r] += count_infinite(<const real *>z[r], n)
+    for r in range(block.rows):
+        if block.maximum[r] == INFINITY:
+            block.infinite[r] = block.new_infinite[r]
+            block.maximum[r] = 0
+    if batch.segments == 1:
+        load_segment(state.call, arena, batch, 0, False, z)
+
+
+cdef bint load_targets(
+    const Call *call, const Arena *arena, const Batch *batch, Py_ssize_t segment, real **t
+) noexcept nogil:
+    # The weighted targets of a segment of each row, if there are some; False if one is out of its domain
+    cdef RowBlock *block = arena.block
+    cdef Py_ssize_t n = segment_length(batch, call.classes, segment)
+    cdef Py_ssize_t r
+    for r in range(block.rows if block.has_targets else 0):
+        if not load_row_targets(
+            call, batch.row[r], batch.label[r], block.weight[r], segment * BATCH, n,
+            <real *>arena.t + r * batch.stride, &t[r]
+        ):
+            return False
+    return True
+
+
+cdef real *waiting(
+    const Call *call, const Arena *arena, const Batch *batch, Py_ssize_t segment, real unused
+) noexcept nogil:
+    # Where the exponentials of a segment are: in the arena or, but for the last segment, where its gradient will be
+    if batch.in_gradient and segment + 1 < batch.segments:
+        return <real *>call.gradient.data + batch.row[0] * call.classes + segment * BATCH
+    return <real *>arena.e + (segment * BATCH if batch.kept else 0)
+
+
+cdef int fill_sums(State *state, Arena *arena, const Batch *batch, real **z, real **t) noexcept nogil:
+    # Stage one of some rows
+    cdef const Call *call = state.call
+    cdef RowBlock *block = arena.block
+    cdef real *e
+    cdef Py_ssize_t segment, n
+    find_maxima(state, arena, batch, z)
+    set_row_scales(block, <real>0)
+    block.ahead = NULL
+    if call.n * call.classes >= UNCACHED and call.classes <= PREFETCHED_CLASSES and of_computing_type(&call.x, <real>0):
+        block.ahead = call.x.data + (batch.row[block.rows - 1] + 1) * call.classes * sizeof(real)
+    for segment in range(batch.segments):
+        if halted_at(state, segment):
+            return SOFT
+        n = segment_length(batch, call.classes, segment)
+        if batch.segments > 1:
+            load_segment(call, arena, batch, segment, False, z)
+        if not load_targets(call, arena, batch, segment, t):
+            return BAD
+        if batch.in_gradient and call.in_place and (block.has_targets or block.smoothing != 0 or has_labels(block)):
+            load_segment(call, arena, batch, segment, True, z)  # which the exponentials overwrite
+        e = waiting(call, arena, batch, segment, <real>0)
+        fill_exponentials(block, z, n, e, batch.stride)
+        add_sums(block, z, t, segment * BATCH, n, e, batch.stride)
+    join_sums(block, <real>0)
+    return SOFT
+
+
+cdef real *reload(
+    const Call *call, Arena *arena, const Batch *batch, Py_ssize_t segment, real **z, real **t
+) noexcept nogil:
+    # What stage two needs of a segment: the exponentials, and logits and targets
+    cdef RowBlock *block = arena.block
+    cdef real *e = waiting(call, arena, batch, segment, <real>0)
+    cdef Py_ssize_t n = segment_length(batch, call.classes, segment)
+    cdef bint logarithms = block.wanted & LOG_SOFTMAX_BIT != 0
+    cdef bint copied = logarithms and call.in_place
+    cdef bint again = not batch.kept and not batch.in_gradient and not logarithms
+    if copied or batch.segments > 1 and (again or logarithms or is_general_focal(block)):
+        load_segment(call, arena, batch, segment, copied, z)
+    if batch.segments > 1:
+        load_targets(call, arena, batch, segment, t)
+    if again:
+        fill_exponentials(block, z, n, e, batch.stride)
+    return e
+
+
+cdef int run_batch(State *state, Arena *arena, const Batch *batch, real unused) noexcept nogil:
+    cdef const Call *call = state.call
+    cdef real *z[WIDTH]
+    cdef real *t[WIDTH]
+    cdef real *gradient[WIDTH]
+    cdef real *hessian[WIDTH]
+    cdef real *e
+    cdef RowBlock *block = arena.block
+    cdef Py_ssize_t segment, first, n
+    start_rows(block)
+    if fill_sums(state, arena, batch, &z[0], &t[0]) == BAD:
+        return BAD
+    finish_rows(block, block.rows, arena.constants, unused)
+    if is_general_focal(block):
+        add_focal_segments(state, arena, batch, &z[0], &t[0])
+    for segment in range(batch.segments if block.wanted & ~VALUE else 0):
+        if halted_at(state, segment):
+            return SOFT
+        first = segment * BATCH
+        n = segment_length(batch, call.classes, segment)
+        e = reload(call, arena, batch, segment, &z[0], &t[0])
+        set_places(call, &call.gradient, batch, block.rows, first, <real *>arena.first, &gradient[0])
+        set_places(call, &call.hessian, batch, block.rows, first, <real *>arena.second, &hessian[0])
+        if is_general_focal(block):
+            write_focal(arena, batch, segment, n, &z[0], <const real *>e, &t[0], &gradient[0], &hessian[0])
+        else:
+            write_all(block, arena.constants, first, n, e, batch.stride, &z[0], &t[0], &gradient[0], &hessian[0])
+        if block.wanted & HESSIAN:
+            store_places(call, &call.hessian, batch, block.rows, first, n, &hessian[0])
+        if block.wanted & ~(VALUE | HESSIAN):
+            store_places(call, &call.gradient, batch, block.rows, first, n, &gradient[0])
+    return SOFT
+
+
+cdef void write_all(
+    RowBlock *block, const RowConstants *constants, Py_ssize_t first, Py_ssize_t n, real *e, Py_ssize_t stride,
+    real **z, real **t, real **gradient, real **hessian
+) noexcept nogil:
+    cdef Py_ssize_t r
+    if block.wanted & HESSIAN:
+        write_hessian(block, constants, first, n, <const real *>e, stride, hessian)
+    for r in range(0 if block.has_targets else block.rows):
+        t[r] = z[r] if block.wanted & LOG_SOFTMAX_BIT else e + r * stride  # or what is not read
+    if block.wanted & ~(VALUE | HESSIAN):
+        write_results(block, constants, first, n, <const real *>e, stride, t, gradient)
+
+
+cdef void add_focal_segments(
+    State *state, Arena *arena, const Batch *batch, real **z, real **t
+) noexcept nogil:
+    # Of one row
+    cdef real *first = <real *>arena.first
+    cdef real *second = <real *>arena.second
+    cdef real *e
+    cdef Py_ssize_t segment
+    memset(arena.focal, 0, sizeof(FocalSums))
+    for segment in range(batch.segments):
+        if halted_at(state, segment):
+            return
+        e = reload(state.call, arena, batch, segment, z, t)
+        add_focal_row(
+            arena.block, <const real *>z[0], <const real *>e, <const real *>t[0],
+            segment_length(batch, state.call.classes, segment), 0, first, second, arena.focal
+        )
+    keep_focal_row(arena.block, 0, arena.focal)
+
+
+cdef void write_focal(
+    Arena *arena, const Batch *batch, Py_ssize_t segment, Py_ssize_t n, real **z, const real *e, real **t,
+    real **gradient, real **hessian
+) noexcept nogil:
+    # Of a segment of one row; of several segments, what waited is computed again
+    cdef real *first = <real *>arena.first
+    cdef real *second = <real *>arena.second
+    if batch.segments > 1:
+        add_focal_row(arena.block, <const real *>z[0], e, <const real *>t[0], n, 0, first, second, arena.focal)
+    write_focal_row(arena.block, e, <const real *>first, <const real *>second, n, 0, gradient[0], hessian[0])
+    if arena.block.weight[0] == 0:
+        clear_row(arena.block, n, gradient[0], hessian[0])
+
+
+cdef void clear_row(const RowBlock *block, Py_ssize_t n, real *gradient, real *hessian) noexcept nogil:
+    if block.wanted & GRADIENT:
+        memset(gradient, 0, n * sizeof(real))
+    if block.wanted & HESSIAN:
+        memset(hessian, 0, n * sizeof(real))
+
+
+cdef inline bint is_streamed(const Call *call, const Array *out, real unused) noexcept nogil:
+    # Whether results go past the caches: the arrays are larger than the last cache, and the rows too short for the
+    # processor to foresee them.
+    if not of_computing_type(out, unused) or call.classes > PREFETCHED_CLASSES:
+        return False
+    return call.n * call.classes >= STREAMED
+
+
+cdef inline bint are_neighbours(const Batch *batch, Py_ssize_t rows) noexcept nogil:
+    return batch.row[rows - 1] - batch.row[0] == rows - 1
+
+
+cdef void set_places(
+    const Call *call, const Array *out, const Batch *batch, Py_ssize_t rows, Py_ssize_t first, real *buffer,
+    real **places
+) noexcept nogil:
+    # Where the results of a segment go: to their place, or through the buffer
+    cdef Py_ssize_t r
+    cdef bint direct = of_computing_type(out, <real>0)
+    cdef bint streamed = is_streamed(call, out, <real>0) and are_neighbours(batch, rows)
+    for r in range(rows):
+        if streamed:  # without gaps
+            places[r] = buffer + r * call.classes
+        elif direct:
+            places[r] = <real *>out.data + batch.row[r] * call.classes + first
+        else:
+            places[r] = buffer + r * batch.stride
+
+
+cdef void store_places(
+    const Call *call, const Array *out, const Batch *batch, Py_ssize_t rows, Py_ssize_t first, Py_ssize_t n,
+    real **places
+) noexcept nogil:
+    cdef Py_ssize_t r
+    cdef char *place = out.data + batch.row[0] * call.classes * sizeof(real)
+    if is_streamed(call, out, <real>0) and are_neighbours(batch, rows):
+        cecore_stream(place, <char *>places[0], rows * n * sizeof(real))
+        return
+    if of_computing_type(out, <real>0):
+        return
+    if reads_columns(out, batch, rows):
+        store_columns(out, batch.row[0] * call.classes + first, rows, n, places)
+        return
+    for r in range(rows):
+        store(out, batch.row[r] * call.classes + first, n, places[r])
+
+
+cdef bint check_targets(
+    const State *state, Py_ssize_t row, int64_t label, double w, real *buffer
+) noexcept nogil:
+    # Of a row, without computing anything
+    cdef real *t
+    cdef Py_ssize_t classes = state.call.classes
+    cdef Py_ssize_t segment, first, n
+    for segment in range((classes + BATCH - 1) // BATCH):
+        if halted_at(state, segment):
+            return True
+        first = segment * BATCH
+        n = min(classes - first, <Py_ssize_t>BATCH)
+        if not load_row_targets(state.call, row, label, w, first, n, buffer, &t):
+            return False
+    return True
+
+
+cdef inline Py_ssize_t batch_height(Py_ssize_t classes) noexcept nogil:
+    # As many rows as BATCH logits; of short rows one more, so that a block of LONG_BLOCK logits is four batches.
+    cdef Py_ssize_t height = (BATCH + classes - 1) // classes if classes <= 1024 else BATCH // classes
+    return max(min(height, <Py_ssize_t>WIDTH), <Py_ssize_t>1)
+
+
+cdef void clear_results_of_row(const State *state, Py_ssize_t row) noexcept nogil:
+    cdef const Call *call = state.call
+    if state.plan.wanted & GRADIENT:
+        clear_numbers(state, &call.gradient, row * call.classes, call.classes)
+    if state.plan.wanted & HESSIAN:
+        clear_numbers(state, &call.hessian, row * call.classes, call.classes)
+
+
+cdef int run_batches(
+    State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, bint has_targets, real unused
+) noexcept nogil:
+    # The rows of many classes that have targets, or those that have labels; those of weight 0 are not read
+    cdef const Call *call = state.call
+    cdef Batch batch
+    cdef RowBlock *block = arena.block
+    cdef Py_ssize_t lanes = width(unused)
+    cdef Py_ssize_t height = batch_height(call.classes)
+    cdef Py_ssize_t i, r
+    cdef Py_ssize_t count = 0
+    set_block(block, state, has_targets)
+    if is_general_focal(block):
+        height = 1
+    batch.segments = segments_of(call.classes)
+    batch.stride = call.classes // lanes * lanes + lanes if batch.segments == 1 else <Py_ssize_t>ROW_BUFFER
+    batch.kept = batch.segments == 1 or call.classes <= KEPT_BYTES // <Py_ssize_t>sizeof(real)
+    batch.in_gradient = (
+        not batch.kept and of_computing_type(&call.gradient, unused) and state.plan.wanted & GRADIENT
+        and not is_general_focal(block) and not block.wanted & LOG_SOFTMAX_BIT
+    )
+    for i in range(n):
+        if rows.labels != NULL:
+            if rows.has_targets[i] != has_targets:
+                continue
+            if rows.w[i] == 0:
+                rows.losses[i] = 0
+                clear_results_of_row(state, start + i)
+                continue
+            if block.wanted == 0:
+                if has_targets and not check_targets(state, start + i, rows.labels[i], rows.w[i], <real *>arena.t):
+                    return BAD
+                continue
+        batch.row[count] = start + i
+        if rows.labels != NULL:
+            batch.label[count] = rows.labels[i]
+            block.label[count] = -1 if has_targets else rows.labels[i]
+            block.weight[count] = rows.w[i]
+            block.factor[count] = rows.factors[i]
+        count += 1
+        if count == height:
+            block.rows = count
+            if run_batch(state, arena, &batch, unused) == BAD:
+                return BAD
+            keep_losses(block, &batch, rows, start)
+            count = 0
+    if count > 0:
+        block.rows = count
+        if run_batch(state, arena, &batch, unused) == BAD:
+            return BAD
+        keep_losses(block, &batch, rows, start)
+    return SOFT
+
+
+cdef void keep_losses(
+    const RowBlock *block, const Batch *batch, const RowInputs *rows, Py_ssize_t start
+) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(block.rows if rows.labels != NULL and block.wanted & VALUE else 0):
+        rows.losses[batch.row[r] - start] = 0 if block.weight[r] == 0 else block.loss[r]
+
+
+cdef int logit_rows(
+    State *state, char *memory, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused
+) noexcept nogil:
+    # A block of rows, or of an activation any number
+    cdef Arena arena
+    cdef Py_ssize_t first
+    cdef bint kind
+    lay_out(&arena, memory, state.call.classes, unused)
+    for kind in range(2):
+        if (rows.targets == 0 and kind) or (rows.targets == n and n > 0 and not kind):
+            continue
+        if state.call.classes > MAX_TILE_CLASSES:
+            if run_batches(state, &arena, rows, start, n, kind, unused) == BAD:
+                return BAD
+            continue
+        for first in range(0, n, 64):
+            if run_tile(state, &arena, rows, start, first, min(n - first, <Py_ssize_t>WIDTH), kind, unused) == BAD:
+                return BAD
+    return SOFT
+
+
+cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    cdef const Plan *plan = state.plan
+    cdef const Call *call = state.call
+    cdef int64_t labels[BLOCK]
+    cdef bint has_targets[BLOCK]
+    cdef real w_scratch[BLOCK]
+    cdef real own_w[BLOCK]
+    cdef real factors[BLOCK]
+    cdef double wide_w[BLOCK]
+    cdef double wide_factors[BLOCK]
+    cdef double losses[BLOCK]
+    cdef double row_w[BLOCK]
+    cdef const real *given_w
+    cdef const real *w
+    cdef RowInputs rows
+    cdef Py_ssize_t block, start, n, i
+    cdef bint all_have = call.options.smoothing != 0 and (call.given & CLASS_WEIGHTS or call.options.gamma != 0)
+    cdef bint in_taus = call.options.smoothing != 0 and call.given & CLASS_WEIGHTS != 0
+    cdef bint even = not call.given & WEIGHTS and not call.given & UPSTREAM and not have_own_weights(call, in_taus)
+    cdef Py_ssize_t filled = -1  # rows whose weights, which are alike, are there
+    rows.labels = &labels[0]
+    rows.has_targets = &has_targets[0]
+    rows.w = &row_w[0]
+    rows.factors = &wide_factors[0]
+    rows.losses = &losses[0]
+    rows.targets = 0
+    memset(has_targets, 0, sizeof(has_targets))
+    for block in range(first, last):
+        start = block * plan.block
+        n = min(call.n - start, plan.block)
+        if not even or n != filled:
+            given_w = load_weights(state, start, n, w_scratch)
+            load_factors(state, start, n, given_w, &factors[0], &wide_factors[0])
+        state.bad = start
+        if (call.given & WEIGHTS and not valid_weights(given_w, n)) or (
+            not find_labels(state, start, n, given_w, labels)
+        ):
+            break
+        if not even or n != filled:
+            loss_weights(call, n, in_taus, labels, given_w, wide_w)
+            w = weight_rows(state, n, in_taus, labels, given_w, own_w, factors)
+            for i in range(n):
+                row_w[i] = w[i]
+                wide_factors[i] = factors[i]
+            filled = n
+        if all_have or not call.labels:
+            rows.targets = 0
+            for i in range(n):
+                has_targets[i] = all_have | (labels[i] == NOT_ONE_HOT)
+                rows.targets += has_targets[i]
+        for i in range(n if call.options.ignores else 0):
+            labels[i] = 0 if labels[i] == IGNORED else labels[i]
+        memset(losses, 0, padded(n) * sizeof(double))
+        if logit_rows(state, state.room, &rows, start, n, unused) == BAD:
+            break
+        state.bad = -1
+        for i in range(0 if even else n):
+            losses[i] = 0 if wide_w[i] == 0 else wide_w[i] * losses[i]
+        if plan.wanted & VALUE_SUM:
+            accumulator_add(&state.sum, lane_sum(n, &losses[0]))
+        if plan.wanted & VALUE_EACH:
+            store(&call.value, start, n, &losses[0])
+    cecore_stream_end()
+
+
+cdef void run_activation(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+    # softmax and log_softmax
+    cdef Py_ssize_t start = first * state.plan.block
+    cdef RowInputs rows
+    memset(&rows, 0, sizeof(RowInputs))
+    logit_rows(state, state.room, &rows, start, min(last * state.plan.block, state.call.n) - start, unused)
+    cecore_stream_end()

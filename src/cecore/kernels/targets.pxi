@@ -1,0 +1,387 @@
+# What becomes of the targets of rows: labels, one-hot rows, smoothing, weights.
+
+cdef enum:
+    INVALID = -1  # no class
+    IGNORED = -2
+    NOT_ONE_HOT = -3
+
+
+cdef void load_long_labels(
+    const longdouble *data, const Options *options, Py_ssize_t n, int64_t *out
+) noexcept nogil:
+    # As load_labels. A long double holds every integer of 64 bits, so that the index to ignore is not rounded.
+    cdef longdouble ignored = <longdouble>options.ignore_index
+    cdef longdouble number
+    cdef Py_ssize_t i
+    if options.ignores == UNSIGNED:
+        ignored = <longdouble><uint64_t>options.ignore_index
+    for i in range(n):
+        number = data[i]
+        if options.ignores and number == ignored:
+            out[i] = IGNORED
+            continue
+        out[i] = <int64_t>number if 0 <= number < 9e15 else INVALID
+        out[i] = out[i] if <longdouble>out[i] == number else INVALID
+
+
+cdef void load_labels(
+    const Array *array, const Options *options, Py_ssize_t start, Py_ssize_t n, int64_t *out
+) noexcept nogil:
+    # Labels >= 0, IGNORED, or INVALID: what is negative, not a whole number, or beyond 64 bits
+    cdef uint32_t word
+    cdef longdouble room[BLOCK]
+    cdef double number[BLOCK]
+    cdef const char *data = fetch(array, start, 1, n, <char *>&room[0])
+    cdef bint ignores = options.ignores == SIGNED
+    cdef double ignored_number = <double>options.ignore_index
+    cdef bint negative_ignored
+    cdef int64_t unusual = 0
+    cdef int64_t ignored = options.ignore_index if options.ignores else -1
+    cdef Py_ssize_t i
+    cdef int type = array.type
+    if type == cnp.NPY_LONG or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG:
+        if sizeof(long) == 8 or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONGLONG:
+            memcpy(out, data, 8 * n)
+            for i in range(n):
+                unusual += (out[i] < 0) | (out[i] == ignored)
+            if unusual == 0:
+                return
+            # the upper half of the unsigned numbers arrives as negative ones
+            negative_ignored = options.ignores == (
+                UNSIGNED if type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG else SIGNED
+            )
+            for i in range(n):
+                if out[i] == options.ignore_index and (negative_ignored if out[i] < 0 else ignores):
+                    out[i] = IGNORED
+                elif out[i] < 0:
+                    out[i] = INVALID
+            return
+    if type == cnp.NPY_LONGDOUBLE and sizeof(longdouble) > sizeof(double):
+        word = cecore_enter_long()
+        load_long_labels(<const longdouble *>data, options, n, out)
+        cecore_leave_long(word)
+        return
+    convert_from(type, data, n, number)
+    # as a number, if it is one exactly
+    if options.ignores == UNSIGNED:
+        ignored_number = <double><uint64_t>options.ignore_index
+        ignores = ignored_number < 18446744073709551616.0 and (
+            <uint64_t>ignored_number == <uint64_t>options.ignore_index
+        )
+    else:
+        ignores = ignores and ignored_number < 9223372036854775808.0 and (
+            <int64_t>ignored_number == options.ignore_index
+        )
+    for i in range(n):
+        if ignores and number[i] == ignored_number:
+            out[i] = IGNORED
+            continue
+        out[i] = <int64_t>number[i] if 0 <= number[i] < 9e15 else INVALID
+        out[i] = out[i] if <double>out[i] == number[i] else INVALID
+
+
+cdef int64_t one_hot_label(const State *state, Py_ssize_t row, real unused) noexcept nogil:
+    # The label of a row that holds one 1 and is 0 elsewhere, or NOT_ONE_HOT.
+    cdef real scratch[BLOCK]
+    cdef const real *t
+    cdef Py_ssize_t piece, first, k, n
+    cdef int64_t ones = 0
+    cdef int64_t others = 0
+    cdef int64_t place = 0
+    cdef const Array *targets = &state.call.targets
+    cdef Py_ssize_t classes = state.call.classes
+    cdef Py_ssize_t start = row * classes
+    for piece in range(blocks(classes)):
+        if halted_at(state, piece):
+            break
+        first = piece * BLOCK
+        n = min(classes - first, <Py_ssize_t>BLOCK)
+        if of_computing_type(targets, unused):  # a short row too: what lies behind it is not read
+            t = <const real *>targets.data + start + first
+        else:
+            load(targets, start + first, 1, n, scratch)
+            t = scratch
+        if not (t[0] == 0 or t[0] == 1):
+            return NOT_ONE_HOT
+        for k in range(n):  # without branches: where the 1 is, nothing foresees
+            ones += t[k] == 1
+            others += t[k] != 0
+            place += first + k if t[k] == 1 else 0
+        if ones != others or ones > 1:
+            return NOT_ONE_HOT
+    return place if ones == 1 and place < classes else <int64_t>NOT_ONE_HOT  # another thread may write there
+
+
+cdef void one_hot_labels(
+    const Array *targets, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, int64_t *labels, real unused
+) noexcept nogil:
+    # The same of rows of few classes, side by side
+    cdef real tile[MAX_TILE_CLASSES * WIDTH]
+    cdef real ones[WIDTH]
+    cdef real others[WIDTH]
+    cdef real place[WIDTH]
+    cdef real t
+    cdef Py_ssize_t r, k
+    load_tile(targets, first, rows, padded_rows(rows, <real>0), classes, tile)
+    memset(ones, 0, sizeof(ones))
+    memset(others, 0, sizeof(others))
+    memset(place, 0, sizeof(place))
+    for k in range(classes):
+        for r in range(padded_rows(rows, <real>0)):
+            t = tile[k * WIDTH + r]
+            ones[r] += 1 if t == 1 else 0
+            others[r] += 0 if t == 0 else 1
+            place[r] = <real>k if t == 1 else place[r]
+    for r in range(rows):
+        labels[r] = <int64_t>place[r] if ones[r] == 1 and others[r] == 1 else <int64_t>NOT_ONE_HOT
+
+
+cdef void labels_of_rows(
+    const State *state, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels
+) noexcept nogil:
+    # The labels of all rows of a block that are one-hot; 0 where the weight is 0
+    cdef const Call *call = state.call
+    cdef Py_ssize_t i, first, rows
+    cdef bint few = call.classes <= MAX_TILE_CLASSES
+    # one look tells rows that are not one-hot
+    few = few and one_hot_label(state, start, <real>0) >= 0
+    for i in range((n + WIDTH - 1) // WIDTH if few else 0):
+        first = i * WIDTH
+        rows = min(n - first, <Py_ssize_t>WIDTH)
+        one_hot_labels(&call.targets, start + first, rows, call.classes, labels + first, <real>0)
+    for i in range(n):
+        if w[i] == 0:
+            labels[i] = 0
+        elif not few:
+            labels[i] = one_hot_label(state, start + i, <real>0)
+
+
+cdef bint find_labels(
+    const State *state, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels
+) noexcept nogil:
+    # A label for each row, of what weighs nothing too; IGNORED and NOT_ONE_HOT stay. False if there is an invalid one.
+    cdef const Call *call = state.call
+    cdef int64_t outside = 0
+    cdef Py_ssize_t i
+    cdef bint fine = True
+    if not call.labels:
+        labels_of_rows(state, start, n, w, labels)
+        return True
+    load_labels(&call.targets, &call.options, start, n, labels)
+    for i in range(n):
+        outside += (labels[i] < 0) | (labels[i] >= call.classes)
+    if outside == 0:
+        return True
+    for i in range(n):
+        if labels[i] != IGNORED and not 0 <= labels[i] < call.classes:
+            labels[i] = 0  # whatever is read of the weight, which another thread may change
+            fine = fine and w[i] == 0
+    return fine
+
+
+cdef bint in_domain(const real *t, Py_ssize_t n) noexcept nogil:
+    # 0 <= t <= 1, or NaN
+    cdef real least[LANES]
+    cdef real u, smaller
+    cdef bint fine = True
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        least[j] = 0
+    for i in range(n // LANES):
+        for j in range(LANES):
+            u = 1 - t[i * LANES + j]
+            smaller = t[i * LANES + j] if t[i * LANES + j] < u else u
+            least[j] = smaller if smaller < least[j] else least[j]
+    for j in range(n // LANES * LANES, n):
+        u = 1 - t[j]
+        smaller = t[j] if t[j] < u else u
+        least[0] = smaller if smaller < least[0] else least[0]
+    for j in range(LANES):
+        fine &= least[j] >= 0
+    return fine
+
+
+cdef inline double tau_of(double t, double weight, double smoothing, double uniform) noexcept nogil:
+    # class weight * smoothed target, by the form that rounds less; 0 where the weight is, whatever the target holds
+    cdef double little = t + (uniform - smoothing * t)
+    cdef double much = t * (1 - smoothing) + uniform
+    cdef double value = weight * (little if smoothing <= 0.5 else much)
+    return 0 if weight == 0 else value
+
+
+cdef bint taus_of_rows(
+    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w,
+    Py_ssize_t first, Py_ssize_t n, const double *weights, double *tau
+) noexcept nogil:
+    # n classes from first on, of some rows one after another (all classes, if there are several). weights has their
+    # class weights, as often; NULL for 1. False if a target is out of its domain.
+    cdef double smoothing = call.options.smoothing
+    cdef double uniform = smoothing / call.classes
+    cdef Py_ssize_t i, k
+    if call.labels:
+        memset(tau, 0, rows * n * sizeof(double))
+        for i in range(rows):
+            if first <= labels[i] < first + n:
+                tau[i * n + labels[i] - first] = 1
+    else:
+        load(&call.targets, row * call.classes + first, 1, rows * n, tau)
+        for i in range(rows):
+            if not mine[i] or w[i] == 0:
+                memset(tau + i * n, 0, n * sizeof(double))
+        if not in_domain(tau, rows * n):
+            return False
+    if weights != NULL:
+        for k in range(rows * n):
+            tau[k] = tau_of(tau[k], weights[k], smoothing, uniform)
+    elif smoothing != 0:
+        for k in range(rows * n):
+            tau[k] = tau_of(tau[k], 1, smoothing, uniform)
+    return True
+
+
+cdef bint taus_of_class(
+    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w,
+    Py_ssize_t class_, double *tau
+) noexcept nogil:
+    # The same of one class, for rows side by side
+    cdef double smoothing = call.options.smoothing
+    cdef double uniform = smoothing / call.classes
+    cdef double weight = call.class_weights[class_] if call.given & CLASS_WEIGHTS else 1
+    cdef Py_ssize_t i
+    for i in range(rows, WIDTH):
+        tau[i] = 0
+    if call.labels:
+        for i in range(rows):
+            tau[i] = 1 if labels[i] == class_ else 0
+    else:
+        load(&call.targets, row * call.classes + class_, call.classes, rows, tau)
+        for i in range(rows):
+            tau[i] = tau[i] if mine[i] and w[i] != 0 else 0
+        if not in_domain(tau, WIDTH):
+            return False
+    for i in range(WIDTH):
+        tau[i] = tau_of(tau[i], weight, smoothing, uniform)
+    return True
+
+
+cdef double target_weight(const State *state, Py_ssize_t row, int64_t label) noexcept nogil:
+    # The sum of class weight * target of a row, before smoothing
+    cdef const Call *call = state.call
+    cdef double t[BLOCK]
+    cdef Sums sums
+    cdef Py_ssize_t piece, first, n, k
+    if label != NOT_ONE_HOT:
+        return call.class_weights[label]
+    sums_clear(&sums)
+    for piece in range(blocks(call.classes)):
+        if halted_at(state, piece):
+            break
+        first = piece * BLOCK
+        n = min(call.classes - first, <Py_ssize_t>BLOCK)
+        load(&call.targets, row * call.classes + first, 1, n, t)
+        for k in range(n):
+            t[k] = tau_of(t[k], call.class_weights[first + k], 0, 0)
+        sums_add(&sums, &t[0], n)
+    sums_join(&sums)
+    return sums_round(&sums, 0)
+
+
+cdef inline bint are_taus(const Call *call) noexcept nogil:
+    # whether the targets as they are given are the taus, but of rows of weight 0
+    return not call.labels and not call.given & CLASS_WEIGHTS and call.options.smoothing == 0
+
+
+cdef inline bint tau_lies_there(const Call *call, double w, real unused) noexcept nogil:
+    return are_taus(call) and w != 0 and of_computing_type(&call.targets, unused)
+
+
+cdef bint taus_tile(
+    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w, real *t
+) noexcept nogil:
+    # The taus of rows of few classes, side by side
+    cdef double wide[WIDTH]
+    cdef Py_ssize_t classes = call.classes
+    cdef Py_ssize_t r, k
+    if are_taus(call):
+        load_tile(&call.targets, row, rows, WIDTH, classes, t)
+        for r in range(rows):
+            if not mine[r] or w[r] == 0:
+                for k in range(classes):
+                    t[k * WIDTH + r] = 0
+        return in_domain(t, classes * WIDTH)
+    for k in range(classes):
+        if not taus_of_class(call, row, rows, labels, mine, w, k, wide):
+            return False
+        convert(&wide[0], t + k * WIDTH, WIDTH)
+    return True
+
+
+cdef inline bint have_own_weights(const Call *call, bint in_taus) noexcept nogil:
+    # Return whether class weights or ignored labels change the weights of rows.
+    return call.options.ignores or (call.given & CLASS_WEIGHTS and not in_taus)
+
+
+cdef inline real own_weight(const Call *call, bint in_taus, int64_t label, real unused) noexcept nogil:
+    # Return 0 if the row is ignored, else the class weight of its label, or 1 if the taus hold the class weights.
+    if label == IGNORED:
+        return 0
+    if call.given & CLASS_WEIGHTS and not in_taus and label >= 0:
+        return <real>call.class_weights[label]
+    return 1
+
+
+cdef const real *weight_rows(
+    State *state, Py_ssize_t n, bint in_taus, const int64_t *labels, const real *w, real *own, real *factors
+) noexcept nogil:
+    # The weights and factors of rows
+    cdef real weight, product, factor
+    cdef Py_ssize_t i
+    if not have_own_weights(state.call, in_taus):
+        return w
+    for i in range(padded(n)):
+        own[i] = w[i]
+    for i in range(n):
+        weight = own_weight(state.call, in_taus, labels[i], <real>0)
+        if weight == 1:
+            continue
+        product = own[i] * weight
+        factor = factors[i] * weight
+        if weight != 0 and (product - product != 0 or factor - factor != 0):
+            state.noticed |= OVERFLOWING
+        own[i] = 0 if weight == 0 else product
+        factors[i] = 0 if own[i] == 0 else factor
+    return own
+
+
+cdef void loss_weights(
+    const Call *call, Py_ssize_t n, bint in_taus, const int64_t *labels, const real *w, double *out
+) noexcept nogil:
+    # The weights by which the losses of rows are multiplied: of float, a product may lie beyond its range.
+    cdef double weight
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        out[i] = w[i]
+    for i in range(n if have_own_weights(call, in_taus) else 0):
+        weight = own_weight(call, in_taus, labels[i], <real>0)
+        out[i] = 0 if weight == 0 else out[i] * weight
+
+
+cdef const real *mask_rows(
+    Py_ssize_t n, const bint *general, const real *w, real *own, real *factors
+) noexcept nogil:
+    # Weights of 0 for the rows that have gone the general way
+    cdef Py_ssize_t i
+    for i in range(padded(n)):
+        own[i] = w[i]
+    for i in range(n):
+        if general[i]:
+            own[i] = factors[i] = 0
+    return own
+
+
+cdef bint valid_weights(const real *w, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not (w[i] >= 0 and w[i] - w[i] == 0):
+            return False
+    return True
