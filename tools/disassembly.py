@@ -22,16 +22,14 @@ REGISTER = {"baseline": "xmm", "x86_v3": "ymm", "x86_v4": "zmm"}
 ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|213|231))([ps])([sd])$")
 # For each kernel: how many loops of full width it must have at least, and how many others are allowed.
 KERNELS = {
-    **dict.fromkeys(("lane_sum", "any_probability_terms", "sigmoid_backward_block"), (1, 0)),
+    **dict.fromkeys(("lane_sum", "sigmoid_backward_block"), (1, 0)),
     **dict.fromkeys(("sigmoids_of", "log_sigmoids_of"), (2, 0)),
-    "derivatives": (14, 0),
-    # The others join lanes, or are the first or last vectors of a group
-    "sum_by_products": (16, 2),
-    "pair_logs": (1, 3),
+    # The others join lanes, or are the last vectors
+    "sum_by_products": (14, 2),
+    "sum_of_logs": (1, 3),
+    "weigh": (2, 1),
     # The others are scalar copies for arrays that overlap, which blocks do not; the baseline has no vectors for some
-    "losses": (12, 8),
-    "focal_block": (8, 13),
-    "any_block": (4, 9),
+    "run_form": (23, 15),
     # The others are the ends of a block, by shorter vectors
     "entropy_terms": (2, 5),
     "entropy_gradients": (2, 8),
@@ -43,8 +41,11 @@ KERNELS = {
     # The others handle the end of a row or of a tile, which does not fill a register
     "add_row_sum": (4, 5),
     **dict.fromkeys(("finish_sums", "label_losses"), (2, 2)),
-    **dict.fromkeys(("set_scales", "set_log_totals", "label_constants"), (1, 2)),
+    "set_scales": (1, 2),
+    "set_log_totals": (2, 3),
+    "label_constants": (2, 5),
     "two_class_terms": (1, 3),
+    "two_class_logarithms": (1, 3),
 }
 
 

@@ -70,8 +70,8 @@ MUTATIONS = [
     Mutation(
         "two lanes swapped",
         ELEMENTS,
-        "block.product[kind][block.count + j] = product\n",
-        "block.product[kind][block.count + (j ^ 1 if j < 2 else j)] = product\n",
+        "products.product[kind][products.count + j] = product\n",
+        "products.product[kind][products.count + (j ^ 1 if j < 2 else j)] = product\n",
     ),
     Mutation(
         "tail of the elements dropped",
@@ -86,9 +86,9 @@ MUTATIONS = [
         "block_of(&call.targets, 0, block.n, &scratch[1][0], <real>1)",
     ),
     Mutation("last block dropped", KERNELS, "    return (n + BLOCK - 1) // BLOCK", "    return n // BLOCK"),
-    Mutation("one fallback missed", ELEMENTS, "        lane_only_label(y[j], lanes, j)\n", ""),
+    Mutation("one fallback missed", ELEMENTS, "        only_label(y[j], &lanes.checks, j)\n", ""),
     Mutation("small products kept", ELEMENTS, "product = 1 if product < CECORE_LEAST_PRODUCT else 0", "product = 0"),
-    Mutation("weights not checked", ELEMENTS, "    only_zero(w - w, checks)\n", ""),
+    Mutation("weights not checked", ELEMENTS, "    only_zero(w - w, checks, j)\n", ""),
     Mutation(
         "clip moved by an ULP", DISTRIBUTIONS, "value = 0 if b < cut else value", "value = 0 if b <= cut else value"
     ),
@@ -104,9 +104,7 @@ MUTATIONS = [
         "larger sigmoid branch by subtraction", FUNCTIONS, "    return n * quotient;\n", "    return 1 - *smaller;\n"
     ),
     Mutation("low parts of the logits dropped", ROWS, "low = low if absolute(d) < 1000 else zero", "low = zero"),
-    Mutation(
-        "largest exponentials not counted", SOFTMAX, "(block.ties[r] - 1) * block.largest[r]", "0 * block.largest[r]"
-    ),
+    Mutation("largest exponentials not counted", SOFTMAX, "(block.ties[r] - 1) * largest[r]", "0 * largest[r]"),
     Mutation(
         "rounding errors of sums dropped",
         SUMS,
@@ -116,8 +114,8 @@ MUTATIONS = [
     Mutation(
         "rounding error of the largest dropped",
         SOFTMAX,
-        "block.largest_error[r] = errors[r] if real is double else 0",
-        "block.largest_error[r] = 0",
+        "errors[r] = error if real is double else 0",
+        "errors[r] = 0",
     ),
     Mutation(
         "slow rows on the fast path", SOFTMAX, "offset[0] = maximum if fabs(maximum) > 2048 else 0", "offset[0] = 0"
@@ -138,8 +136,8 @@ MUTATIONS = [
     Mutation(
         "cross term of products dropped",
         ELEMENTS,
-        "CECORE_FMA(lanes.complement[kind][j], c, c) + lanes.complement[kind][j]",
-        "c + lanes.complement[kind][j]",
+        "CECORE_FMA(lanes.complement[FIRST][j], c, c) + lanes.complement[FIRST][j]",
+        "c + lanes.complement[FIRST][j]",
     ),
     Mutation(
         "only the first class read", ARRAYS, "        place += start % layout.shape[last] * layout.strides[last]\n", ""
@@ -411,7 +409,7 @@ MUTATIONS = [
     Mutation(
         "cancellation near a probability of 1",
         ROWS,
-        "block.largest[r] if block.rest[r] < block.largest[r] else -1",
+        "largest[r] if block.rest[r] < largest[r] else minus_one",
         "-1",
         "options::test_the_gradient_of_a_class_near_1_is_relative",
     ),

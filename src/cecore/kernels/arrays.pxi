@@ -114,12 +114,19 @@ cdef inline Py_ssize_t in_fours(Py_ssize_t rows, Py_ssize_t classes) noexcept no
 
 cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, real *restrict tile) noexcept nogil:
     # Rows one after another become rows side by side, four by four; the last four classes overlap those before them.
+    # Of two or three classes, vector code, as the stride is known.
     cdef Py_ssize_t whole = in_fours(rows, classes)
     cdef Py_ssize_t r, i, k
-    if classes == 2:  # vector code, as the stride is known
+    if classes == 2:
         for r in range(rows):
             tile[r] = data[2 * r]
             tile[WIDTH + r] = data[2 * r + 1]
+        return
+    if classes == 3:
+        for r in range(rows):
+            tile[r] = data[3 * r]
+            tile[WIDTH + r] = data[3 * r + 1]
+            tile[2 * WIDTH + r] = data[3 * r + 2]
         return
     for r in range(0, whole, 4):
         for i in range(0, classes, 4):
@@ -138,6 +145,12 @@ cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, re
         for r in range(rows):
             out[2 * r] = tile[r]
             out[2 * r + 1] = tile[WIDTH + r]
+        return
+    if classes == 3:
+        for r in range(rows):
+            out[3 * r] = tile[r]
+            out[3 * r + 1] = tile[WIDTH + r]
+            out[3 * r + 2] = tile[2 * WIDTH + r]
         return
     for r in range(0, whole, 4):
         for i in range(0, classes, 4):

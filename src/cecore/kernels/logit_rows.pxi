@@ -23,7 +23,7 @@ cdef void load_tile(
     # Rows of few classes, side by side; the other lanes are 0
     cdef real scratch[BLOCK]
     cdef const real *data
-    cdef Py_ssize_t group = BLOCK // classes  # rows
+    cdef Py_ssize_t group = BLOCK // classes & -4  # rows, as rows_to_tile serves them
     cdef Py_ssize_t i, start, count, r, k
     for i in range((rows + group - 1) // group if x.layout == NULL else 0):  # in the order of the memory
         start = i * group
@@ -98,34 +98,6 @@ cdef struct RowInputs:  # of a block of rows, in double; of activations, nothing
     double *losses
 
 
-cdef Py_ssize_t set_tile(
-    RowBlock *block, const RowInputs *rows, Py_ssize_t first, Py_ssize_t n, bint has_targets, bint *mine
-) noexcept nogil:
-    # What belongs to the rows of a tile; rows of the other kind get weight 0. Returns how many are of this kind.
-    cdef Py_ssize_t lanes = whole_lanes(n)
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t r
-    for r in range(n, lanes):
-        block.label[r] = 0
-        block.weight[r] = 1
-        block.factor[r] = 0
-    if rows.labels == NULL:
-        for r in range(n):
-            mine[r] = True
-            block.weight[r] = 1
-        return n
-    memcpy(block.label, rows.labels + first, n * sizeof(int64_t))
-    memcpy(block.weight, rows.w + first, n * sizeof(double))
-    memcpy(block.factor, rows.factors + first, n * sizeof(double))
-    for r in range(n):
-        mine[r] = rows.has_targets[first + r] == has_targets
-        count += mine[r]
-    for r in range(n if has_targets or count < n else 0):
-        block.label[r] = block.label[r] if mine[r] and not has_targets else 0
-        block.weight[r] = block.weight[r] if mine[r] else 0
-    return count
-
-
 cdef void prefetch_tile(const Call *call, RowBlock *block, Py_ssize_t row, real unused) noexcept nogil:
     # What tile_exponentials prefetches: the next tile's logits, if they are read where they lie
     block.ahead = NULL
@@ -137,29 +109,40 @@ cdef int run_tile(
     State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n,
     bint has_targets, real unused
 ) noexcept nogil:
-    # The rows of a tile that have targets, or those that have labels
+    # The rows of a tile that have targets, or those that have labels. The others are computed too, but not stored.
     cdef const Call *call = state.call
     cdef bint mine[WIDTH]
     cdef RowBlock *block = arena.block
     cdef real *z = <real *>arena.z
     cdef real *t = <real *>arena.t
     cdef Py_ssize_t classes = call.classes
-    cdef Py_ssize_t count, r
+    cdef Py_ssize_t count = n
+    cdef Py_ssize_t r
     cdef const bint *some = NULL
     set_block(block, state, has_targets)
-    count = set_tile(block, rows, first, n, has_targets, mine)
-    if count == 0:
-        return SOFT
-    if count < n:
-        some = &mine[0]
     block.rows = n
-    if has_targets and not taus_tile(call, start + first, n, rows.labels + first, mine, block.weight, t):
+    if rows.labels != NULL:
+        block.label = rows.labels + first
+        block.weight = rows.w + first
+        block.factor = rows.factors + first
+        if rows.targets > 0:
+            count = 0
+            for r in range(n):
+                mine[r] = rows.has_targets[first + r] == has_targets
+                count += mine[r]
+        if count == 0:
+            return SOFT
+        if count < n:
+            some = &mine[0]
+    if has_targets and not taus_tile(
+        call, start + first, n, block.label, rows.has_targets + first, block.weight, t
+    ):
         return BAD
     if block.wanted == 0:
         return SOFT
     load_tile(&call.x, start + first, n, whole_lanes(n), classes, z)
     prefetch_tile(call, block, start + first + n, unused)
-    compute_tile(block, z, <real *>arena.e, t, <real *>arena.first, unused)
+    compute_tile(block, arena.constants, z, <real *>arena.e, t, <real *>arena.first, unused)
     if rows.labels != NULL and count == n:
         memcpy(rows.losses + first, block.loss, n * sizeof(double))
     for r in range(n if count < n else 0):
@@ -207,6 +190,8 @@ cdef bint load_row_targets(
 cdef struct Batch:  # some rows of many classes: their places
     Py_ssize_t row[WIDTH]
     int64_t label[WIDTH]
+    double weight[WIDTH]
+    double factor[WIDTH]
     Py_ssize_t stride  # from one row to the next one in the arena, in numbers
     Py_ssize_t segments
     bint kept  # all exponentials stay in the arena
@@ -282,6 +267,7 @@ cdef void load_segment(
 cdef void find_maxima(const State *state, const Arena *arena, const Batch *batch, real **z) noexcept nogil:
     # Leaves the first segment loaded, if it is the only one.
     cdef RowBlock *block = arena.block
+    cdef real *maximum = <real *>block.maximum
     cdef Py_ssize_t segment, n, r
     cdef Py_ssize_t infinite = 0
     memset(block.infinite, 0, sizeof(block.infinite))
@@ -291,7 +277,7 @@ cdef void find_maxima(const State *state, const Arena *arena, const Batch *batch
         load_segment(state.call, arena, batch, segment, False, z)
         add_maxima(block, z, segment_length(batch, state.call.classes, segment))
     for r in range(block.rows):
-        infinite += block.maximum[r] == INFINITY
+        infinite += maximum[r] == INFINITY
     if infinite == 0:
         return
     for segment in range(batch.segments):
@@ -300,13 +286,13 @@ cdef void find_maxima(const State *state, const Arena *arena, const Batch *batch
         n = segment_length(batch, state.call.classes, segment)
         load_segment(state.call, arena, batch, segment, False, z)
         for r in range(block.rows):
-            if block.maximum[r] == INFINITY:
+            if maximum[r] == INFINITY:
                 block.new_infinite[r] = 0 if segment == 0 else block.new_infinite[r]
                 block.new_infinite[r] += count_infinite(<const real *>z[r], n)
     for r in range(block.rows):
-        if block.maximum[r] == INFINITY:
+        if maximum[r] == INFINITY:
             block.infinite[r] = block.new_infinite[r]
-            block.maximum[r] = 0
+            maximum[r] = 0
     if batch.segments == 1:
         load_segment(state.call, arena, batch, 0, False, z)
 
@@ -343,7 +329,7 @@ cdef int fill_sums(State *state, Arena *arena, const Batch *batch, real **z, rea
     cdef real *e
     cdef Py_ssize_t segment, n
     find_maxima(state, arena, batch, z)
-    set_row_scales(block, <real>0)
+    set_row_scales(block, block.rows, <real>0)
     block.ahead = NULL
     if call.n * call.classes >= UNCACHED and call.classes <= PREFETCHED_CLASSES and of_computing_type(&call.x, <real>0):
         block.ahead = call.x.data + (batch.row[block.rows - 1] + 1) * call.classes * sizeof(real)
@@ -392,7 +378,7 @@ cdef int run_batch(State *state, Arena *arena, const Batch *batch, real unused) 
     cdef real *e
     cdef RowBlock *block = arena.block
     cdef Py_ssize_t segment, first, n
-    start_rows(block)
+    start_rows(block, unused)
     if fill_sums(state, arena, batch, &z[0], &t[0]) == BAD:
         return BAD
     finish_rows(block, block.rows, arena.constants, unused)
@@ -460,7 +446,7 @@ cdef void write_focal(
     if batch.segments > 1:
         add_focal_row(arena.block, <const real *>z[0], e, <const real *>t[0], n, 0, first, second, arena.focal)
     write_focal_row(arena.block, e, <const real *>first, <const real *>second, n, 0, gradient[0], hessian[0])
-    if arena.block.weight[0] == 0:
+    if is_zero_row(arena.block, 0):
         clear_row(arena.block, n, gradient[0], hessian[0])
 
 
@@ -563,6 +549,9 @@ cdef int run_batches(
     set_block(block, state, has_targets)
     if is_general_focal(block):
         height = 1
+    block.label = batch.label
+    block.weight = batch.weight
+    block.factor = batch.factor
     batch.segments = segments_of(call.classes)
     batch.stride = call.classes // lanes * lanes + lanes if batch.segments == 1 else <Py_ssize_t>ROW_BUFFER
     batch.kept = batch.segments == 1 or call.classes <= KEPT_BYTES // <Py_ssize_t>sizeof(real)
@@ -585,9 +574,8 @@ cdef int run_batches(
         batch.row[count] = start + i
         if rows.labels != NULL:
             batch.label[count] = rows.labels[i]
-            block.label[count] = -1 if has_targets else rows.labels[i]
-            block.weight[count] = rows.w[i]
-            block.factor[count] = rows.factors[i]
+            batch.weight[count] = rows.w[i]
+            batch.factor[count] = rows.factors[i]
         count += 1
         if count == height:
             block.rows = count
@@ -608,7 +596,7 @@ cdef void keep_losses(
 ) noexcept nogil:
     cdef Py_ssize_t r
     for r in range(block.rows if rows.labels != NULL and block.wanted & VALUE else 0):
-        rows.losses[batch.row[r] - start] = 0 if block.weight[r] == 0 else block.loss[r]
+        rows.losses[batch.row[r] - start] = 0 if is_zero_row(block, r) else block.loss[r]
 
 
 cdef int logit_rows(
@@ -673,7 +661,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
         if not even or n != filled:
             loss_weights(call, n, in_taus, labels, given_w, wide_w)
             w = weight_rows(state, n, in_taus, labels, given_w, own_w, factors)
-            for i in range(n):
+            for i in range(padded(n)):
                 row_w[i] = w[i]
                 wide_factors[i] = factors[i]
             filled = n

@@ -11,31 +11,32 @@ cdef enum:  # what a pass over the exponentials writes, and its constants (a, b,
     LOGARITHM = 5  # (z - a) - b
     CURVATURE = 6  # f g e (1 - a e) with the largest e = b, the rest c and the total d
     FOCAL_CURVATURE = 7  # f g e (1 - a e) + q (h e)^2
-    CONSTANTS = 8
+    CONSTANTS = 10  # the last two: the label and its result, of a tile
 
 
 cdef struct RowConstants:  # of the results of some rows, in either type
-    int kind
-    int hessian_kind
     double gradient[CONSTANTS * WIDTH]
     double hessian[CONSTANTS * WIDTH]
     double own[WIDTH]  # the gradient at the label
     double own_hessian[WIDTH]
+    int kind
+    int hessian_kind
 
 
 cdef inline void results_of(
     int kind, bint one_row, const real *e, const real *x, Py_ssize_t registers, const real *constants,
     real *restrict out
 ) noexcept nogil:
-    # Registers one after another, of one row, or of a class of rows side by side. x: the logits or the targets, where
-    # they are needed. The constants of a row are WIDTH apart.
-    cdef real a, b, c, d, f, g, h, q, rest, value
+    # Registers of one row, or of a strip. x: the logits or the targets, where they are needed. The constants of a row
+    # are WIDTH apart. In a strip, the label has its own result.
+    cdef real a, b, c, d, f, g, h, q, label, own, rest, value
+    cdef bint has_label = not one_row and (kind <= FOCAL or kind == FOCAL_CURVATURE)
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j, k, r
     for i in range(registers):
         for j in range(lanes):
-            k = i * lanes + j
-            r = 0 if one_row else k
+            k = i * (lanes if one_row else <Py_ssize_t>WIDTH) + j
+            r = 0 if one_row else j
             a = constants[r]
             b = constants[WIDTH + r]
             c = constants[2 * WIDTH + r]
@@ -44,27 +45,31 @@ cdef inline void results_of(
             g = constants[5 * WIDTH + r]
             h = constants[6 * WIDTH + r]
             q = constants[7 * WIDTH + r]
+            label = constants[8 * WIDTH + r]
+            own = constants[9 * WIDTH + r]
             if kind == SCALED:
-                out[k] = e[k] * a
+                value = e[k] * a
             elif kind == SHIFTED:
-                out[k] = fma(e[k], a, 0 - b)
+                value = fma(e[k], a, 0 - b)
             elif kind == FOCAL:
-                out[k] = (e[k] * a) * b
+                value = (e[k] * a) * b
             elif kind == TARGETS:
                 value = fma(e[k], a, 0 - x[k] * b)
-                out[k] = d if e[k] == c else value
+                value = d if e[k] == c else value
             elif kind == PROBABILITY:
                 value = e[k] * a
-                out[k] = c if e[k] == b else value
+                value = c if e[k] == b else value
             elif kind == LOGARITHM:
-                out[k] = (x[k] - a) - b
+                value = (x[k] - a) - b
             else:
                 rest = d - e[k]
                 rest = c if e[k] == b else rest
                 value = (((e[k] * f) * rest) * a) * g
                 if kind == FOCAL_CURVATURE:
                     value = fma((e[k] * h) * (e[k] * h), q, value)
-                out[k] = value
+            if has_label:
+                value = own if label == <real><int>i else value
+            out[k] = value
 
 
 cdef inline void all_results_of(
@@ -81,8 +86,8 @@ cdef inline void all_results_of(
         if n % step != 0:
             results_of(kind, True, e + k, x + k, 1, constants, out + k)
     else:
-        for k in range(n):
-            results_of(kind, False, e + k * WIDTH, x + k * WIDTH, lanes // step, constants, out + k * WIDTH)
+        for k in range(lanes // step):
+            results_of(kind, False, e + k * step, x + k * step, n, constants + k * step, out + k * step)
 
 
 cdef inline void all_results(
@@ -122,12 +127,48 @@ cdef void row_results(
 
 # ---------------------------------------------------------------- row ends
 
+cdef inline double least_unboosted(real unused) noexcept nogil:
+    return 1e-150 if real is double else 1e-18
+
+
+cdef inline double most_unboosted(real unused) noexcept nogil:
+    return 1e150 if real is double else 1e18
+
+
+cdef inline int64_t count_boosted(
+    const double *factor, const double *target_sum, bint has_targets, Py_ssize_t rows, real unused
+) noexcept nogil:
+    cdef double least = least_unboosted(unused)
+    cdef double most = most_unboosted(unused)
+    cdef double size, product
+    cdef int64_t boosted_rows = 0
+    cdef int64_t small, large
+    cdef Py_ssize_t r
+    for r in range(rows):
+        size = fabs(factor[r])
+        product = size * target_sum[r] if has_targets else size
+        small = (product < least) & (size > 0)
+        if has_targets:
+            small = small & (target_sum[r] > 0)
+        large = product > most
+        boosted_rows += small | large
+    return boosted_rows
+
+
+cdef bint any_boosted(const RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+    # Return whether the factor of a row times the sum of its targets is very small or large. The product may underflow
+    # to 0, so the two numbers are compared with 0.
+    if block.has_targets:
+        return count_boosted(block.factor, block.target_sum, True, rows, unused) > 0
+    return count_boosted(block.factor, block.target_sum, False, rows, unused) > 0
+
+
 cdef inline double boosted(double factor, double targets, double *unscale, real unused) noexcept nogil:
     # A factor over unscale, by which the results are to be multiplied where factor times the sum of the targets is very
     # small, large or infinite: so their quotient by the total is a normal number of the type.
     cdef double size = fabs(factor) * targets
-    cdef double small = 1e-150 if real is double else 1e-18
-    cdef double large = 1e150 if real is double else 1e18
+    cdef double small = least_unboosted(unused)
+    cdef double large = most_unboosted(unused)
     cdef double up = 3.273390607896142e+150 if real is double else 1.2089258196146292e+24  # 2^500, 2^80
     cdef double down = 3.054936363499605e-151 if real is double else 8.271806125530277e-25
     cdef double boost = up if size < small else 1
@@ -148,25 +189,26 @@ cdef inline double over_total(double x, double low, const RowBlock *block, Py_ss
     return corrected if corrected - corrected == 0 else quotient  # where x is infinite
 
 
-cdef void label_losses(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+cdef void label_losses(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
     # (maximum - z of the label) + log(total / largest); with smoothing a, the first term is its mean with the gap's
+    cdef const real *maximum = <const real *>block.maximum
+    cdef const real *label_z = <const real *>block.label_z
     cdef double d
     cdef double a = block.smoothing
     cdef double uniform = a / block.classes
     cdef Py_ssize_t r
     for r in range(rows if a == 0 else 0):
-        block.loss[r] = (block.maximum[r] - block.label_z[r]) + block.log_total[r]
+        block.loss[r] = (<double>maximum[r] - <double>label_z[r]) + block.log_total[r]
     for r in range(rows if a != 0 else 0):
-        d = block.maximum[r] - block.label_z[r]
+        d = <double>maximum[r] - <double>label_z[r]
         d = 0 if d == INFINITY else d
         block.loss[r] = ((1 - a) * d + (16 * uniform) * block.gap[r]) + block.log_total[r]
 
 
-cdef void label_constants(
-    RowBlock *block, Py_ssize_t rows, real *restrict constants, double *restrict own
+cdef inline void label_constants_of(
+    RowBlock *block, bint smoothed, bint boosts, Py_ssize_t rows, real *restrict constants, double *restrict own
 ) noexcept nogil:
-    # The constants of the gradient, and what it is at the label: minus the sum of the others, never p - 1. With a
-    # smoothing above 1/2 it is p minus the target, because the sum of the others is then the larger number.
+    cdef const real *label_e = <const real *>block.label_e
     cdef double unscale, factor, scale, near, far
     cdef double a = block.smoothing
     cdef double uniform = a / block.classes
@@ -174,35 +216,51 @@ cdef void label_constants(
     cdef double is_far = 1 if a > 0.5 and block.classes > 1 else 0
     cdef Py_ssize_t r
     for r in range(rows):
-        factor = boosted(block.factor[r], 1, &unscale, <real>0)
+        factor = block.factor[r]
+        if boosts:
+            factor = boosted(factor, 1, &unscale, <real>0)
+            block.unscale[r] = unscale
         scale = over_total(factor, 0, block, r)
         constants[r] = <real>scale
-        constants[WIDTH + r] = <real>(factor * uniform)
-        near = factor * (a - uniform)
-        near = (0 if a == 0 else near) - block.complement[r] * scale
-        far = block.label_e[r] * scale - factor * target
-        own[r] = (far if is_far > 0 else near) * unscale
-        block.unscale[r] = unscale
+        near = 0 - block.complement[r] * scale
+        if smoothed:
+            constants[WIDTH + r] = <real>(factor * uniform)
+            near = factor * (a - uniform) + near
+            far = label_e[r] * scale - factor * target
+            near = far if is_far > 0 else near
+        own[r] = near
+
+
+cdef void label_constants(
+    RowBlock *block, Py_ssize_t rows, real *restrict constants, double *restrict own
+) noexcept nogil:
+    # The constants of the gradient, and what it is at the label: minus the sum of the others, never p - 1. With a
+    # smoothing above 1/2 it is p minus the target, because the sum of the others is then the larger number.
+    if block.smoothing == 0 and not block.boosts:
+        label_constants_of(block, False, False, rows, constants, own)
+    else:
+        label_constants_of(block, True, True, rows, constants, own)
 
 
 cdef void target_constants(RowBlock *block, Py_ssize_t rows, real *restrict constants) noexcept nogil:
     # The gradient is factor (T p_k - t_k), T the sum of the targets. Where the largest p exceeds 1/2, this is
     # factor ((T - t_k) - T (1 - p_k)) there. Rows without targets are 0.
+    cdef const real *largest = <const real *>block.largest
+    cdef real minus_one = -1
     cdef double unscale, factor, total, exact, low
     cdef Py_ssize_t r
     for r in range(rows):
-        total = block.of_largest[r] + block.others[r]
+        total = block.target_sum[r]
         factor = boosted(block.factor[r], total, &unscale, <real>0)
         exact = block.others[r] - total * (block.rest[r] * block.inverse[r])
         low = (max(block.of_largest[r], block.others[r]) - total) + min(block.of_largest[r], block.others[r])
         low = factor * low + cecore_product_lost(factor, total, factor * total)
         constants[r] = <real>over_total(factor * total, low, block, r)
         constants[WIDTH + r] = <real>factor
-        constants[2 * WIDTH + r] = <real>(block.largest[r] if block.rest[r] < block.largest[r] else -1)
+        constants[2 * WIDTH + r] = largest[r] if block.rest[r] < largest[r] else minus_one
         constants[3 * WIDTH + r] = <real>(factor * exact)
         block.unscale[r] = unscale
         block.loss[r] = total * block.log_total[r] + 16 * block.gap[r]
-        block.weight[r] = 0 if total == 0 else block.weight[r]
 
 
 cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict constants) noexcept nogil:
@@ -212,12 +270,13 @@ cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict c
     cdef double limit = 3.273390607896142e+150 if real is double else 1.1529215046068470e+18  # 2^500, 2^60
     cdef Py_ssize_t r
     for r in range(rows):
-        weight = block.of_largest[r] + block.others[r]
-        weight = block.weight[r] * (weight if block.has_targets else 1)
+        weight = block.weight[r]
+        if block.has_targets:
+            weight = weight * block.target_sum[r]
         early = weight if weight > 1 else 1
         early = limit if early > limit else early
         constants[r] = <real>block.inverse[r]
-        constants[WIDTH + r] = <real>block.largest[r]
+        constants[WIDTH + r] = (<real *>block.largest)[r]
         constants[2 * WIDTH + r] = <real>block.curvature_rest[r]
         constants[3 * WIDTH + r] = <real>block.total[r]
         constants[4 * WIDTH + r] = <real>(early * block.inverse[r])
@@ -225,15 +284,17 @@ cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict c
 
 
 cdef void activation_constants(RowBlock *block, Py_ssize_t rows, real *restrict constants) noexcept nogil:
+    cdef const real *largest = <const real *>block.largest
+    cdef const real *largest_error = <const real *>block.largest_error
     cdef Py_ssize_t r
     for r in range(rows):
         if block.wanted == LOG_SOFTMAX_BIT:
-            constants[r] = <real>block.maximum[r]
+            constants[r] = (<real *>block.maximum)[r]
             constants[WIDTH + r] = <real>block.log_total[r]
         else:
             constants[r] = <real>over_total(1, 0, block, r)
-            constants[WIDTH + r] = <real>block.largest[r]
-            constants[2 * WIDTH + r] = <real>over_total(block.largest[r], block.largest_error[r], block, r)
+            constants[WIDTH + r] = largest[r]
+            constants[2 * WIDTH + r] = <real>over_total(largest[r], largest_error[r], block, r)
 
 
 cdef void powers(const double *x, double gamma, Py_ssize_t n, double *restrict out) noexcept nogil:
@@ -262,6 +323,7 @@ cdef void focal_label_constants(
     #     A p_k (1 - p_k) + D (p_k / r)^2    with D = w g (2 p r + p l ((g - 1) p - r))
     #     w p ((2 g + 1) r + g l (g p - r))    at the label.
     # l / r is 1 at r = 0, and p l is 0 at p = 0.
+    cdef const real *label_e = <const real *>block.label_e
     cdef double rests[WIDTH]
     cdef double power[WIDTH]
     cdef double p, rest, loss, product, ratio, unscale, factor, scale, slope, weight, core
@@ -271,7 +333,7 @@ cdef void focal_label_constants(
         rests[r] = over_total(block.complement[r], 0, block, r)
     powers(rests, g, rows, power)
     for r in range(rows):
-        p = over_total(block.label_e[r], 0, block, r)
+        p = over_total(label_e[r], 0, block, r)
         rest = rests[r]
         loss = block.loss[r]
         product = p * loss
@@ -285,14 +347,14 @@ cdef void focal_label_constants(
         block.loss[r] = power[r] * loss
         gradient[r] = <real>scale
         gradient[WIDTH + r] = <real>slope
-        own[r] = (0 - block.complement[r] * scale) * slope * unscale
+        own[r] = (0 - block.complement[r] * scale) * slope
         weight = block.weight[r]
         hessian[5 * WIDTH + r] = <real>(hessian[5 * WIDTH + r] * slope)
         hessian[6 * WIDTH + r] = <real>(0 if rest == 0 else 1 / block.complement[r])
         loss = 0 if p == 0 else loss
         hessian[7 * WIDTH + r] = <real>(weight * power[r] * g * p * (2 * rest + loss * ((g - 1) * p - rest)))
         core = power[r] * ((2 * g + 1) * rest + g * loss * (g * p - rest))
-        own_hessian[r] = weight * (block.label_e[r] * core * block.inverse[r])
+        own_hessian[r] = weight * (<double>label_e[r] * core * block.inverse[r])
 
 
 # ---------------------------------------------------------------- a focal factor and targets
@@ -323,7 +385,7 @@ cdef inline void focal_probabilities(
         r = first if one_row else i
         inverse = block.inverse[r]
         other = block.total[r] - e[i]
-        other = block.rest[r] if e[i] == block.largest[r] else other
+        other = block.rest[r] if e[i] == (<real *>block.largest)[r] else other
         p[i] = e[i] * inverse
         rest[i] = other * inverse
 
@@ -349,7 +411,7 @@ cdef inline void focal_terms_of(
     powers(rest, g, n, power)
     for i in range(n):
         r = first if one_row else i
-        loss = (block.maximum[r] - z[i]) + block.log_total[r]
+        loss = (<double>(<real *>block.maximum)[r] - <double>z[i]) + block.log_total[r]
         product = p[i] * loss
         product = 0 if p[i] == 0 else product
         ratio = product / rest[i]
@@ -488,9 +550,10 @@ cdef void write_focal_row(
 # t_1 p_0 - t_0 p_1, which is exact where a target is 0. A label is the targets 1 and 0. e is scaled as in stage one.
 
 cdef void two_class_terms(
-    const real *z, Py_ssize_t lanes, real *restrict p, real *restrict distance, real *restrict logarithm
+    const real *z, Py_ssize_t lanes, real *restrict p, real *restrict distance, real *restrict exponential_of,
+    real *restrict errors
 ) noexcept nogil:
-    # p_0 and p_1; d and log(1 + e), to which the rounding error of |d| is added
+    # p_0 and p_1; d; e, and its error, to which the rounding error of |d| is added
     cdef real d, low, e, error, small, large, inverse
     cdef real zero = 0
     cdef real shifter = (CECORE_INTEGERS + 1423) if real is double else (CECORE_INTEGERSF + 175)
@@ -511,7 +574,17 @@ cdef void two_class_terms(
         p[r] = small if d > 0 else large
         p[WIDTH + r] = large if d > 0 else small
         distance[r] = d
-        logarithm[r] = log1p_unit(e * scale, error * scale)
+        exponential_of[r] = e * scale
+        errors[r] = error * scale
+
+
+cdef void two_class_logarithms(
+    const real *e, const real *errors, Py_ssize_t lanes, real *restrict logarithm
+) noexcept nogil:
+    # log(1 + e). A loop of its own: the processor overlaps more of these long chains of operations.
+    cdef Py_ssize_t r
+    for r in range(lanes):
+        logarithm[r] = log1p_unit(e[r], errors[r])
 
 
 cdef void two_class_losses(
@@ -563,11 +636,15 @@ cdef void compute_two_classes(RowBlock *block, real *z, real *t, real *gradient,
     # A tile of two classes without a focal factor, as compute_tile
     cdef real p[2 * WIDTH]
     cdef real distance[WIDTH]
+    cdef real e[WIDTH]
+    cdef real errors[WIDTH]
     cdef real logarithm[WIDTH]
     cdef real share = <real>(block.smoothing / 2)
     cdef real label = <real>(1 - block.smoothing / 2)
     cdef Py_ssize_t r
-    two_class_terms(z, lanes, p, distance, logarithm)
+    two_class_terms(z, lanes, p, distance, e, errors)
+    if block.wanted & (VALUE | LOG_SOFTMAX_BIT):
+        two_class_logarithms(e, errors, lanes, logarithm)
     if block.wanted & (SOFTMAX_BIT | LOG_SOFTMAX_BIT):
         two_class_activation(block.wanted, p, distance, logarithm, lanes, gradient)
         return
@@ -575,8 +652,9 @@ cdef void compute_two_classes(RowBlock *block, real *z, real *t, real *gradient,
         t[r] = label if block.label[r] == 0 else share
         t[WIDTH + r] = share if block.label[r] == 0 else label
     for r in range(lanes if block.has_targets else 0):
-        block.weight[r] = 0 if t[r] + t[WIDTH + r] == 0 else block.weight[r]
-    two_class_losses(t, distance, logarithm, lanes, block)
+        block.target_sum[r] = t[r] + t[WIDTH + r]
+    if block.wanted & VALUE:
+        two_class_losses(t, distance, logarithm, lanes, block)
     if block.wanted & (GRADIENT | HESSIAN):
         two_class_derivatives(block, t, p, lanes, gradient, z)
     clear_tile(block, z, gradient)
@@ -601,8 +679,8 @@ cdef inline bint has_labels(const RowBlock *block) noexcept nogil:
 
 cdef inline void take_label(RowBlock *block, Py_ssize_t r, real z, real *e) noexcept nogil:
     # The label's logit and exponential, which the sum leaves out
-    block.label_z[r] = z
-    block.label_e[r] = e[0]
+    (<real *>block.label_z)[r] = z
+    (<real *>block.label_e)[r] = e[0]
     e[0] = 0
 
 
@@ -610,7 +688,8 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
     # Losses, and the constants of the results
     cdef real *gradient = <real *>constants.gradient
     cdef real *hessian = <real *>constants.hessian
-    finish_sums(block, lanes)
+    cdef Py_ssize_t r
+    finish_sums(block, lanes, unused)
     if block.wanted & SOFTMAX_BIT:
         constants.kind = PROBABILITY
         activation_constants(block, lanes, gradient)
@@ -621,6 +700,9 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
         constants.kind = LOGARITHM
         activation_constants(block, lanes, gradient)
         return
+    for r in range(lanes if block.has_targets else 0):
+        block.target_sum[r] = block.of_largest[r] + block.others[r]
+    block.boosts = block.wanted & GRADIENT and any_boosted(block, lanes, unused)
     constants.hessian_kind = CURVATURE
     if block.wanted & HESSIAN:
         curvature_constants(block, lanes, hessian)
@@ -629,7 +711,7 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
         target_constants(block, lanes, gradient)
         return  # with a focal factor, only what does not depend on it
     if block.wanted & VALUE or block.gamma != 0:
-        label_losses(block, lanes)
+        label_losses(block, lanes, unused)
     if block.gamma != 0:
         constants.kind = FOCAL
         constants.hessian_kind = FOCAL_CURVATURE
@@ -639,84 +721,102 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
         label_constants(block, lanes, gradient, constants.own)
 
 
-cdef void compute_tile(RowBlock *block, real *z, real *e, real *t, real *gradient, real unused) noexcept nogil:
+cdef void number_labels(RowBlock *block, Py_ssize_t lanes, real unused) noexcept nogil:
+    cdef real *number = <real *>block.label_number
+    cdef real none = -1
+    cdef Py_ssize_t r
+    if has_labels(block):
+        for r in range(lanes):
+            number[r] = <real><int>block.label[r]
+    else:
+        for r in range(lanes):
+            number[r] = none
+
+
+cdef void compute_tile(
+    RowBlock *block, RowConstants *constants, real *z, real *e, real *t, real *gradient, real unused
+) noexcept nogil:
     # The gradient, softmax or log_softmax of a tile; the Hessian is left in z.
-    cdef real maximum[WIDTH]
-    cdef real offset[WIDTH]
-    cdef real shifter[WIDTH]
-    cdef real lowest[WIDTH]
-    cdef real largest[WIDTH]
-    cdef RowConstants constants
+    cdef real *maximum = <real *>block.maximum
+    cdef const real *largest = <const real *>block.largest
     cdef Py_ssize_t classes = block.classes
     cdef Py_ssize_t lanes = whole_lanes(block.rows)
-    cdef Py_ssize_t r
     if classes == 2 and block.gamma == 0:
         compute_two_classes(block, z, t, gradient, lanes)
         return
     prepare(block)
     tile_maxima(z, classes, lanes, maximum)
     resolve_tile(z, classes, block.rows, maximum)
-    set_scales(maximum, lanes, offset, shifter, lowest, largest, block)
-    tile_exponentials(z, offset, shifter, lowest, classes, lanes, block.ahead, e)
-    if has_labels(block):
-        for r in range(block.rows):
-            take_label(block, r, z[block.label[r] * WIDTH + r], e + block.label[r] * WIDTH + r)
+    set_row_scales(block, lanes, unused)
+    tile_exponentials(
+        z, <const real *>block.offset, <const real *>block.shifter, <const real *>block.lowest, classes, lanes,
+        block.ahead, e
+    )
     if not block.but_largest:
-        tile_sums(e, largest, False, lanes, block)
-    if has_labels(block) and block.wanted & HESSIAN:
-        for r in range(block.rows):
-            e[block.label[r] * WIDTH + r] = <real>block.label_e[r]
+        number_labels(block, lanes, unused)
+        tile_sums(z, <const real *>e, False, lanes, block)
     if block.but_largest or block.wanted & HESSIAN:
-        tile_sums(e, largest, True, lanes, block)
+        tile_sums(z, <const real *>e, True, lanes, block)
     if block.has_targets:
         tile_targets(z, <const real *>t, e, maximum, largest, lanes, block)
     elif block.smoothing != 0:
         tile_gaps(z, maximum, lanes, block)
-    finish_rows(block, lanes, &constants, unused)
+    finish_rows(block, lanes, constants, unused)
     if is_general_focal(block):
         compute_focal_tile(block, z, <const real *>e, t, lanes, gradient)
         clear_tile(block, z, gradient)
         return
     if block.wanted & HESSIAN:
+        if constants.hessian_kind == FOCAL_CURVATURE:
+            set_label_results(block, constants.own_hessian, lanes, <real *>constants.hessian)
         tile_results(constants.hessian_kind, e, t, classes, lanes, <real *>constants.hessian, z)
-        for r in range(block.rows if constants.hessian_kind == FOCAL_CURVATURE else 0):
-            z[block.label[r] * WIDTH + r] = <real>constants.own_hessian[r]
     if block.wanted & (GRADIENT | SOFTMAX_BIT | LOG_SOFTMAX_BIT):
+        if has_labels(block):
+            set_label_results(block, constants.own, lanes, <real *>constants.gradient)
         tile_results(
             constants.kind, e, <const real *>(z if block.wanted & LOG_SOFTMAX_BIT else t), classes, lanes,
             <real *>constants.gradient, gradient
         )
-    if block.wanted & GRADIENT:
-        finish_gradient_tile(block, &constants, lanes, gradient)
-    clear_tile(block, z, gradient)
+    if block.wanted & GRADIENT and block.boosts:
+        unscale_tile(block, lanes, gradient)
+    if block.wanted & (VALUE | GRADIENT | HESSIAN):
+        clear_tile(block, z, gradient)
+
+
+cdef void set_label_results(
+    const RowBlock *block, const double *own, Py_ssize_t lanes, real *restrict constants
+) noexcept nogil:
+    cdef const real *label = <const real *>block.label_number
+    cdef Py_ssize_t r
+    for r in range(lanes):
+        constants[8 * WIDTH + r] = label[r]
+        constants[9 * WIDTH + r] = <real>own[r]
+
+
+cdef inline bint is_zero_row(const RowBlock *block, Py_ssize_t r) noexcept nogil:
+    # Rows of weight 0, or without targets, are 0, whatever they hold.
+    return block.weight[r] == 0 or (block.has_targets and block.target_sum[r] == 0)
 
 
 cdef void clear_tile(RowBlock *block, real *hessian, real *gradient) noexcept nogil:
-    # Rows of weight 0 are 0, whatever they hold.
     cdef Py_ssize_t r, k
-    cdef Py_ssize_t zeros = 0
+    cdef int64_t zeros = 0
     for r in range(block.rows):
-        zeros += block.weight[r] == 0
-    for r in range(block.rows if zeros > 0 and block.wanted & (VALUE | GRADIENT | HESSIAN) else 0):
-        if block.weight[r] == 0:
+        zeros |= block.weight[r] == 0
+    for r in range(block.rows if block.has_targets else 0):
+        zeros |= block.target_sum[r] == 0
+    for r in range(block.rows if zeros != 0 else 0):
+        if is_zero_row(block, r):
             block.loss[r] = 0
             for k in range(block.classes):
                 gradient[k * WIDTH + r] = hessian[k * WIDTH + r] = 0
 
 
-cdef void finish_gradient_tile(
-    RowBlock *block, const RowConstants *constants, Py_ssize_t lanes, real *gradient
-) noexcept nogil:
-    # What is no matter of every number: boosted rows, and the labels
+cdef void unscale_tile(RowBlock *block, Py_ssize_t lanes, real *gradient) noexcept nogil:
     cdef Py_ssize_t r, k
-    cdef Py_ssize_t others = 0
-    for r in range(lanes):
-        others += block.unscale[r] != 1
-    for k in range(block.classes if others > 0 else 0):
+    for k in range(block.classes):
         for r in range(lanes):
             gradient[k * WIDTH + r] *= <real>block.unscale[r]
-    for r in range(0 if block.has_targets else block.rows):
-        gradient[block.label[r] * WIDTH + r] = <real>constants.own[r]
 
 
 # ---------------------------------------------------------------- rows of many classes
@@ -725,44 +825,29 @@ cdef void finish_gradient_tile(
 # classes come alone, segment by segment: a stage is called for each segment before the next one begins. first is the
 # segment's first class, n its length, which is at least SUM_LANES.
 
-cdef void start_rows(RowBlock *block) noexcept nogil:
+cdef void start_rows(RowBlock *block, real unused) noexcept nogil:
     cdef Py_ssize_t r
     prepare(block)
     for r in range(WIDTH):
-        block.maximum[r] = -INFINITY
+        (<real *>block.maximum)[r] = -INFINITY
 
 
 cdef void add_maxima(RowBlock *block, real **z, Py_ssize_t n) noexcept nogil:
+    cdef real *maximum = <real *>block.maximum
     cdef Py_ssize_t r
     for r in range(block.rows):
-        block.maximum[r] = row_maximum(<const real *>z[r], n, <real>block.maximum[r])
-
-
-cdef void set_row_scales(RowBlock *block, real unused) noexcept nogil:
-    # After the maxima, in which +inf has been replaced by 0 (resolve_infinite)
-    cdef real maximum[WIDTH]
-    cdef real offset[WIDTH]
-    cdef real shifter[WIDTH]
-    cdef real lowest[WIDTH]
-    cdef real largest[WIDTH]
-    cdef Py_ssize_t r
-    for r in range(WIDTH):
-        maximum[r] = <real>block.maximum[r]
-    set_scales(maximum, block.rows, offset, shifter, lowest, largest, block)
-    for r in range(block.rows):
-        block.offset[r] = offset[r]
-        block.shifter[r] = shifter[r]
-        block.lowest[r] = lowest[r]
+        maximum[r] = row_maximum(<const real *>z[r], n, maximum[r])
 
 
 cdef void fill_exponentials(RowBlock *block, real **z, Py_ssize_t n, real *e, Py_ssize_t stride) noexcept nogil:
+    cdef const real *offset = <const real *>block.offset
+    cdef const real *shifter = <const real *>block.shifter
+    cdef const real *lowest = <const real *>block.lowest
     cdef Py_ssize_t r
     for r in range(block.rows):
         if block.ahead != NULL:
             cecore_ask(block.ahead + r * n * sizeof(real), n * sizeof(real), False)
-        row_exponentials(
-            z[r], n, <real>block.offset[r], <real>block.shifter[r], <real>block.lowest[r], e + r * stride
-        )
+        row_exponentials(z[r], n, offset[r], shifter[r], lowest[r], e + r * stride)
 
 
 cdef void add_sums(
@@ -778,7 +863,7 @@ cdef void add_sums(
     for r in range(block.rows if has_labels(block) and block.wanted & HESSIAN else 0):
         k = block.label[r] - first
         if 0 <= k < n:
-            e[r * stride + k] = <real>block.label_e[r]
+            e[r * stride + k] = (<real *>block.label_e)[r]
     for r in range(block.rows if block.but_largest or block.wanted & HESSIAN else 0):
         add_row_sum(<const real *>(e + r * stride), n, True, first == 0, r, block)
     if block.has_targets:
@@ -803,7 +888,7 @@ cdef void write_hessian(
         k = block.label[r] - first
         if constants.hessian_kind == FOCAL_CURVATURE and 0 <= k < n:
             out[r][k] = <real>constants.own_hessian[r]
-        if block.weight[r] == 0:
+        if is_zero_row(block, r):
             memset(out[r], 0, n * sizeof(real))
 
 
@@ -816,11 +901,11 @@ cdef void write_results(
     for r in range(block.rows):
         row_results(constants.kind, e + r * stride, <const real *>x[r], n, <const real *>constants.gradient + r, out[r])
     for r in range(block.rows if block.wanted & GRADIENT else 0):
-        if block.unscale[r] != 1:
+        if block.boosts:
             for j in range(n):
                 out[r][j] *= <real>block.unscale[r]
         k = block.label[r] - first
         if not block.has_targets and 0 <= k < n:
-            out[r][k] = <real>constants.own[r]
-        if block.weight[r] == 0:
+            out[r][k] = <real>(constants.own[r] * (block.unscale[r] if block.boosts else 1))
+        if is_zero_row(block, r):
             memset(out[r], 0, n * sizeof(real))

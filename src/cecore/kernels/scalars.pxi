@@ -21,6 +21,20 @@ cdef inline real any_pair_log(real a, real b) noexcept nogil:
         return cecore_any_pair_logf(a, b)
 
 
+cdef inline real log_ratio(real a, real b) noexcept nogil:
+    if real is double:
+        return cecore_log_ratio(a, b)
+    else:
+        return cecore_log_ratiof(a, b)
+
+
+cdef inline real exp_of_product(double g, real x, real y) noexcept nogil:
+    if real is double:
+        return cecore_exp_of_product(g, x, y)
+    else:
+        return cecore_exp_of_productf(g, x, y)
+
+
 cdef inline real exp_fraction(real x, real *n) noexcept nogil:
     if real is double:
         return cecore_exp_fraction(x, n)
@@ -82,3 +96,10 @@ cdef inline real log1p_unit(real e, real low) noexcept nogil:
         return cecore_log1p_unit(e, low)
     else:
         return cecore_log1p_unitf(e, low)
+
+
+cdef inline real log1p_row(real ratio, real low) noexcept nogil:
+    if real is double:
+        return cecore_log1p_row(ratio, low)
+    else:
+        return cecore_log1p_rowf(ratio, low)

@@ -25,25 +25,15 @@ cdef struct RowLanes:  # sums of rows of many classes, eight lanes for each row,
     double error[LANES * WIDTH]
 
 cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is known of each of them
-    Py_ssize_t rows  # at most WIDTH
-    Py_ssize_t classes
-    int wanted  # bits: VALUE, GRADIENT, HESSIAN, or SOFTMAX_BIT or LOG_SOFTMAX_BIT alone
-    bint has_targets  # the rows have weighted targets; else labels, or nothing
-    const char *ahead  # the logits of the next rows, to be prefetched; NULL: none
-    double smoothing  # of the labels
-    double gamma  # of the focal factor, or 0
-    bint but_largest  # the sum leaves out the largest exponential, otherwise the label's exponential
-    int64_t label[WIDTH]
-    double weight[WIDTH]  # of the second derivatives
-    double factor[WIDTH]  # of the gradient
-    Py_ssize_t infinite[WIDTH]  # how many logits are +inf
+    Py_ssize_t infinite[WIDTH]  # how many logits are +inf. The arrays come first: no register crosses a cache line.
     Py_ssize_t new_infinite[WIDTH]
-    double maximum[WIDTH]
+    double maximum[WIDTH]  # From here to label_e the numbers are of the computing type.
     double offset[WIDTH]  # the constants of the exponentials
     double shifter[WIDTH]
     double lowest[WIDTH]
     double largest[WIDTH]  # the exponential of the maximum, and its rounding error
     double largest_error[WIDTH]
+    double label_number[WIDTH]  # the label as a number, -1 for none; set for tiles alone
     double label_z[WIDTH]
     double label_e[WIDTH]
     double sum[WIDTH]  # of the exponentials but the label's, and its rounding error
@@ -61,7 +51,8 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     double others[WIDTH]  # the sum of the targets of all but the largest
     double gap[WIDTH]  # the sum of target * (maximum - logit) / 16; with labels the targets are 1
     double of_largest[WIDTH]  # the sum of the targets of the largest
-    double unscale[WIDTH]  # by which the gradient is still to be multiplied
+    double target_sum[WIDTH]  # of all targets; rows without targets are 0
+    double unscale[WIDTH]  # by which the gradient is still to be multiplied, if some rows are boosted
     double slope[WIDTH]  # with a focal factor and targets: the sums of FocalSums
     double slope_error[WIDTH]
     double bend[WIDTH]
@@ -74,6 +65,18 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     RowLanes lanes_of_others
     RowLanes lanes_of_largest
     RowLanes lanes_of_gap
+    const int64_t *label
+    const double *weight  # of the second derivatives
+    const double *factor  # of the gradient
+    Py_ssize_t rows  # at most WIDTH
+    Py_ssize_t classes
+    int wanted  # bits: VALUE, GRADIENT, HESSIAN, or SOFTMAX_BIT or LOG_SOFTMAX_BIT alone
+    bint has_targets  # the rows have weighted targets; else labels, or nothing
+    const char *ahead  # the logits of the next rows, to be prefetched; NULL: none
+    double smoothing  # of the labels
+    double gamma  # of the focal factor, or 0
+    bint boosts  # see boosted
+    bint but_largest  # the sum leaves out the largest exponential, otherwise the label's exponential
 
 
 cdef inline Py_ssize_t whole_lanes(Py_ssize_t rows) noexcept nogil:
@@ -113,18 +116,23 @@ cdef inline void set_scale(real maximum, real *offset, real *shifter, real *lowe
 
 cdef void set_scales(
     const real *maximum, Py_ssize_t rows, real *restrict offset, real *restrict shifter, real *restrict lowest,
-    real *restrict largest, RowBlock *block
+    real *restrict largest, real *restrict errors
 ) noexcept nogil:
     # The constants of the exponentials of rows, and the largest exponentials with their rounding errors
-    cdef real errors[WIDTH]
+    cdef real error
     cdef Py_ssize_t r
     for r in range(rows):
         set_scale(maximum[r], &offset[r], &shifter[r], &lowest[r])
-        largest[r] = exponential(maximum[r], offset[r], shifter[r], lowest[r], &errors[r])
-    for r in range(rows):
-        block.maximum[r] = maximum[r]
-        block.largest[r] = largest[r]
-        block.largest_error[r] = errors[r] if real is double else 0  # of float, the bounds hold without it
+        largest[r] = exponential(maximum[r], offset[r], shifter[r], lowest[r], &error)
+        errors[r] = error if real is double else 0  # of float, the bounds hold without it
+
+
+cdef void set_row_scales(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+    # After the maxima, in which +inf has been replaced by 0 (resolve_infinite)
+    set_scales(
+        <const real *>block.maximum, rows, <real *>block.offset, <real *>block.shifter, <real *>block.lowest,
+        <real *>block.largest, <real *>block.largest_error
+    )
 
 
 # ---------------------------------------------------------------- sums of strips
@@ -189,7 +197,52 @@ cdef inline void strip_sum(
     for j in range(lanes):
         sum[j] = sums[j]
         error[j] = errors[j]
-        ties[j] = counts[j]
+        if but_largest:
+            ties[j] = counts[j]
+
+
+cdef inline real pick_label(bint is_label, real z, real e, real *label_z, real *label_e) noexcept nogil:
+    # Keep the logit and the exponential if they are the label's. Return the exponential, or 0 for the label's.
+    label_z[0] = z if is_label else label_z[0]
+    label_e[0] = e if is_label else label_e[0]
+    return 0 if is_label else e
+
+
+cdef inline void strip_label_sum(
+    const real *z, const real *e, Py_ssize_t classes, const real *label, double *sum, double *error, real *label_z,
+    real *label_e
+) noexcept nogil:
+    # Sum the lanes of a strip of a tile as strip_sum, but for the label's exponentials, which are picked.
+    cdef double sums[SUM_LANES]
+    cdef double errors[SUM_LANES]
+    cdef real own_z[SUM_LANES]
+    cdef real own_e[SUM_LANES]
+    cdef real a, b, c, d, k
+    cdef Py_ssize_t lanes = width(<real>0)
+    cdef Py_ssize_t i, j
+    cdef const real *x
+    cdef const real *y
+    for j in range(lanes):
+        sums[j] = errors[j] = own_z[j] = own_e[j] = 0
+    for i in range(0, classes & -4, 4):
+        x = z + i * WIDTH
+        y = e + i * WIDTH
+        for j in range(lanes):
+            k = label[j] - <real><int>i
+            a = pick_label(k == 0, x[j], y[j], &own_z[j], &own_e[j])
+            b = pick_label(k == 1, x[WIDTH + j], y[WIDTH + j], &own_z[j], &own_e[j])
+            c = pick_label(k == 2, x[2 * WIDTH + j], y[2 * WIDTH + j], &own_z[j], &own_e[j])
+            d = pick_label(k == 3, x[3 * WIDTH + j], y[3 * WIDTH + j], &own_z[j], &own_e[j])
+            add_term(&sums[j], &errors[j], (a + b) + (c + d))
+    for i in range(classes & -4, classes):
+        for j in range(lanes):
+            a = pick_label(label[j] == <real><int>i, z[i * WIDTH + j], e[i * WIDTH + j], &own_z[j], &own_e[j])
+            add_term(&sums[j], &errors[j], a)
+    for j in range(lanes):
+        sum[j] = sums[j]
+        error[j] = errors[j]
+        label_z[j] = own_z[j]
+        label_e[j] = own_e[j]
 
 
 cdef inline real gap_scale(real unused) noexcept nogil:
@@ -223,6 +276,12 @@ cdef inline void strip_targets(
 ) noexcept nogil:
     # Adds to the sums of the lanes. The targets of the largest are added apart, so that nothing cancels when they are
     # nearly all; see target_constants.
+    cdef double others[SUM_LANES]
+    cdef double others_error[SUM_LANES]
+    cdef double of_largest[SUM_LANES]
+    cdef double largest_error[SUM_LANES]
+    cdef double gap[SUM_LANES]
+    cdef double gap_error[SUM_LANES]
     cdef real m[SUM_LANES]
     cdef real a, b, c, d, u, v
     cdef Py_ssize_t lanes = width(<real>0)
@@ -232,6 +291,12 @@ cdef inline void strip_targets(
     cdef const real *w
     for j in range(lanes):
         m[j] = gap_scale(<real>0) * maximum[j]
+        others[j] = sums.others[j]
+        others_error[j] = sums.others_error[j]
+        of_largest[j] = sums.largest[j]
+        largest_error[j] = sums.largest_error[j]
+        gap[j] = sums.gap[j]
+        gap_error[j] = sums.gap_error[j]
     for i in range(count // 4):
         k = 4 * i * step
         x = z + k
@@ -242,22 +307,29 @@ cdef inline void strip_targets(
             b = target_gap(y[step + j], x[step + j], m[j])
             c = target_gap(y[2 * step + j], x[2 * step + j], m[j])
             d = target_gap(y[3 * step + j], x[3 * step + j], m[j])
-            add_term(&sums.gap[j], &sums.gap_error[j], (a + b) + (c + d))
+            add_term(&gap[j], &gap_error[j], (a + b) + (c + d))
             a = 0 if w[j] == largest[j] else y[j]
             b = 0 if w[step + j] == largest[j] else y[step + j]
             c = 0 if w[2 * step + j] == largest[j] else y[2 * step + j]
             d = 0 if w[3 * step + j] == largest[j] else y[3 * step + j]
-            add_term(&sums.others[j], &sums.others_error[j], (a + b) + (c + d))
+            add_term(&others[j], &others_error[j], (a + b) + (c + d))
             u = (y[j] - a) + (y[step + j] - b)
             v = (y[2 * step + j] - c) + (y[3 * step + j] - d)
-            add_term(&sums.largest[j], &sums.largest_error[j], u + v)
+            add_term(&of_largest[j], &largest_error[j], u + v)
     for i in range(count & -4, count):
         for j in range(lanes):
             a = t[i * step + j]
-            add_term(&sums.gap[j], &sums.gap_error[j], target_gap(a, z[i * step + j], m[j]))
+            add_term(&gap[j], &gap_error[j], target_gap(a, z[i * step + j], m[j]))
             b = 0 if e[i * step + j] == largest[j] else a
-            add_term(&sums.others[j], &sums.others_error[j], b)
-            add_term(&sums.largest[j], &sums.largest_error[j], a - b)
+            add_term(&others[j], &others_error[j], b)
+            add_term(&of_largest[j], &largest_error[j], a - b)
+    for j in range(lanes):
+        sums.others[j] = others[j]
+        sums.others_error[j] = others_error[j]
+        sums.largest[j] = of_largest[j]
+        sums.largest_error[j] = largest_error[j]
+        sums.gap[j] = gap[j]
+        sums.gap_error[j] = gap_error[j]
 
 
 cdef inline void strip_gap(
@@ -338,21 +410,21 @@ cdef void tile_exponentials(
             e[k * WIDTH + r] = exponential(z[k * WIDTH + r], offset[r], shifter[r], lowest[r], &error)
 
 
-cdef void tile_sums(
-    const real *e, const real *largest, bint but_largest, Py_ssize_t lanes, RowBlock *block
-) noexcept nogil:
-    # The sums without the label, whose exponential is 0 here, or without the largest
+cdef void tile_sums(const real *z, const real *e, bint but_largest, Py_ssize_t lanes, RowBlock *block) noexcept nogil:
+    # The sums without the label (if there is one), or without the largest
     cdef Py_ssize_t step = width(<real>0)
     cdef Py_ssize_t i, k
     for i in range(lanes // step):
         k = i * step
         if but_largest:
             strip_sum(
-                e + k, WIDTH, block.classes, True, largest + k, block.rest + k, block.rest_error + k, block.ties + k
+                e + k, WIDTH, block.classes, True, <const real *>block.largest + k, block.rest + k,
+                block.rest_error + k, block.ties + k
             )
         else:
-            strip_sum(
-                e + k, WIDTH, block.classes, False, largest + k, block.sum + k, block.sum_error + k, block.ties + k
+            strip_label_sum(
+                z + k, e + k, block.classes, <const real *>block.label_number + k, block.sum + k,
+                block.sum_error + k, <real *>block.label_z + k, <real *>block.label_e + k
             )
 
 
@@ -479,7 +551,7 @@ cdef void add_row_sum(
     cdef Py_ssize_t j
     if but_largest:
         for j in range(SUM_LANES):
-            largest[j] = <real>block.largest[r]
+            largest[j] = (<real *>block.largest)[r]
         strip_sum(e, lanes, (n + lanes - 1) // lanes, True, largest, sum, error, ties)
         for j in range(LANES):
             tie = ties[j] if real is double else ties[j] + ties[j + LANES]
@@ -496,12 +568,13 @@ cdef void add_row_gap(const real *z, Py_ssize_t n, bint begins, Py_ssize_t r, Ro
     cdef double error[SUM_LANES]
     cdef real maximum[SUM_LANES]
     cdef real tail[SUM_LANES]
+    cdef real row_maximum = (<real *>block.maximum)[r]
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t old = lanes - n % lanes
     cdef Py_ssize_t j
     for j in range(lanes):
         gap[j] = error[j] = 0
-        maximum[j] = <real>block.maximum[r]
+        maximum[j] = row_maximum
         tail[j] = z[n - lanes + j] if j >= old else maximum[j]
     strip_gap(z, lanes, n // lanes, maximum, gap, error)
     strip_gap(tail, lanes, 1, maximum, gap, error)
@@ -523,8 +596,8 @@ cdef void add_row_targets(
     for j in range(lanes):
         sums.others[j] = sums.largest[j] = sums.gap[j] = 0
         sums.others_error[j] = sums.largest_error[j] = sums.gap_error[j] = 0
-        maximum[j] = <real>block.maximum[r]
-        largest[j] = <real>block.largest[r]
+        maximum[j] = (<real *>block.maximum)[r]
+        largest[j] = (<real *>block.largest)[r]
         tail[j] = t[last + j] if j >= old else 0
     strip_targets(z, t, e, lanes, n // lanes, maximum, largest, &sums)
     strip_targets(z + last, tail, e + last, lanes, 1, maximum, largest, &sums)
@@ -585,25 +658,29 @@ cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
         join_and_round(&block.lanes_of_gap, block.rows, block.gap, unused)
 
 
-cdef void finish_rests(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+cdef void finish_rests(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
     # The sum without one of the largest, where it is added up
+    cdef const real *largest = <const real *>block.largest
     cdef double sum, error
     cdef Py_ssize_t r
     for r in range(rows):
         sum = block.rest[r]
         error = block.rest_error[r]
-        add_exactly(&sum, &error, (block.ties[r] - 1) * block.largest[r])
+        add_exactly(&sum, &error, (block.ties[r] - 1) * largest[r])
         block.rest[r] = sum + error
         block.rest_error[r] = (sum - block.rest[r]) + error
         block.curvature_rest[r] = block.rest[r]
 
 
-cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t rows) noexcept nogil:
+cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t rows, real unused) noexcept nogil:
+    cdef const real *largest = <const real *>block.largest
+    cdef const real *largest_error = <const real *>block.largest_error
+    cdef const real *label_e = <const real *>block.label_e
     cdef double sum, error, big, own, rest, total, inverse
     cdef Py_ssize_t r
     for r in range(rows):
-        big = block.largest[r]
-        own = block.label_e[r]
+        big = largest[r]
+        own = label_e[r]
         if but_largest:  # total = rest + largest
             sum = block.rest[r]
             error = block.rest_error[r]
@@ -616,7 +693,7 @@ cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t ro
             block.rest[r] = sum if own == big else rest
             block.rest_error[r] = error if own == big else 0
             add_exactly(&sum, &error, own)
-        error += block.largest_error[r]
+        error += largest_error[r]
         total = sum + error
         block.total[r] = total
         block.total_error[r] = (sum - total) + error
@@ -626,41 +703,38 @@ cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t ro
         block.inverse[r] = inverse + inverse * cecore_remainder(1, inverse, total)
 
 
-cdef void finish_sums(RowBlock *block, Py_ssize_t rows) noexcept nogil:
+cdef void finish_sums(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
     # From the sums: the total, the rest without the largest, and the complement without the label. No difference
     # cancels: nothing is subtracted but what is smaller than another term of the sum.
     if block.but_largest or block.wanted & HESSIAN:
-        finish_rests(block, rows)
+        finish_rests(block, rows, unused)
     if block.but_largest:
-        finish_sums_of(block, True, rows)
+        finish_sums_of(block, True, rows, unused)
     else:
-        finish_sums_of(block, False, rows)
+        finish_sums_of(block, False, rows, unused)
 
 
 cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
     # log(total / largest) = log(1 + rest / largest), relative also where it is tiny. For float, a logarithm in float of
     # a quotient in double.
-    cdef float ratios[WIDTH]
-    cdef float lows[WIDTH]
+    cdef const real *largest = <const real *>block.largest
+    cdef real ratios[WIDTH]
+    cdef real lows[WIDTH]
     cdef double ratio, low, inverse, big
     cdef Py_ssize_t r
-    if real is float:
-        for r in range(rows):
-            ratio = block.rest[r] * block.inverse_largest[r]
-            ratios[r] = <float>ratio
-            lows[r] = <float>(ratio - <float>ratio)
-        for r in range(rows):
-            ratios[r] = cecore_log1p_rowf(ratios[r], lows[r])
-        for r in range(rows):
-            block.log_total[r] = ratios[r]
-    else:
-        for r in range(rows):
-            big = block.largest[r]
-            inverse = block.inverse_largest[r]
-            ratio = block.rest[r] * inverse
+    for r in range(rows):
+        inverse = block.inverse_largest[r]
+        ratio = block.rest[r] * inverse
+        ratios[r] = <real>ratio
+        if real is float:
+            low = ratio - <float>ratio
+        else:
+            big = largest[r]
             low = 0 - cecore_product_lost(ratio, big, ratio * big)
-            low = ((block.rest[r] - ratio * big) + low) + block.rest_error[r]
-            block.log_total[r] = cecore_log1p_row(ratio, low * inverse)
+            low = (((block.rest[r] - ratio * big) + low) + block.rest_error[r]) * inverse
+        lows[r] = <real>low
+    for r in range(rows):
+        block.log_total[r] = log1p_row(ratios[r], lows[r])
 
 
 cdef void store_tile(

@@ -136,6 +136,15 @@ cdef void one_hot_labels(
         labels[r] = <int64_t>place[r] if ones[r] == 1 and others[r] == 1 else <int64_t>NOT_ONE_HOT
 
 
+cdef inline bint starts_one_hot(const Call *call, Py_ssize_t row, real unused) noexcept nogil:
+    # Return whether a row may be one-hot, by its first target. This saves a call for nearly all other rows.
+    cdef real t
+    if not of_computing_type(&call.targets, unused):
+        return True
+    t = (<const real *>call.targets.data)[row * call.classes]
+    return (t == 0) | (t == 1)
+
+
 cdef void labels_of_rows(
     const State *state, Py_ssize_t start, Py_ssize_t n, const real *w, int64_t *labels
 ) noexcept nogil:
@@ -153,7 +162,9 @@ cdef void labels_of_rows(
         if w[i] == 0:
             labels[i] = 0
         elif not few:
-            labels[i] = one_hot_label(state, start + i, <real>0)
+            labels[i] = NOT_ONE_HOT
+            if starts_one_hot(call, start + i, <real>0):
+                labels[i] = one_hot_label(state, start + i, <real>0)
 
 
 cdef bint find_labels(
