@@ -418,7 +418,8 @@ cdef inline void focal_terms_of(
         ratio = p[i] if rest[i] == 0 else ratio
         factor = t[i] * power[i]
         value = factor * loss
-        value = 0 if (factor == 0) | ((power[i] == 0) & (t[i] == t[i])) else value  # an infinite target is no NaN
+        # A NaN target counts even if the power underflows, but not if 1 - p is 0.
+        value = 0 if (factor == 0) | ((power[i] == 0) & ((t[i] == t[i]) | (rest[i] == 0))) else value
         losses[i] = 0 if t[i] == 0 else value
         value = factor * (1 + g * ratio)
         slope[i] = <real>(0 if t[i] == 0 else value)
