@@ -53,7 +53,7 @@ class Loss:
         Of soft targets by logits, and with options, they are relative to the terms' absolute values.
         """
         if options.get("focal_gamma"):
-            return (8 + 2 * options["focal_gamma"],) * 3
+            return (12 + 2 * options["focal_gamma"],) * 3
         if options.get("label_smoothing") or options.get("pos_weight") is not None:
             return (5, 5, 6 if self.binary else 8) if self.logits else (4, 4, 6)
         return 4, 4, 8

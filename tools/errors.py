@@ -65,7 +65,7 @@ LOSSES = {
 def promised(binary: bool, logits: bool, kind: str, gamma: float) -> list[tuple[float, str]]:
     """Return the promised bounds of value, gradient and Hessian, each with the number whose ULP it counts."""
     if kind == "focal":
-        return [(8 + 2 * gamma, TERMS)] * 3
+        return [(12 + 2 * gamma, TERMS)] * 3
     if kind == "hard":
         return [(4, RELATIVE), (4, RELATIVE), (8, RELATIVE)]
     if kind == "soft":

@@ -767,7 +767,7 @@ class BinaryCrossEntropyWithLogits(Loss[_Value_co]):
     value, and the second derivative is within 8 ULP. These bounds hold for tiny results, too. For soft targets, the
     loss is within 4 ULP. The error of their gradient is at most 4 ULP of p or of y, whichever is larger. With
     `label_smoothing` or `pos_weight`, errors are counted in ULP of the sum of the absolute values of a result's terms.
-    With `focal_gamma`, the error of each result is at most 8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and
+    With `focal_gamma`, the error of each result is at most 12 + 2 focal_gamma ULP of this sum. Weights, `upstream` and
     the divisor of the mean add 1 ULP. These bounds hold if the result without weights is a normal number, and with
     `focal_gamma` also exp(-abs(x)).
 
@@ -1103,7 +1103,7 @@ class CrossEntropyWithLogits(Loss[_Value_co]):
     a large offset, the offset cancels. For distributions, the loss is within 4 ULP. The error of their gradient is at
     most 4 ULP of p_k * sum(t) or of t_k, whichever is larger. The Hessian's bound for distributions and options is in
     ULP of the sum of the absolute values of its terms. With `focal_gamma`, the error of each result is at most
-    8 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require
+    12 + 2 focal_gamma ULP of this sum. Weights, `upstream` and the divisor of the mean add 1 ULP. All bounds require
     that the result comes from exponentials that are normal numbers. The bounds do not hold for a result that comes only
     from logits about 708 (float32: 87) or more below the largest logit.
 
