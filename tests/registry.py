@@ -56,7 +56,9 @@ class Loss:
             return (12 + 2 * options["focal_gamma"],) * 3
         if options.get("label_smoothing") or options.get("pos_weight") is not None:
             return (5, 5, 6 if self.binary else 8) if self.logits else (4, 4, 6)
-        return 4, 4, 8
+        if not hard:
+            return 4, 4, 8 if self.logits and not self.binary else 6
+        return (4, 4, 8) if self.logits else (2, 2, 6)
 
 
 CLIPPING = {"eps": (1e-7, 0.0, 1e-3), "gradient_outside": ("clipped", "zero")}

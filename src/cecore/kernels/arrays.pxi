@@ -464,3 +464,56 @@ cdef void store_zeros(const Array *array, Py_ssize_t start, Py_ssize_t n) noexce
     memset(zeros, 0, sizeof(zeros))
     for piece in range(blocks(n)):
         store_apart(array, start + piece * BLOCK, False, min(n - piece * BLOCK, <Py_ssize_t>BLOCK), &zeros[0])
+
+
+# ---------------------------------------------------------------- tiles: rows of few classes, side by side
+
+cdef void load_tile(
+    const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t lanes, Py_ssize_t classes, real *tile
+) noexcept nogil:
+    # Load some rows. The other lanes are 0.
+    cdef real scratch[BLOCK]
+    cdef const real *data
+    cdef Py_ssize_t group = BLOCK // classes & -4  # rows, as rows_to_tile serves them
+    cdef Py_ssize_t i, start, count, r, k
+    for i in range((rows + group - 1) // group if x.layout == NULL else 0):  # in the order of the memory
+        start = i * group
+        count = min(rows - start, group)
+        data = numbers_of(x, (first + start) * classes, count * classes, scratch)
+        rows_to_tile(data, count, classes, tile + start)
+    for k in range(classes if x.layout != NULL else 0):
+        load(x, first * classes + k, classes, rows, tile + k * WIDTH)
+    for k in range(classes if rows < lanes else 0):
+        for r in range(rows, lanes):
+            tile[k * WIDTH + r] = 0
+
+
+cdef void store_tile(
+    const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *mine
+) noexcept nogil:
+    # Store the rows of a tile, or those of them that the mask `mine` holds. Without a mask it is NULL.
+    cdef real flat[BLOCK]
+    cdef Py_ssize_t group = BLOCK // classes  # rows
+    cdef Py_ssize_t start, count, i, r, k
+    cdef int missing = 0
+    cdef bint all
+    for r in range(rows if mine != NULL else 0):
+        missing += mine[r] == 0
+    all = missing == 0
+    if all and out.layout != NULL:  # the classes may be anywhere, the rows side by side
+        for k in range(classes):
+            store_apart(out, first * classes + k, True, rows, tile + k * WIDTH)
+        return
+    if all and of_computing_type(out, <real>0):
+        tile_to_rows(tile, rows, classes, <real *>out.data + first * classes)
+        return
+    for i in range((rows + group - 1) // group):
+        start = i * group
+        count = min(rows - start, group)
+        tile_to_rows(tile + start, count, classes, &flat[0])
+        if all:
+            store(out, (first + start) * classes, count * classes, &flat[0])
+            continue
+        for r in range(count):
+            if mine[start + r]:
+                store(out, (first + start + r) * classes, classes, &flat[r * classes])

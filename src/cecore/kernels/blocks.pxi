@@ -200,3 +200,11 @@ cdef void run_elementwise(const State *state, Py_ssize_t first, Py_ssize_t last,
             sigmoid_backward_block(n, x, block_of(&call.targets, start, n, upstream, <real>0), place)
         if place == &out[0]:
             store(&call.gradient, start, n, place)
+
+
+cdef void keep_block_losses(State *state, Py_ssize_t start, Py_ssize_t n, const double *losses) noexcept nogil:
+    # Add up or store the weighted losses of a block of rows.
+    if state.plan.wanted & VALUE_SUM:
+        accumulator_add(&state.sum, lane_sum(n, losses))
+    if state.plan.wanted & VALUE_EACH:
+        store(&state.call.value, start, n, losses)

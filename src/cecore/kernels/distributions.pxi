@@ -457,7 +457,7 @@ cdef int distribution_block(
         loss[0] = 0
         for i in range(pieces if segment.all_rows or rows > 1 or segment.row_mask[0] else 0):
             if halted_at(state, i):
-                return SOFT
+                return GOOD
             segment.first = i * TERMS
             segment.classes = min(classes - segment.first, <Py_ssize_t>TERMS)
             if call.given & CLASS_WEIGHTS and pieces > 1:
@@ -470,7 +470,7 @@ cdef int distribution_block(
         segment.labels += rows
         if not segment.all_rows:
             segment.row_mask += rows
-    return SOFT
+    return GOOD
 
 
 cdef bint any_one(const State *state, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
@@ -509,8 +509,5 @@ cdef bint run_distribution_block(
     if distribution_block(state, &segment, start, n, w, factors, losses) == BAD:
         state.bad = start
         return False
-    if state.plan.wanted & VALUE_SUM:
-        accumulator_add(&state.sum, lane_sum(n, &losses[0]))
-    if state.plan.wanted & VALUE_EACH:
-        store(&call.value, start, n, &losses[0])
+    keep_block_losses(state, start, n, losses)
     return True

@@ -12,7 +12,7 @@
 # they say that the form does not fit the block, its results are void and the next form is tried. The last form, EVERY,
 # fits every block. It has the same formulas, so that an element has the same bits in every form.
 #
-# A sum of losses without weights has a faster loop, product_sum, because it needs one logarithm for many elements.
+# A sum of losses without weights has a faster loop, product_sum: there one logarithm serves many elements.
 #
 # Inputs are padded to whole vectors of SUM_LANES elements: t = 1, the prediction is legal, and weight and factor are 0.
 # A loop computes whole vectors; each output has the room.
@@ -289,7 +289,7 @@ cdef inline real second_derivative(
 
 
 cdef inline real overflowed(
-    real gradient, real derivative, real p, real q, real weighted_1, real weighted_0, double factor, real eps
+    real gradient, real derivative, real p, real q, real weighted_1, real weighted_0, double factor
 ) noexcept nogil:
     # The gradient of a steep loss: a derivative may overflow, although its product with the factor does not.
     cdef real other = pair_derivative(p, q, <real>(weighted_1 * factor), <real>(weighted_0 * factor))
@@ -308,7 +308,6 @@ cdef inline bint probabilities(
     cdef const real *factors = <const real *>block.factors
     cdef const double *wide_factors = block.wide_factors
     cdef Binary loss = given[0]
-    cdef real eps = <real>loss.eps
     cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
     cdef real p, q, a, b, u, weighted_1, weighted_0, weight, derivative
     cdef Checks checks
@@ -344,7 +343,7 @@ cdef inline bint probabilities(
             only_zero(derivative - derivative, &checks, 0)  # 1 / p may overflow; NaN takes the form EVERY too
         gradient[i] = times_factor(derivative, weight, factors[i], wide_factors[i], &loss, form)
         if form & STEEP_FORM:
-            derivative = overflowed(gradient[i], derivative, a, b, weighted_1, weighted_0, wide_factors[i], eps)
+            derivative = overflowed(gradient[i], derivative, a, b, weighted_1, weighted_0, wide_factors[i])
             gradient[i] = 0 if weight == 0 else derivative
         if form & HESSIAN:
             if form & HARD:
@@ -1018,7 +1017,7 @@ cdef int run_forms(Block *block, const Binary *loss, int wanted, real unused) no
     if run_fast(block, loss, form, unused):
         if wanted & (VALUE_SUM | VALUE_EACH):
             block.sum = weigh(block, wanted, value)
-        return SOFT
+        return GOOD
     if not is_valid(block, loss, unused):
         return BAD
     run_form(block, loss, form & ~PLAIN | EVERY, terms, unused)
@@ -1026,7 +1025,7 @@ cdef int run_forms(Block *block, const Binary *loss, int wanted, real unused) no
         block.sum = lane_sum(padded(block.n), &terms[0])
     for i in range(padded(block.n) if wanted & VALUE_EACH else 0):
         value[i] = <real>terms[i]
-    return SOFT
+    return GOOD
 
 
 cdef inline void advance(Block *block, Py_ssize_t first, real unused) noexcept nogil:
@@ -1071,7 +1070,7 @@ cdef int binary_block(Block *block, const Binary *loss, int wanted, real unused)
         return BAD if state == BAD else run_forms(block, loss, derived, unused)
     done = summed(block, loss, wanted, unused)
     if done == block.n:
-        return SOFT
+        return GOOD
     if done > 0:  # the last elements do not fill a vector: the weights of the padding are 0
         tail = block[0]
         advance(&tail, done, unused)

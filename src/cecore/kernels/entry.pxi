@@ -247,6 +247,11 @@ cdef inline int result_type(const Array *x, object given) noexcept:
     return cnp.PyArray_TYPE(given) if x.type == BFLOAT16 or in_halves(x.type) else <int>cnp.NPY_DOUBLE
 
 
+cdef inline object output(object out, bint wanted, int type, int ndim, cnp.npy_intp *shape):
+    # The array that was given, or a new one if it is wanted
+    return cnp.PyArray_EMPTY(ndim, shape, type, False) if wanted and out is None else out
+
+
 cdef bint are_inputs(Call *call, object x, object targets, object weights, bint prepared) noexcept:
     # Whether types and shapes are those of a call
     cdef const Options *options = &call.options
@@ -383,12 +388,9 @@ cdef object compute(
         and is_output(hessian_out, type_, ndim, shape)
     ):
         return None
-    if wanted & VALUE and reduction == NONE and value_out is None:
-        value_out = cnp.PyArray_EMPTY(inner, shape, type_, False)
-    if wanted & GRADIENT and gradient_out is None:
-        gradient_out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
-    if wanted & HESSIAN and hessian_out is None:
-        hessian_out = cnp.PyArray_EMPTY(ndim, shape, type_, False)
+    value_out = output(value_out, wanted & VALUE and reduction == NONE, type_, inner, shape)
+    gradient_out = output(gradient_out, wanted & GRADIENT != 0, type_, ndim, shape)
+    hessian_out = output(hessian_out, wanted & HESSIAN != 0, type_, ndim, shape)
     set_outputs(&call, layouts, value_out, gradient_out, hessian_out, wanted & BFLOAT16_BITS)
     call.in_place = wanted & IN_PLACE
     if not prepared and not are_apart(&call):

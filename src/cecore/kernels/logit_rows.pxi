@@ -1,4 +1,6 @@
-# ---------------------------------------------------------------- rows of logits
+# The driver of rows of logits, of softmax and of log_softmax: it loads tiles of few classes, or batches of rows of many
+# classes, lets softmax.pxi and rows.pxi compute them, and stores the results. Each thread has an Arena, which holds its
+# tile or batch.
 
 cdef enum:
     KEPT_BYTES = 1 << 18  # of the exponentials of a row that wait in the arena for its sum
@@ -15,26 +17,6 @@ cdef struct Arena:  # where the numbers of some rows are while they are computed
     char *t
     char *first  # results, or what waits for them
     char *second
-
-
-cdef void load_tile(
-    const Array *x, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t lanes, Py_ssize_t classes, real *tile
-) noexcept nogil:
-    # Rows of few classes, side by side; the other lanes are 0
-    cdef real scratch[BLOCK]
-    cdef const real *data
-    cdef Py_ssize_t group = BLOCK // classes & -4  # rows, as rows_to_tile serves them
-    cdef Py_ssize_t i, start, count, r, k
-    for i in range((rows + group - 1) // group if x.layout == NULL else 0):  # in the order of the memory
-        start = i * group
-        count = min(rows - start, group)
-        data = numbers_of(x, (first + start) * classes, count * classes, scratch)
-        rows_to_tile(data, count, classes, tile + start)
-    for k in range(classes if x.layout != NULL else 0):
-        load(x, first * classes + k, classes, rows, tile + k * WIDTH)
-    for k in range(classes if rows < lanes else 0):
-        for r in range(rows, lanes):
-            tile[k * WIDTH + r] = 0
 
 
 cdef inline Py_ssize_t tile_size(Py_ssize_t classes, real unused) noexcept nogil:
@@ -131,7 +113,7 @@ cdef int run_tile(
                 mine[r] = rows.has_targets[first + r] == has_targets
                 count += mine[r]
         if count == 0:
-            return SOFT
+            return GOOD
         if count < n:
             some = &mine[0]
     if has_targets and not taus_tile(
@@ -139,7 +121,7 @@ cdef int run_tile(
     ):
         return BAD
     if block.wanted == 0:
-        return SOFT
+        return GOOD
     load_tile(&call.x, start + first, n, whole_lanes(n), classes, z)
     prefetch_tile(call, block, start + first + n, unused)
     compute_tile(block, arena.constants, z, <real *>arena.e, t, <real *>arena.first, unused)
@@ -151,7 +133,7 @@ cdef int run_tile(
         store_results(call, &call.hessian, start + first, n, z, some, <real *>arena.e)
     if state.plan.wanted & GRADIENT:
         store_results(call, &call.gradient, start + first, n, <real *>arena.first, some, <real *>arena.e)
-    return SOFT
+    return GOOD
 
 
 cdef void store_results(
@@ -335,7 +317,7 @@ cdef int fill_sums(State *state, Arena *arena, const Batch *batch, real **z, rea
         block.ahead = call.x.data + (batch.row[block.rows - 1] + 1) * call.classes * sizeof(real)
     for segment in range(batch.segments):
         if halted_at(state, segment):
-            return SOFT
+            return GOOD
         n = segment_length(batch, call.classes, segment)
         if batch.segments > 1:
             load_segment(call, arena, batch, segment, False, z)
@@ -347,7 +329,7 @@ cdef int fill_sums(State *state, Arena *arena, const Batch *batch, real **z, rea
         fill_exponentials(block, z, n, e, batch.stride)
         add_sums(block, z, t, segment * BATCH, n, e, batch.stride)
     join_sums(block, <real>0)
-    return SOFT
+    return GOOD
 
 
 cdef real *reload(
@@ -386,7 +368,7 @@ cdef int run_batch(State *state, Arena *arena, const Batch *batch, real unused) 
         add_focal_segments(state, arena, batch, &z[0], &t[0])
     for segment in range(batch.segments if block.wanted & ~VALUE else 0):
         if halted_at(state, segment):
-            return SOFT
+            return GOOD
         first = segment * BATCH
         n = segment_length(batch, call.classes, segment)
         e = reload(call, arena, batch, segment, &z[0], &t[0])
@@ -400,7 +382,7 @@ cdef int run_batch(State *state, Arena *arena, const Batch *batch, real unused) 
             store_places(call, &call.hessian, batch, block.rows, first, n, &hessian[0])
         if block.wanted & ~(VALUE | HESSIAN):
             store_places(call, &call.gradient, batch, block.rows, first, n, &gradient[0])
-    return SOFT
+    return GOOD
 
 
 cdef void write_all(
@@ -588,7 +570,7 @@ cdef int run_batches(
         if run_batch(state, arena, &batch, unused) == BAD:
             return BAD
         keep_losses(block, &batch, rows, start)
-    return SOFT
+    return GOOD
 
 
 cdef void keep_losses(
@@ -617,7 +599,7 @@ cdef int logit_rows(
         for first in range(0, n, 64):
             if run_tile(state, &arena, rows, start, first, min(n - first, <Py_ssize_t>WIDTH), kind, unused) == BAD:
                 return BAD
-    return SOFT
+    return GOOD
 
 
 cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
@@ -678,10 +660,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
         state.bad = -1
         for i in range(0 if even else n):
             losses[i] = 0 if wide_w[i] == 0 else wide_w[i] * losses[i]
-        if plan.wanted & VALUE_SUM:
-            accumulator_add(&state.sum, lane_sum(n, &losses[0]))
-        if plan.wanted & VALUE_EACH:
-            store(&call.value, start, n, &losses[0])
+        keep_block_losses(state, start, n, losses)
     cecore_stream_end()
 
 

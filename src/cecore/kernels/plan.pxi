@@ -35,7 +35,7 @@ cdef enum:  # bits of what a pass computes; GRADIENT and HESSIAN come with them
     VALUE_SUM = 1
     VALUE_EACH = 8
 
-cdef enum:  # bits of what a call has beside predictions and targets
+cdef enum:  # bits of the inputs that a call may have beside predictions and targets
     WEIGHTS = 1
     UPSTREAM = 2  # an array; a number is a factor of the scale
     CLASS_WEIGHTS = 4  # class_weight or pos_weight, not all 1
@@ -46,7 +46,7 @@ cdef enum:  # which index is ignored
 
 cdef enum:  # of a block
     BAD = 0  # something is outside its domain
-    SOFT = 1
+    GOOD = 1
 
 cdef enum:  # bits of what a pass has noticed of the weights, in float
     VANISHING = 1  # a positive one is rounded to 0: its element counts for nothing, but it must be legal

@@ -130,7 +130,7 @@ cdef int label_block(
         store_label_rows(state, &call.gradient, start, n, labels, general, &gradient[0])
     if wanted & HESSIAN:
         store_label_rows(state, &call.hessian, start, n, labels, general, &hessian[0])
-    return SOFT
+    return GOOD
 
 
 cdef Py_ssize_t run_distributions(

@@ -735,36 +735,3 @@ cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept
         lows[r] = <real>low
     for r in range(rows):
         block.log_total[r] = log1p_row(ratios[r], lows[r])
-
-
-cdef void store_tile(
-    const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *mine
-) noexcept nogil:
-    # A panel of few classes back to rows; mine NULL for all of them
-    cdef real flat[BLOCK]
-    cdef Py_ssize_t group = BLOCK // classes  # rows
-    cdef Py_ssize_t start, count, i, r, k
-    cdef int missing = 0
-    cdef bint all
-    if out.data == NULL:
-        return
-    for r in range(rows if mine != NULL else 0):
-        missing += mine[r] == 0
-    all = missing == 0
-    if all and out.layout != NULL:  # the classes may be anywhere, the rows side by side
-        for k in range(classes):
-            store_apart(out, first * classes + k, True, rows, tile + k * WIDTH)
-        return
-    if all and of_computing_type(out, <real>0):
-        tile_to_rows(tile, rows, classes, <real *>out.data + first * classes)
-        return
-    for i in range((rows + group - 1) // group):
-        start = i * group
-        count = min(rows - start, group)
-        tile_to_rows(tile + start, count, classes, &flat[0])
-        if all:
-            store(out, (first + start) * classes, count * classes, &flat[0])
-            continue
-        for r in range(count):
-            if mine[start + r]:
-                store(out, (first + start + r) * classes, classes, &flat[r * classes])
