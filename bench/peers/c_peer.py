@@ -1,6 +1,7 @@
-"""Plain C: the loops of plain.c, compiled with the system's compiler for one instruction-set level, called by ctypes.
+"""Plain C: the loops of plain_loops.h, called by ctypes.
 
-The compiler may reorder sums and use the vector functions of glibc (libmvec).
+The system's compiler compiles them for one instruction-set level. It may reorder sums and use the vector functions of
+glibc (libmvec).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from ..cells import Cell, Problem
 from . import Skip
 
-SOURCE = Path(__file__).with_name("plain.c")
+LOOPS = Path(__file__).with_name("plain_loops.h")  # no .c file of the tree is written by hand
 COMPILER = os.environ.get("CC", "cc").split()
 FLAGS = {
     "x86_v4": ("-Ofast", "-march=native", "-mprefer-vector-width=512"),
@@ -49,8 +50,9 @@ def _library(folder: Path, level: str, dtype: str) -> ctypes.CDLL:
     name, real = REALS[dtype]
     path = folder / f"{name}.so"
     # Linked with -Ofast, GCC's start-up code would make the whole process flush subnormal numbers to 0.
-    compiled = path.with_suffix(".o")
-    words = [*COMPILER, *FLAGS[level], f"-DREAL={name}", "-fPIC", "-c", str(SOURCE), "-o", str(compiled)]
+    source, compiled = path.with_suffix(".c"), path.with_suffix(".o")
+    source.write_text(f'#define REAL {name}\n#include "{LOOPS.as_posix()}"\n', encoding="utf-8")
+    words = [*COMPILER, *FLAGS[level], "-fPIC", "-c", str(source), "-o", str(compiled)]
     subprocess.run(words, check=True, capture_output=True, text=True)
     words = [*COMPILER, "-shared", str(compiled), "-o", str(path), "-lmvec", "-lm"]
     subprocess.run(words, check=True, capture_output=True, text=True)

@@ -1,6 +1,6 @@
 /* The losses as a C programmer writes them in ten minutes: one loop each, no checks, sums in the computing type.
 
-   The bench compiles this file twice, with REAL=double and with REAL=float. <tgmath.h> picks log or logf. Labels of
+   The bench includes this file in two sources, where REAL is double and float. <tgmath.h> picks log or logf. Labels of
    binary losses are numbers of type REAL, class labels are of type long long. A gradient is that of the mean. */
 
 #include <tgmath.h>
