@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scalars import BOUNDS, EXACT, WIDE, WITNESSES
-from ulp import ulps
+from scalars import NAMES, SCALARS, STATED, WITNESSES, any_exponential, evaluate
+from ulp import bits, ulps
 
 from cecore import _dispatch
 
@@ -22,93 +22,126 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.usefixtures("level")
 
 
-def apply(function, x, y=None):
-    x = np.ascontiguousarray(x)
-    out = np.empty_like(x)
-    _dispatch.kernels.evaluate(function, x, x if y is None else np.ascontiguousarray(y, x.dtype), out)
-    return out
+each = pytest.mark.parametrize("scalar", SCALARS, ids=NAMES)
 
 
-def bound(function, dtype):
-    return BOUNDS[function if dtype == np.float64 else function + "f"]
+@each
+@pytest.mark.parametrize("edges", [False, True])
+def test_error_is_within_the_bound(scalar, edges):
+    """At random, and where numbers of all kinds meet the ends of their ranges and the cuts of the reductions."""
+    rng = np.random.default_rng(7)
+    for dtype in scalar.dtypes():
+        for box in scalar.domain(dtype):
+            free = [r.edges(dtype) if edges else r.draw(rng, 400, dtype) for r in box]
+            if edges:
+                free = [np.ascontiguousarray(a).reshape(-1) for a in np.meshgrid(*free)]
+                few = rng.permutation(free[0].size)[:600]
+                free = [a[few] for a in free]
+            errors = scalar.errors(*free, exactly=True)
+            worst = int(np.argmax(errors))
+            assert errors[worst] < scalar.stated(dtype)[0], [float(a[worst]).hex() for a in free]
 
 
-def arguments(function, dtype, rng, n):
-    info = np.finfo(dtype)
-    one = dtype(1)
-    if function == "exp":
-        x = np.concatenate([rng.uniform(-745, 709, n), rng.uniform(-1, 1, n), rng.uniform(-1e-8, 1e-8, n)])
-        x = x if dtype == np.float64 else np.clip(x, -103, 88)
-        return x.astype(dtype)
-    if function in ("sigmoid", "softplus_rest"):
-        x = np.concatenate([rng.uniform(-708, 708, n), rng.uniform(-40, 40, n), rng.uniform(-3, 3, n), [0.0]])
-        return (x if dtype == np.float64 else np.clip(x, -87, 87)).astype(dtype)
-    near_one = one + np.arange(-50, 50).astype(dtype) * info.epsneg
-    spread = np.exp(rng.uniform(math.log(float(info.smallest_subnormal)), math.log(float(info.max)), n)).astype(dtype)
-    cuts = np.array([0.5, math.sqrt(0.5), math.sqrt(2), 1, 2, float(info.tiny), float(info.smallest_subnormal)], dtype)
-    cuts = np.concatenate([cuts, np.nextafter(cuts, dtype(0)), np.nextafter(cuts, dtype(4))])
-    x = np.concatenate([near_one, spread, cuts, rng.uniform(0.3, 2, n).astype(dtype), rng.random(n).astype(dtype)])
-    if function == "neg_log":
-        return x[x <= 1]
-    if function == "log1p":
-        return np.concatenate([x, -x[x < 1], rng.uniform(-0.5, 1, n).astype(dtype), -spread[spread < 1]])
-    return x
+@each
+def test_the_search_stays_within_the_bound(scalar):
+    rng = np.random.default_rng(11)
+    for dtype in scalar.dtypes():
+        for box in scalar.domain(dtype):
+            assert scalar.errors(*(r.draw(rng, 20_000, dtype) for r in box)).max() < scalar.stated(dtype)[0]
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("function", EXACT)
-def test_error_is_within_the_bound(function, dtype):
-    x = arguments(function, dtype, np.random.default_rng(7), 1500)
-    got = apply(function, x, 1 - x)
-    errors = [ulps(g, EXACT[function](mpmath.mpf(float(v))), dtype) if v else 0 for g, v in zip(got, x, strict=True)]
-    assert max(errors) < bound(function, dtype), x[int(np.argmax(errors))]
-
-
-def test_the_stated_inputs_attain_the_stated_errors(level):
+def test_the_witnesses_attain_the_stated_errors():
     if not _dispatch.kernels.has_fma:
-        pytest.skip("the table is that of fused multiply-add")
-    assert list(WITNESSES) == list(BOUNDS)
-    for name, (error, place) in WITNESSES.items():
-        dtype = np.float64 if name in EXACT else np.float32
-        x = np.array([place], dtype)
-        function = name if name in EXACT else name[:-1]
-        got = ulps(apply(function, x, 1 - x)[0], EXACT[function](mpmath.mpf(float(x[0]))), dtype)
-        assert got == pytest.approx(error, abs=1e-4)
+        pytest.skip("the stated errors are those of fused multiply-add")
+    stated = {(n, np.dtype(t).name): s.stated(t)[1] for n, s in zip(NAMES, SCALARS, strict=True) for t in s.dtypes()}
+    assert set(WITNESSES) == set(stated)
+    for (name, kind), place in WITNESSES.items():
+        free = [np.array([float.fromhex(v)], kind) for v in place]
+        got = SCALARS[NAMES.index(name)].errors(*free, exactly=True)[0]
+        assert got == pytest.approx(stated[name, kind], abs=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_neg_log_takes_a_small_complement_as_exact(dtype):
-    b = np.exp(np.random.default_rng(1).uniform(math.log(1e-30), math.log(0.5), 1500)).astype(dtype)
-    got = apply("neg_log", 1 - b, b)
-    exact = [-mpmath.log1p(-mpmath.mpf(float(v))) for v in b]
-    assert max(ulps(g, e, dtype) for g, e in zip(got, exact, strict=True)) < bound("neg_log", dtype)
+def test_every_statement_of_the_headers_is_tested():
+    tested: dict[str, int] = {}
+    for scalar in SCALARS:
+        tested[scalar.name] = tested.get(scalar.name, 0) + len(scalar.dtypes())
+    assert tested == {name: len(figures) for name, figures in STATED.items()}
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_special_values(dtype):
     inf, nan = math.inf, math.nan
-    for function, x, want in [
-        ("log", [0.0, -0.0, 1.0, inf, -1.0, -inf, nan], [-inf, -inf, 0.0, inf, nan, nan, nan]),
-        ("log1p", [-1.0, 0.0, -0.0, inf, -1.5, -inf, nan], [-inf, 0.0, -0.0, inf, nan, nan, nan]),
-        ("exp", [0.0, -0.0, inf, -inf, nan, 1000.0, -1000.0], [1.0, 1.0, inf, 0.0, nan, inf, 0.0]),
+    names = {n: s for n, s in zip(NAMES, SCALARS, strict=True) if dtype in s.dtypes()}
+    for name, free, want in [
+        ("any_pair_log", [[1.0, 0.0, nan], [0.0] * 3], [0.0, inf, nan]),
+        ("pair_log", [[1.0, nan], [0.0] * 2], [0.0, nan]),
+        ("log1p_fraction", [[1.0, 1.0, 1.0], [0.0, nan, 1.0]], [0.0, nan, dtype(math.log(2))]),
+        ("log1p_row", [[0.0, nan], [0.0] * 2], [0.0, nan]),
+        ("log1p_unit", [[0.0, nan], [0.0] * 2], [0.0, nan]),
+        ("exp_fraction", [[0.0, -0.0, nan]], [1.0, 1.0, nan]),
+        ("exp_short_fraction", [[0.0, -0.0, nan]], [1.0, 1.0, nan]),
+        ("any_exp_fraction", [[0.0, -0.0, -inf, -1e30, nan] * 2, [0.0] * 5 + [1.0] * 5], [1.0, 1.0, 0.0, 0.0, nan] * 2),
+        ("exp_of_product", [[2.0] * 4, [0.0, inf, 1e30, nan], [0.0] * 4], [1.0, 0.0, 0.0, nan]),
+        ("sigmoids", [[0.0, inf, -inf, nan, 500.0, -2000.0], [0.0] * 6], [0.5, 1.0, 0.0, nan, 1.0, 0.0]),
+        ("row_exp", [[0.0, -0.0, nan], [0.0] * 3], [1.0, 1.0, nan]),
+        ("power", [[0.0, 1.0, nan, 0.25, 1e-300], [2.5, 2.5, 2.5, 0.5, 100.0]], [0.0, 1.0, nan, 0.5, 0.0]),
     ]:
-        got = apply(function, np.array(x, dtype))
-        np.testing.assert_array_equal(got, np.array(want, dtype))
-        np.testing.assert_array_equal(np.signbit(got)[~np.isnan(got)], np.signbit(want)[~np.isnan(want)])
-    got = apply("neg_log", np.array([1.0, 0.0, nan], dtype), np.array([0.0, 1.0, nan], dtype))
-    np.testing.assert_array_equal(got, [0.0, inf, nan])
-    assert not np.signbit(got[0])
+        if name in names:
+            scalar = names[name]
+            got = scalar.value(*scalar.call(*scalar.arguments(*(np.array(v, dtype) for v in free))))
+            np.testing.assert_array_equal(got, np.array(want, dtype), err_msg=name)
+            assert not np.signbit(got[~np.isnan(got)]).any(), name
 
 
-def test_power():
-    rng = np.random.default_rng(3)
-    x = np.concatenate([rng.random(300), np.exp(rng.uniform(-140, 0, 300)), [1.0, 0.5, 1 - 2.0**-53, 1e-300]])
-    for exponent in (0.1, 0.5, 1.0, 2.0, 2.5, 5.0):
-        got = apply("power", x, np.full_like(x, exponent))
-        exact = [mpmath.power(mpmath.mpf(float(v)), exponent) for v in x]
-        errors = [ulps(g, e, np.float64) for g, e in zip(got, exact, strict=True) if e > 1e-307]
-        assert max(errors) < 1
-        np.testing.assert_array_equal(apply("power", np.array([0, np.nan]), np.full(2, exponent)), [0, np.nan])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_exponentials_below_the_normal_numbers_are_rounded_once(dtype):
+    low = -745.0 if dtype == np.float64 else -103.9
+    x = np.linspace(low, -708 if dtype == np.float64 else -87, 500).astype(dtype)
+    one = np.ones_like(x)
+    powers = [mpmath.exp(mpmath.mpf(float(v)) * (1 + 2.0**-26)) for v in x]
+    assert max(map(ulps, evaluate(16, one, -x, 0 * one), powers, [dtype] * len(x))) < 2
+    sigmoids = [1 / (1 + mpmath.exp(-mpmath.mpf(float(v)))) for v in x]
+    for short in (0, 1):
+        e, n, scale = any_exponential(x, one * short)
+        assert max(map(ulps, evaluate(18, n, e, scale), sigmoids, [dtype] * len(x))) < 2
+
+
+def test_every_lane_computes_the_same():
+    for scalar in SCALARS:
+        for dtype in scalar.dtypes():
+            free = [r.draw(np.random.default_rng(5), 48, dtype) for r in scalar.domain(dtype)[0]]
+            want = scalar.call(*scalar.arguments(*free))
+            for shift in (1, 7, 15):
+                got = scalar.call(*scalar.arguments(*(np.roll(a, shift) for a in free)))
+                assert bits(*(np.roll(a, -shift) for a in got)) == bits(*want)
+
+
+def test_rounding_errors_are_exact_with_fused_multiply_add():
+    rng = np.random.default_rng(9)
+    x, y = np.exp2(rng.uniform(-300, 300, (2, 500)))
+    product, quotient = x * y, x / y
+    got = zip(evaluate(22, x, y), evaluate(23, x, quotient, y), strict=True)
+    for a, b, p, q, (lost, rest) in zip(x, y, product, quotient, got, strict=True):
+        a, b = Fraction(a), Fraction(b)
+        slack = 0 if _dispatch.kernels.has_fma else 2.0**-100
+        assert abs(Fraction(lost) - (a * b - Fraction(p))) <= slack * abs(p)
+        assert abs(Fraction(rest) - (a - Fraction(q) * b)) <= slack * abs(a)
+
+
+def test_products_and_quotients_that_overflow():
+    inf, nan, most = math.inf, math.nan, 1.7976931348623157e308
+    x, y = np.array([1e300, -1e300, inf, nan, most, 0.0]), np.array([1e300, 1e300, 1.0, 1.0, 1.0, 5.0])
+    np.testing.assert_array_equal(evaluate(24, x, y, 0 * y), [inf, -inf, inf, nan, most, 0.0])
+    x, y = np.array([1e300, -1e300, inf, nan, most, 0.0]), np.array([1e-300, 1e-300, 1.0, 1.0, 1.0, 5.0])
+    np.testing.assert_array_equal(evaluate(25, x, y, 0 * y), [inf, -inf, inf, nan, most, 0.0])
+    np.testing.assert_array_equal(evaluate(26, x, y, 0 * y), [0.0] * 6)
+
+
+def test_24_bits_are_those_of_float():
+    rng = np.random.default_rng(2)
+    x = np.concatenate([rng.normal(size=500), 1 + np.arange(64) * 2.0**-25, [math.inf, -math.inf, 0.0, -0.0, math.nan]])
+    for scale in (1.0, 2.0**900, 2.0**-900):
+        assert bits(evaluate(27, x * scale)) == bits(x.astype(np.float32).astype(np.float64) * scale)
 
 
 def test_the_constants_are_derived(level):
@@ -121,23 +154,22 @@ def test_the_constants_are_derived(level):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("function", EXACT)
-def test_every_float(function):
-    """Against double arithmetic, whose error is below 1e-8 ULP of float."""
+@each
+def test_every_float(scalar):
+    """Against double arithmetic; other free variables are at the start of their range."""
+    if scalar.only_double:
+        pytest.skip("there is no such function for float")
+    boxes = scalar.domain(np.float32)
+    low, high = min(box[0].low for box in boxes), max(box[0].high for box in boxes)
     largest = 0.0
     for start in range(0, 1 << 32, 1 << 24):
         x = np.arange(start, start + (1 << 24), dtype=np.uint32).view(np.float32)
-        with np.errstate(all="ignore"):
-            wide = WIDE[function](x.astype(np.float64))
-            keep = np.isfinite(wide) & (np.abs(wide) < np.finfo(np.float32).max) & (wide != 0)
-            keep &= (x >= 0) & (x <= 1) if function == "neg_log" else True
-            x, wide = x[keep], wide[keep]
-            exponent = np.maximum(np.frexp(wide)[1] - 24, -149)
+        x = x[(x >= low) & (x <= high)]
         if x.size:
-            got = apply(function, x, 1 - x).astype(np.float64)
-            largest = max(largest, np.abs((got - wide) / np.ldexp(1.0, exponent)).max())
-    print(f"{function}: {largest:.4f} ULP over every float")
-    assert largest < bound(function, np.float32)
+            errors = scalar.errors(x, *(np.full_like(x, r.low) for r in boxes[0][1:]))
+            largest = max(largest, float(errors.max()))
+    print(f"{scalar.name}: {largest:.4f} ULP over every float")
+    assert largest < scalar.stated(np.float32)[0]
 
 
 # ---------------------------------------------------------------- the accumulator

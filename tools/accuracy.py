@@ -1,11 +1,13 @@
 """Print the largest error of each scalar function, in ULP, next to the bound that its header states.
 
-    python tools/accuracy.py                 search float64, and test a sample of float32 (a minute)
-    python tools/accuracy.py --exhaustive    search float64, and test every float32 number (minutes)
+    python tools/accuracy.py                       search, and test a sample of the float32 numbers (ten minutes)
+    python tools/accuracy.py --exhaustive          search, and test every float32 number (an hour)
+    python tools/accuracy.py --levels x86_v4       search on some levels only
 
-The search for float64 has three steps. It computes the errors of many random arguments, compared with 80-bit
-arithmetic. It climbs from the worst of them, by ever smaller steps. mpmath then confirms the worst argument.
-The tool needs an x86 machine (80-bit long double). It exits with 1 if an error exceeds its bound.
+The search has three steps. It computes the errors of many random arguments, compared with a wider type: 80-bit numbers
+for float64, float64 for float32. It climbs from the worst of them, by ever smaller steps. High precision then confirms
+the worst argument. Functions of one float32 number are also tested over all numbers of their domain, or every 997th.
+The tool needs an x86 machine (80-bit long double). It exits with 1 if an error reaches its bound.
 """
 
 from __future__ import annotations
@@ -14,88 +16,73 @@ import argparse
 import sys
 from pathlib import Path
 
-import mpmath
 import numpy as np
 
 from cecore import _dispatch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from scalars import BOUNDS, EXACT, WIDE
-from ulp import ulps
+from scalars import NAMES, SCALARS, Range, Scalar
 
-RANGES = {
-    "neg_log": [(0.3, 1)],
-    "log": [(0.3, 3)],
-    "log1p": [(-0.6, 3)],
-    "exp": [(-1, 1), (-700, 700)],
-    "sigmoid": [(-3, 3), (-40, 40), (-700, -30)],
-    "softplus_rest": [(0, 3), (0, 40), (30, 700)],
-}
+Found = tuple[float, tuple[float, ...]]
 
 
-def apply(function: str, x: np.ndarray) -> np.ndarray:
-    out = np.empty_like(x)
-    _dispatch.kernels.evaluate(function, x, 1 - x, out)
-    return out
+def climb(scalar: Scalar, box: tuple[Range, ...], rng: np.random.Generator, dtype: type) -> Found:
+    """Return the largest error of a search in a box of free variables, and where it is."""
+    points = [r.draw(rng, 1 << 17, dtype) for r in box]
+    for step in [0.0, *10.0 ** -np.arange(3, 16 if dtype is np.float64 else 8)]:
+        if step:
+            points = [np.repeat(p, 64) for p in points]
+            moved = [p * (1 + rng.uniform(-step, step, p.size) * (np.arange(p.size) % 64 > 0)) for p in points]
+            moved = [p if r.kind == "whole" else m for r, p, m in zip(box, points, moved, strict=True)]
+            points = [np.clip(m, r.low, r.high).astype(dtype) for r, m in zip(box, moved, strict=True)]
+        best = np.argsort(scalar.errors(*points))[-64:]
+        points = [p[best] for p in points]
+    exact = scalar.errors(*points, exactly=True)
+    return float(exact.max()), tuple(float(p[exact.argmax()]) for p in points)
 
 
-def errors(function: str, x: np.ndarray, wide_type: type) -> np.ndarray:
-    """Return the error for each argument in ULP, compared with a wider type; 0 if the result is not a normal number."""
-    with np.errstate(all="ignore"):
-        wide = WIDE[function](x.astype(wide_type))
-        got = apply(function, x)
-        info = np.finfo(x.dtype)
-        usable = np.isfinite(wide) & (np.abs(wide) < info.max) & (np.abs(wide) >= info.tiny)
-        usable &= (x >= 0) & (x <= 1) if function == "neg_log" else True
-        exponent = np.frexp(np.where(usable, wide, 1))[1] - (53 if x.dtype == np.float64 else 24)
-        error = np.abs((got.astype(wide_type) - wide) / np.ldexp(wide_type(1), exponent))
-    return np.where(usable, error, 0).astype(np.float64)
-
-
-def search(function: str, rng: np.random.Generator, rounds: int) -> tuple[float, float]:
-    worst, where = 0.0, 0.0
-    for low, high in RANGES[function]:
-        for _ in range(rounds):
-            x = rng.uniform(low, high, 1 << 18)
-            e = errors(function, x, np.longdouble)
-            best = x[np.argsort(e)[-64:]]
-            for step in 10.0 ** -np.arange(4, 16):
-                near = (best[:, None] * (1 + rng.uniform(-step, step, (best.size, 128)))).reshape(-1)
-                near = np.concatenate([best, near[(near > low) & (near < high)]])
-                best = near[np.argsort(errors(function, near, np.longdouble))[-64:]]
-            exact = [ulps(apply(function, v[None])[0], EXACT[function](mpmath.mpf(v)), np.float64) for v in best]
-            if max(exact) > worst:
-                worst, where = max(exact), float(best[int(np.argmax(exact))])
-    return worst, where
-
-
-def every_float(function: str, stride: int) -> tuple[float, float]:
+def every_float(scalar: Scalar, low: float, high: float, rest: tuple[float, ...], stride: int) -> Found:
+    """Return the largest error over the float32 numbers from low to high, the other free variables being given."""
     worst, where = 0.0, 0.0
     for start in range(0, 1 << 32, 1 << 24):
         x = np.arange(start, start + (1 << 24), stride, dtype=np.uint32).view(np.float32)
-        e = errors(function, x, np.float64)
-        if e.max() > worst:
-            worst, where = float(e.max()), float(x[e.argmax()])
-    return worst, where
+        x = x[(x >= low) & (x <= high)]
+        if x.size:
+            errors = scalar.errors(x, *(np.full_like(x, v) for v in rest))
+            worst, where = max((worst, where), (float(errors.max()), float(x[errors.argmax()])))
+    return worst, (where, *rest)
+
+
+def largest(scalar: Scalar, dtype: type, rounds: int, stride: int) -> Found:
+    boxes = scalar.domain(dtype)
+    found = [climb(scalar, box, np.random.default_rng(i), dtype) for box in boxes for i in range(rounds)]
+    if dtype is np.float32 and all(r.kind == "whole" or r.low == r.high for r in boxes[0][1:]):
+        low, high = min(box[0].low for box in boxes), max(box[0].high for box in boxes)
+        for choice in range(int(max(r.high for r in boxes[0][1:])) + 1) if boxes[0][1:] else [None]:
+            rest = () if choice is None else (float(choice),)
+            found.append(every_float(scalar, low, high, rest, stride))
+    return max(found)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exhaustive", action="store_true", help="test every float32 number")
-    parser.add_argument("--rounds", type=int, default=10, help="searches for each function and range")
+    parser.add_argument("--rounds", type=int, default=10, help="searches for each function and box of arguments")
+    parser.add_argument("--levels", nargs="+", default=list(_dispatch.usable), choices=_dispatch.usable)
     options = parser.parse_args()
     failed = False
-    for level, kernels in _dispatch.usable.items():
-        _dispatch.kernels = kernels
-        for function in EXACT:
-            for suffix, (worst, where) in (
-                ("", search(function, np.random.default_rng(0), options.rounds)),
-                ("f", every_float(function, 1 if options.exhaustive else 997)),
-            ):
-                bound = BOUNDS[function + suffix]
+    for level in options.levels:
+        _dispatch.kernels = _dispatch.usable[level]
+        for name, scalar in zip(NAMES, SCALARS, strict=True):
+            for dtype in scalar.dtypes():
+                worst, where = largest(scalar, dtype, options.rounds, 1 if options.exhaustive else 997)
+                bound, _ = scalar.stated(dtype)
                 failed |= worst >= bound
-                name = f"{function}{suffix}"
-                print(f"{level:9} {name:9} {worst:.4f} ULP at {where.hex():24} (bound {bound})", flush=True)
+                kind = np.dtype(dtype).name
+                print(
+                    f"{level:9} {name:24} {kind:8} {worst:.4f} ULP (bound {bound}) at {[v.hex() for v in where]}",
+                    flush=True,
+                )
     return 1 if failed else 0
 
 

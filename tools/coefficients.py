@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import struct
 import sys
+import textwrap
 from pathlib import Path
 
 from mpmath import mp, mpf
@@ -73,20 +74,20 @@ def relative_to_log(power):
 
 ROOT_HALF = mp.sqrt(mpf(1) / 2)
 HALF_LN2 = mp.log(2) / 2 * (1 + mpf(2) ** -20)
-# name, target, weight, interval, degree, rounding
+# table, target, weight, interval, degree, rounding
 FITS = [
-    ("LOG", log_atanh, lambda z: z / 2, (mpf(0), ((ROOT_HALF - 1) / (ROOT_HALF + 1)) ** 2), 6, to_double),
-    ("LOGF", log_taylor, relative_to_log(3), (ROOT_HALF - 1, mp.sqrt(2) - 1), 7, to_single),
-    ("EXP", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 10, to_double),
+    ("log", log_atanh, lambda z: z / 2, (mpf(0), ((ROOT_HALF - 1) / (ROOT_HALF + 1)) ** 2), 6, to_double),
+    ("logf", log_taylor, relative_to_log(3), (ROOT_HALF - 1, mp.sqrt(2) - 1), 7, to_single),
+    ("ratio", log_atanh, lambda z: z / 2, (mpf(0), mpf("0.2005") ** 2), 6, to_double),
+    ("ratiof", log_atanh, lambda z: z / 2, (mpf(0), mpf("0.2005") ** 2), 2, to_single),
+    ("log1p", log_atanh, lambda z: z / 2, (mpf(0), mpf(1) / 9), 9, to_double),
+    ("log1pf", log_atanh, lambda z: z / 2, (mpf(0), mpf(1) / 9), 3, to_single),
+    ("coth", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 4, to_double),
+    ("cothf", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 1, to_single),
     # an even number of coefficients needs an interval whose middle, where the weight is 0, is not 0
-    ("ROW_EXP", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, mpf("0.351")), 9, to_double),
-    ("EXPF", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 4, to_single),
-    ("COTH", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 4, to_double),
-    ("COTHF", coth_tail, relative_to_exp, (mpf(0), HALF_LN2**2), 1, to_single),
-    ("ATANH", log_atanh, lambda z: z / 2, (mpf(0), mpf(1) / 9), 9, to_double),
-    ("ATANHF", log_atanh, lambda z: z / 2, (mpf(0), mpf(1) / 9), 3, to_single),
-    ("RATIO", log_atanh, lambda z: z / 2, (mpf(0), mpf("0.2005") ** 2), 6, to_double),
-    ("RATIOF", log_atanh, lambda z: z / 2, (mpf(0), mpf("0.2005") ** 2), 2, to_single),
+    ("exp", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, mpf("0.351")), 9, to_double),
+    ("expf", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 4, to_single),
+    ("power", exp_taylor, lambda r: r * r / mp.exp(r), (-HALF_LN2, HALF_LN2), 10, to_double),
 ]
 
 
@@ -165,41 +166,46 @@ def split_ln2(bits: int, rounded):
     return rounded(head), rounded(mp.log(2) - head)
 
 
-def literals():
-    """Yield (name, C literal, remark) for every constant that scalar_math.h takes from here."""
-    for suffix, bits, rounded, end in (("", 41, to_double, ""), ("F", 15, to_single, "f")):
+def literal(value: float, rounded) -> str:
+    """Write a number as C does, in hexadecimal, without the zeros at the end of the significand."""
+    digits, exponent = value.hex().split("p")
+    return f"{digits.rstrip('0').rstrip('.')}p{exponent}{'f' if rounded is to_single else ''}"
+
+
+def definitions():
+    """Yield (C code, remark) for every constant and table that scalar_math.h takes from here."""
+    for suffix, bits, rounded in (("", 41, to_double), ("F", 15, to_single)):
         head, tail = split_ln2(bits, rounded)
-        yield f"LN2{suffix}_HEAD", head.hex() + end, f"{bits} bits"
-        yield f"LN2{suffix}_TAIL", tail.hex() + end, ""
-        yield f"LN2{suffix}", rounded(mp.log(2)).hex() + end, ""
-        yield f"LOG2E{suffix}", rounded(1 / mp.log(2)).hex() + end, ""
+        values = {"LN2_HEAD": head, "LN2_TAIL": tail, "LN2": rounded(mp.log(2)), "LOG2E": rounded(1 / mp.log(2))}
+        for name, value in values.items():
+            yield f"#define CECORE_{name}{suffix} {literal(value, rounded)}", ""
     for name, target, weight, interval, degree, rounded in FITS:
         coefficients, ideal, final = fit(target, weight, interval, degree, rounded)
-        for power, value in enumerate(coefficients):
-            remark = ""
-            if power == 0:
-                remark = (
-                    f"relative error 2^{float(mp.log(final, 2)):.2f}, 2^{float(mp.log(ideal, 2)):.2f} before rounding"
-                )
-            yield f"{name}_{power}", value.hex() + ("f" if rounded is to_single else ""), remark
+        numbers = textwrap.wrap(", ".join(literal(c, rounded) for c in coefficients), 115)
+        kind = "float" if rounded is to_single else "double"
+        table = "\n".join([f"static const {kind} cecore_table_{name}[] = {{", *(f"    {n}" for n in numbers), "};"])
+        errors = [f"2^{float(mp.log(error, 2)):.2f}" for error in (final, ideal)]
+        yield table, f"relative error {errors[0]}, {errors[1]} before rounding"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="exit with 1 if scalar_math.h holds other values")
     check = parser.parse_args().check
-    lines = [line.split() for line in HEADER.read_text().splitlines() if line.startswith("#define CECORE_")]
-    defined = {words[1]: words[2] for words in lines if len(words) >= 3}
-    wrong = 0
-    for name, literal, remark in literals():
-        if check:
-            if defined.get("CECORE_" + name) != literal:
-                print(f"CECORE_{name}: scalar_math.h has {defined.get('CECORE_' + name)}, but {literal} is derived")
-                wrong += 1
-        else:
-            print(f"#define CECORE_{name} {literal}" + (f"  /* {remark} */" if remark else ""))
+    header = HEADER.read_text()
+    wrong = tables = 0
+    for code, remark in definitions():
+        tables += code.startswith("static")
+        if not check:
+            print(code + (f"  /* {remark} */" if remark else ""))
+        elif f"{code}\n" not in header:
+            print(f"scalar_math.h lacks\n{code}")
+            wrong += 1
+    if check and header.count("static const") != tables:
+        print("scalar_math.h has a table that is not derived here")
+        wrong += 1
     if check:
-        print(f"{wrong} constants differ" if wrong else "every constant in scalar_math.h equals its derived value")
+        print(f"{wrong} differences" if wrong else "every constant in scalar_math.h equals its derived value")
     return 1 if wrong else 0
 
 

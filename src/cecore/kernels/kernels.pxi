@@ -32,8 +32,14 @@ from cecore._threads import thread_count
 
 cnp.import_array()
 
-cdef extern from "scalar_math.h" nogil:
+cdef extern from "compiler.h" nogil:
     const bint CECORE_HAS_FMA
+    const char *CECORE_COMPILER
+    const char *CECORE_FLAGS
+    double CECORE_FMA(double, double, double) noexcept
+    float CECORE_FMAF(float, float, float) noexcept
+
+cdef extern from "scalar_math.h" nogil:
     const double CECORE_LEAST_PRODUCT
     const double CECORE_ORDINARY
     const float CECORE_ORDINARYF
@@ -41,18 +47,12 @@ cdef extern from "scalar_math.h" nogil:
     const float CECORE_LOG2EF
     const double CECORE_INTEGERS
     const float CECORE_INTEGERSF
-    const char *CECORE_COMPILER
-    const char *CECORE_FLAGS
     uint64_t cecore_bits(double) noexcept
     uint32_t cecore_bitsf(float) noexcept
     double cecore_double(uint64_t) noexcept
     float cecore_float(uint32_t) noexcept
-    double cecore_neg_log(double, double) noexcept
-    float cecore_neg_logf(float, float) noexcept
     double cecore_log1p_unit(double, double) noexcept
     float cecore_log1p_unitf(float, float) noexcept
-    double CECORE_FMA(double, double, double) noexcept
-    float CECORE_FMAF(float, float, float) noexcept
     double cecore_pair_log(double, double) noexcept
     float cecore_pair_logf(float, float) noexcept
     double cecore_any_pair_log(double, double) noexcept
@@ -72,16 +72,6 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_log1p_fraction(double, double) noexcept
     float cecore_log1p_fractionf(float, float) noexcept
     double cecore_24_bits(double) noexcept
-    double cecore_log(double) noexcept
-    float cecore_logf(float) noexcept
-    double cecore_log1p(double) noexcept
-    float cecore_log1pf(float) noexcept
-    double cecore_exp(double) noexcept
-    float cecore_expf(float) noexcept
-    double cecore_sigmoid(double) noexcept
-    float cecore_sigmoidf(float) noexcept
-    double cecore_softplus_rest(double) noexcept
-    float cecore_softplus_restf(float) noexcept
     double cecore_power(double, double) noexcept
     double cecore_row_exp(double, double, double *) noexcept
     float cecore_row_expf(float, float, float *) noexcept
@@ -95,6 +85,8 @@ cdef extern from "scalar_math.h" nogil:
     double cecore_remainder(double, double, double) noexcept
     double cecore_product(double, double, double) noexcept
     double cecore_quotient(double, double, double, double *) noexcept
+
+cdef extern from "modes.h" nogil:
     uint64_t cecore_enter() noexcept
     void cecore_leave(uint64_t) noexcept
     void cecore_settle(double *) noexcept
@@ -178,92 +170,5 @@ include "entry.pxi"
 has_fma = bool(CECORE_HAS_FMA)
 compiler = CECORE_COMPILER.decode()
 flags = CECORE_FLAGS.decode()
-
-
-cdef void evaluate_lanes(int function, const real *given_x, const real *given_y, real *given_out) noexcept nogil:
-    # Vector code as in the kernels; local arrays and one length keep it short
-    cdef real x[SUM_LANES]
-    cdef real y[SUM_LANES]
-    cdef real out[SUM_LANES]
-    cdef Py_ssize_t i
-    memcpy(x, given_x, sizeof(x))
-    memcpy(y, given_y, sizeof(y))
-    if function == 0:
-        for i in range(SUM_LANES):
-            out[i] = cecore_neg_log(x[i], y[i]) if real is double else cecore_neg_logf(x[i], y[i])
-    elif function == 1:
-        for i in range(SUM_LANES):
-            out[i] = cecore_log(x[i]) if real is double else cecore_logf(x[i])
-    elif function == 2:
-        for i in range(SUM_LANES):
-            out[i] = cecore_log1p(x[i]) if real is double else cecore_log1pf(x[i])
-    elif function == 3:
-        for i in range(SUM_LANES):
-            out[i] = cecore_exp(x[i]) if real is double else cecore_expf(x[i])
-    elif function == 4:
-        for i in range(SUM_LANES):
-            out[i] = cecore_sigmoid(x[i]) if real is double else cecore_sigmoidf(x[i])
-    elif function == 5:
-        for i in range(SUM_LANES):
-            out[i] = cecore_softplus_rest(x[i]) if real is double else cecore_softplus_restf(x[i])
-    elif real is double:
-        for i in range(SUM_LANES):
-            out[i] = cecore_power(x[i], y[i])
-    memcpy(given_out, out, sizeof(out))
-
-
-cdef void evaluate_loop(int function, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
-    cdef real x_tail[SUM_LANES]
-    cdef real y_tail[SUM_LANES]
-    cdef real out_tail[SUM_LANES]
-    cdef Py_ssize_t whole = n // SUM_LANES * SUM_LANES
-    cdef Py_ssize_t i
-    for i in range(n // SUM_LANES):
-        evaluate_lanes(function, x + i * SUM_LANES, y + i * SUM_LANES, out + i * SUM_LANES)
-    if whole < n:
-        memset(x_tail, 0, sizeof(x_tail))
-        memset(y_tail, 0, sizeof(y_tail))
-        memcpy(x_tail, x + whole, (n - whole) * sizeof(real))
-        memcpy(y_tail, y + whole, (n - whole) * sizeof(real))
-        evaluate_lanes(function, x_tail, y_tail, out_tail)
-        memcpy(out + whole, out_tail, (n - whole) * sizeof(real))
-
-
-def evaluate(str function, cnp.ndarray x, cnp.ndarray y, cnp.ndarray out):
-    """One scalar function over plain arrays of one type (``neg_log`` takes y, the complement of x, ``power`` y too)."""
-    cdef int number = (
-        "neg_log", "log", "log1p", "exp", "sigmoid", "softplus_rest", "power"
-    ).index(function)
-    cdef uint64_t saved = cecore_enter()
-    if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE:
-        evaluate_loop(number, <double *>x.data, <double *>y.data, <double *>out.data, x.size)
-    else:
-        evaluate_loop(number, <float *>x.data, <float *>y.data, <float *>out.data, x.size)
-    cecore_leave(saved)
-
-
-def exact_sum(cnp.ndarray terms, int64_t repeats=1):
-    """The sum of float64 numbers >= 0, each added `repeats` times, rounded once.
-
-    All but the last of these additions are one multiplication of the limbs, so that the carries are soon reached.
-    """
-    cdef Accumulator sum
-    cdef Accumulator one
-    cdef Py_ssize_t i, j
-    cdef double result
-    cdef uint64_t saved = cecore_enter()
-    accumulator_clear(&sum)
-    for i in range(terms.size):
-        accumulator_clear(&one)
-        accumulator_add(&one, (<double *>terms.data)[i])
-        for j in range(LIMBS):
-            sum.limb[j] += one.limb[j] * (repeats - 1)
-        sum.pending += repeats - 1
-        accumulator_add(&sum, (<double *>terms.data)[i])
-    result = accumulator_round(&sum)
-    cecore_settle(&result)
-    cecore_leave(saved)
-    return result
-
 
 include "probe.pxi"

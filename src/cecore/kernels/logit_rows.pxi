@@ -614,7 +614,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
     cdef double wide_factors[BLOCK]
     cdef double losses[BLOCK]
     cdef double row_w[BLOCK]
-    cdef const real *given_w
+    cdef const real *given_w = &w_scratch[0]
     cdef const real *w
     cdef RowInputs rows
     cdef Py_ssize_t block, start, n, i

@@ -3,8 +3,10 @@
 #define CECORE_MEMORY_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
-#include "scalar_math.h"
+#include "compiler.h"
 
 #if defined(__GNUC__)
 /* GCC drops calls of a function that does no more than ask: the empty instruction keeps them. */
