@@ -44,7 +44,7 @@ KERNELS = {
     **dict.fromkeys(("finish_sums", "label_losses"), (2, 2)),
     "set_scales": (1, 2),
     "set_log_totals": (2, 3),
-    "label_constants": (2, 5),
+    "label_constants": (2, 7),
     "two_class_terms": (1, 3),
     "two_class_logarithms": (1, 3),
 }

@@ -115,8 +115,8 @@ MUTATIONS = [
     Mutation(
         "rounding error of the largest dropped",
         SOFTMAX,
-        "errors[r] = error if real is double else 0",
-        "errors[r] = 0",
+        "        errors[r] = error\n",
+        "        errors[r] = 0\n",
     ),
     Mutation(
         "slow rows on the fast path", SOFTMAX, "offset[0] = maximum if fabs(maximum) > 2048 else 0", "offset[0] = 0"

@@ -401,7 +401,7 @@ cdef inline bint logits(
     cdef const double *wide_factors = block.wide_factors
     cdef Binary loss = given[0]
     cdef bint short_form = not form & VALUE if real is double else form & HESSIAN
-    cdef real u, weighted_1, weighted_0, p, q, curved, straight, weight, each
+    cdef real u, weighted_1, weighted_0, both, p, q, curved, straight, weight, each
     cdef Checks checks
     cdef Py_ssize_t i
     clear(&checks, 1)
@@ -412,15 +412,17 @@ cdef inline bint logits(
             check_target(t[i], u, w[i], form & PLAIN, &checks)
         weighted_1 = t[i] if form & PLAIN else weighted_target(t[i], pos_weights[i], &loss)
         weighted_0 = u if form & PLAIN else weighted_target(u, <real>1, &loss)
+        both = weighted_1 + weighted_0
         weight = 1
         if not form & PLAIN:
             weight = w[i]
+            both = fma(pos_weights[i], weighted_target(t[i], <real>1, &loss), weighted_0)
         if form & EVERY:
             weight = 0 if (weighted_1 == 0) & (weighted_0 == 0) else weight
         sigmoid_parts(z[i], form & EVERY, short_form, &p, &q, &curved)
         if form & VALUE:
             straight = weighted_0 if z[i] > 0 else weighted_1
-            each = fma(straight, absolute(z[i]), curved * (weighted_1 + weighted_0))
+            each = fma(straight, absolute(z[i]), curved * both)
             if form & EVERY:
                 terms[i] = wide_times(wide_loss(each, straight, absolute(z[i])), weight)
             else:
@@ -429,7 +431,7 @@ cdef inline bint logits(
             each = fma(weighted_0, p, -(weighted_1 * q))
             gradient[i] = times_factor(each, weight, factors[i], wide_factors[i], &loss, form)
         if form & HESSIAN:
-            each = q * ((weighted_1 + weighted_0) * p)
+            each = q * (both * p)
             hessian[i] = each if form & PLAIN else times(each, weight, weight)
     return are_met(&checks, 1)
 

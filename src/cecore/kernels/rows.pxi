@@ -11,7 +11,9 @@ cdef enum:  # what a pass over the exponentials writes, and its constants (a, b,
     LOGARITHM = 5  # (z - a) - b
     CURVATURE = 6  # f g e (1 - a e) with the largest e = b, the rest c and the total d
     FOCAL_CURVATURE = 7  # f g e (1 - a e) + q (h e)^2
-    CONSTANTS = 10  # the last two: the label and its result, of a tile
+    CONSTANTS = 11  # the last three: what rounding a (or f) lost; the label and its result, of a tile
+    LOW = 8
+    LABEL = 9
 
 
 cdef struct RowConstants:  # of the results of some rows, in either type
@@ -23,13 +25,21 @@ cdef struct RowConstants:  # of the results of some rows, in either type
     int hessian_kind
 
 
+cdef inline real scaled(real e, real a, real low) noexcept nogil:
+    return fma(e, a, e * low)  # e (a + low)
+
+
+cdef inline real scaled_less(real e, real a, real low, real b) noexcept nogil:
+    return fma(e, a, fma(e, low, 0 - b))
+
+
 cdef inline void results_of(
     int kind, bint one_row, const real *e, const real *x, Py_ssize_t registers, const real *constants,
     real *restrict out
 ) noexcept nogil:
     # Registers of one row, or of a strip. x: the logits or the targets, where they are needed. The constants of a row
     # are WIDTH apart. In a strip, the label has its own result.
-    cdef real a, b, c, d, f, g, h, q, label, own, rest, value
+    cdef real a, b, c, d, f, g, h, q, low, label, own, rest, value
     cdef bint has_label = not one_row and (kind <= FOCAL or kind == FOCAL_CURVATURE)
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j, k, r
@@ -45,26 +55,27 @@ cdef inline void results_of(
             g = constants[5 * WIDTH + r]
             h = constants[6 * WIDTH + r]
             q = constants[7 * WIDTH + r]
-            label = constants[8 * WIDTH + r]
-            own = constants[9 * WIDTH + r]
+            low = constants[LOW * WIDTH + r]
+            label = constants[LABEL * WIDTH + r]
+            own = constants[(LABEL + 1) * WIDTH + r]
             if kind == SCALED:
-                value = e[k] * a
+                value = scaled(e[k], a, low)
             elif kind == SHIFTED:
-                value = fma(e[k], a, 0 - b)
+                value = scaled_less(e[k], a, low, b)
             elif kind == FOCAL:
-                value = (e[k] * a) * b
+                value = scaled(e[k], a, low) * b
             elif kind == TARGETS:
-                value = fma(e[k], a, 0 - x[k] * b)
+                value = scaled_less(e[k], a, low, x[k] * b)
                 value = d if e[k] == c else value
             elif kind == PROBABILITY:
-                value = e[k] * a
+                value = scaled(e[k], a, low)
                 value = c if e[k] == b else value
             elif kind == LOGARITHM:
                 value = (x[k] - a) - b
             else:
                 rest = d - e[k]
                 rest = c if e[k] == b else rest
-                value = (((e[k] * f) * rest) * a) * g
+                value = ((scaled(e[k], f, low) * rest) * a) * g
                 if kind == FOCAL_CURVATURE:
                     value = fma((e[k] * h) * (e[k] * h), q, value)
             if has_label:
@@ -181,12 +192,27 @@ cdef inline double boosted(double factor, double targets, double *unscale, real 
     return -1 if factor == -INFINITY else boost
 
 
-cdef inline double over_total(double x, double low, const RowBlock *block, Py_ssize_t r) noexcept nogil:
-    # (x + low) / total, corrected by one step
+cdef inline double quotient_by_total(
+    double x, double low, const RowBlock *block, Py_ssize_t r, double *lost
+) noexcept nogil:
+    # (x + low) / total, corrected by one step, and what its rounding lost
     cdef double quotient = x * block.inverse[r]
     cdef double error = cecore_remainder(x, quotient, block.total[r]) - quotient * block.total_error[r]
-    cdef double corrected = quotient + (error + low) * block.inverse[r]
-    return corrected if corrected - corrected == 0 else quotient  # where x is infinite
+    cdef double step = (error + low) * block.inverse[r]
+    cdef double corrected = quotient + step
+    cdef double rest = (quotient - corrected) + step
+    lost[0] = rest if corrected - corrected == 0 else 0  # not so where x is infinite
+    return corrected if corrected - corrected == 0 else quotient
+
+
+cdef inline double over_total(double x, double low, const RowBlock *block, Py_ssize_t r) noexcept nogil:
+    cdef double lost
+    return quotient_by_total(x, low, block, r, &lost)
+
+
+cdef inline real low_part(double value, double lost, real unused) noexcept nogil:
+    # What a constant loses as a number of the computing type; `lost` is what its rounding to double lost.
+    return lost if real is double else <real>(value - <float>value)
 
 
 cdef void label_losses(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
@@ -209,7 +235,7 @@ cdef inline void label_constants_of(
     RowBlock *block, bint smoothed, bint boosts, Py_ssize_t rows, real *restrict constants, double *restrict own
 ) noexcept nogil:
     cdef const real *label_e = <const real *>block.label_e
-    cdef double unscale, factor, scale, near, far
+    cdef double unscale, factor, scale, lost, near, far
     cdef double a = block.smoothing
     cdef double uniform = a / block.classes
     cdef double target = (1 - a) + uniform
@@ -220,9 +246,10 @@ cdef inline void label_constants_of(
         if boosts:
             factor = boosted(factor, 1, &unscale, <real>0)
             block.unscale[r] = unscale
-        scale = over_total(factor, 0, block, r)
+        scale = quotient_by_total(factor, 0, block, r, &lost)
         constants[r] = <real>scale
-        near = 0 - block.complement[r] * scale
+        constants[LOW * WIDTH + r] = low_part(scale, lost, <real>0)
+        near = 0 - fma(block.complement[r], scale, block.complement[r] * lost + block.complement_error[r] * scale)
         if smoothed:
             constants[WIDTH + r] = <real>(factor * uniform)
             near = factor * (a - uniform) + near
@@ -247,26 +274,29 @@ cdef void target_constants(RowBlock *block, Py_ssize_t rows, real *restrict cons
     # factor ((T - t_k) - T (1 - p_k)) there. Rows without targets are 0.
     cdef const real *largest = <const real *>block.largest
     cdef real minus_one = -1
-    cdef double unscale, factor, total, exact, low
+    cdef double unscale, factor, total, exact, low, scale, lost
     cdef Py_ssize_t r
     for r in range(rows):
         total = block.target_sum[r]
         factor = boosted(block.factor[r], total, &unscale, <real>0)
-        exact = block.others[r] - total * (block.rest[r] * block.inverse[r])
-        low = (max(block.of_largest[r], block.others[r]) - total) + min(block.of_largest[r], block.others[r])
-        low = factor * low + cecore_product_lost(factor, total, factor * total)
-        constants[r] = <real>over_total(factor * total, low, block, r)
+        exact = fma(-total, over_total(block.rest[r], block.rest_error[r], block, r), block.others[r])
+        low = factor * block.target_error[r] + cecore_product_lost(factor, total, factor * total)
+        scale = quotient_by_total(factor * total, low, block, r, &lost)
+        constants[r] = <real>scale
+        constants[LOW * WIDTH + r] = low_part(scale, lost, <real>0)
         constants[WIDTH + r] = <real>factor
         constants[2 * WIDTH + r] = largest[r] if block.rest[r] < largest[r] else minus_one
         constants[3 * WIDTH + r] = <real>(factor * exact)
         block.unscale[r] = unscale
-        block.loss[r] = total * block.log_total[r] + 16 * block.gap[r]
+        low = fma(block.target_error[r], block.log_total[r], 16 * block.gap[r])
+        block.loss[r] = fma(total, block.log_total[r], low)
 
 
 cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict constants) noexcept nogil:
     # A weight above 1 is multiplied first, up to a limit, and what is left of it last: then no product is subnormal or
     # infinite unless the result is.
-    cdef double weight, early
+    cdef const real *largest_error = <const real *>block.largest_error
+    cdef double weight, early, inverse, lost
     cdef double limit = 3.273390607896142e+150 if real is double else 1.1529215046068470e+18  # 2^500, 2^60
     cdef Py_ssize_t r
     for r in range(rows):
@@ -275,24 +305,36 @@ cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict c
             weight = weight * block.target_sum[r]
         early = weight if weight > 1 else 1
         early = limit if early > limit else early
-        constants[r] = <real>block.inverse[r]
+        inverse = quotient_by_total(1, 0, block, r, &lost)
+        constants[r] = <real>inverse
         constants[WIDTH + r] = (<real *>block.largest)[r]
-        constants[2 * WIDTH + r] = <real>block.curvature_rest[r]
+        # The error of the largest exponential is put on the rest, by which it is multiplied.
+        constants[2 * WIDTH + r] = <real>(
+            fma(block.curvature_rest[r], largest_error[r] * block.inverse_largest[r], block.curvature_rest[r])
+        )
         constants[3 * WIDTH + r] = <real>block.total[r]
-        constants[4 * WIDTH + r] = <real>(early * block.inverse[r])
+        constants[4 * WIDTH + r] = <real>(early * inverse)
         constants[5 * WIDTH + r] = <real>(weight / early)
+        if real is double:  # what a and f lost
+            lost = cecore_product_lost(early, inverse, early * inverse) + 2 * early * lost
+        else:
+            lost = early * (inverse - <float>inverse) + (early * inverse - <float>(early * inverse))
+        constants[LOW * WIDTH + r] = <real>lost
 
 
 cdef void activation_constants(RowBlock *block, Py_ssize_t rows, real *restrict constants) noexcept nogil:
     cdef const real *largest = <const real *>block.largest
     cdef const real *largest_error = <const real *>block.largest_error
+    cdef double scale, lost
     cdef Py_ssize_t r
     for r in range(rows):
         if block.wanted == LOG_SOFTMAX_BIT:
             constants[r] = (<real *>block.maximum)[r]
             constants[WIDTH + r] = <real>block.log_total[r]
         else:
-            constants[r] = <real>over_total(1, 0, block, r)
+            scale = quotient_by_total(1, 0, block, r, &lost)
+            constants[r] = <real>scale
+            constants[LOW * WIDTH + r] = low_part(scale, lost, <real>0)
             constants[WIDTH + r] = largest[r]
             constants[2 * WIDTH + r] = <real>over_total(largest[r], largest_error[r], block, r)
 
@@ -326,7 +368,7 @@ cdef void focal_label_constants(
     cdef const real *label_e = <const real *>block.label_e
     cdef double rests[WIDTH]
     cdef double power[WIDTH]
-    cdef double p, rest, loss, product, ratio, unscale, factor, scale, slope, weight, core
+    cdef double p, rest, loss, product, ratio, unscale, factor, scale, slope, weight, core, lost
     cdef double g = block.gamma
     cdef Py_ssize_t r
     for r in range(rows):
@@ -342,10 +384,11 @@ cdef void focal_label_constants(
         ratio = p if rest == 0 else ratio
         slope = power[r] * (1 + g * ratio)
         factor = boosted(block.factor[r], 1, &unscale, <real>0)
-        scale = over_total(factor, 0, block, r)
+        scale = quotient_by_total(factor, 0, block, r, &lost)
+        gradient[r] = <real>scale
+        gradient[LOW * WIDTH + r] = low_part(scale, lost, <real>0)
         block.unscale[r] = unscale
         block.loss[r] = power[r] * loss
-        gradient[r] = <real>scale
         gradient[WIDTH + r] = <real>slope
         own[r] = (0 - block.complement[r] * scale) * slope
         weight = block.weight[r]
@@ -379,15 +422,16 @@ cdef inline void focal_probabilities(
     double *restrict p, double *restrict rest
 ) noexcept nogil:
     # p and 1 - p of n numbers of row first, or of n rows
-    cdef double inverse, other
+    cdef double other, quotient
     cdef Py_ssize_t i, r
     for i in range(n):
         r = first if one_row else i
-        inverse = block.inverse[r]
         other = block.total[r] - e[i]
         other = block.rest[r] if e[i] == (<real *>block.largest)[r] else other
-        p[i] = e[i] * inverse
-        rest[i] = other * inverse
+        p[i] = e[i] * block.inverse[r]
+        quotient = over_total(other, 0, block, r)
+        # At most one class of a row has p > 1 - p, whatever is rounded.
+        rest[i] = p[i] if (quotient < p[i]) & (e[i] <= other) else quotient
 
 
 cdef inline void focal_terms_of(
@@ -701,8 +745,6 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
         constants.kind = LOGARITHM
         activation_constants(block, lanes, gradient)
         return
-    for r in range(lanes if block.has_targets else 0):
-        block.target_sum[r] = block.of_largest[r] + block.others[r]
     block.boosts = block.wanted & GRADIENT and any_boosted(block, lanes, unused)
     constants.hessian_kind = CURVATURE
     if block.wanted & HESSIAN:
@@ -790,8 +832,8 @@ cdef void set_label_results(
     cdef const real *label = <const real *>block.label_number
     cdef Py_ssize_t r
     for r in range(lanes):
-        constants[8 * WIDTH + r] = label[r]
-        constants[9 * WIDTH + r] = <real>own[r]
+        constants[LABEL * WIDTH + r] = label[r]
+        constants[(LABEL + 1) * WIDTH + r] = <real>own[r]
 
 
 cdef inline bint is_zero_row(const RowBlock *block, Py_ssize_t r) noexcept nogil:

@@ -42,7 +42,8 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     double rest[WIDTH]  # the sum without the largest, and its error
     double rest_error[WIDTH]
     double curvature_rest[WIDTH]  # the same, added up without the largest, if second derivatives are wanted
-    double complement[WIDTH]  # the sum without the label
+    double complement[WIDTH]  # the sum without the label, and its error
+    double complement_error[WIDTH]
     double total[WIDTH]
     double total_error[WIDTH]
     double inverse[WIDTH]  # 1 / total, and nearly 1 / largest
@@ -50,8 +51,8 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     double log_total[WIDTH]  # log(total / largest)
     double others[WIDTH]  # the sum of the targets of all but the largest
     double gap[WIDTH]  # the sum of target * (maximum - logit) / 16; with labels the targets are 1
-    double of_largest[WIDTH]  # the sum of the targets of the largest
-    double target_sum[WIDTH]  # of all targets; rows without targets are 0
+    double target_sum[WIDTH]  # of all targets, and its error; rows without targets are 0
+    double target_error[WIDTH]
     double unscale[WIDTH]  # by which the gradient is still to be multiplied, if some rows are boosted
     double slope[WIDTH]  # with a focal factor and targets: the sums of FocalSums
     double slope_error[WIDTH]
@@ -124,7 +125,7 @@ cdef void set_scales(
     for r in range(rows):
         set_scale(maximum[r], &offset[r], &shifter[r], &lowest[r])
         largest[r] = exponential(maximum[r], offset[r], shifter[r], lowest[r], &error)
-        errors[r] = error if real is double else 0  # of float, the bounds hold without it
+        errors[r] = error
 
 
 cdef void set_row_scales(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
@@ -185,7 +186,9 @@ cdef inline void strip_sum(
                 b = 0 if b == largest[j] else b
                 c = 0 if c == largest[j] else c
                 d = 0 if d == largest[j] else d
-            add_term(&sums[j], &errors[j], (a + b) + (c + d))
+                add_two(&sums[j], &errors[j], a + b, c + d)
+            else:
+                add_term(&sums[j], &errors[j], (a + b) + (c + d))
     for i in range(count & -4, count):
         x = e + i * step
         for j in range(lanes):
@@ -270,20 +273,26 @@ cdef struct TargetSums:  # of lanes, each with its error
     double gap_error[SUM_LANES]
 
 
+cdef inline real add_targets(
+    real x, real y, bint x_is_largest, bint y_is_largest, double *others, double *error
+) noexcept nogil:
+    # Add two targets, but for that of the largest, and return what is left out.
+    cdef real zero = 0
+    cdef real a = zero if x_is_largest else x
+    cdef real b = zero if y_is_largest else y
+    add_term(others, error, a + b)
+    return (x - a) + (y - b)
+
+
 cdef inline void strip_targets(
     const real *z, const real *t, const real *e, Py_ssize_t step, Py_ssize_t count, const real *maximum,
     const real *largest, TargetSums *sums
 ) noexcept nogil:
     # Adds to the sums of the lanes. The targets of the largest are added apart, so that nothing cancels when they are
-    # nearly all; see target_constants.
-    cdef double others[SUM_LANES]
-    cdef double others_error[SUM_LANES]
-    cdef double of_largest[SUM_LANES]
-    cdef double largest_error[SUM_LANES]
-    cdef double gap[SUM_LANES]
-    cdef double gap_error[SUM_LANES]
+    # nearly all; see target_constants. The others are added in pairs, since the gradients of all classes hold their
+    # sum.
     cdef real m[SUM_LANES]
-    cdef real a, b, c, d, u, v
+    cdef real a, b, c, d
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j, k
     cdef const real *x
@@ -291,12 +300,6 @@ cdef inline void strip_targets(
     cdef const real *w
     for j in range(lanes):
         m[j] = gap_scale(<real>0) * maximum[j]
-        others[j] = sums.others[j]
-        others_error[j] = sums.others_error[j]
-        of_largest[j] = sums.largest[j]
-        largest_error[j] = sums.largest_error[j]
-        gap[j] = sums.gap[j]
-        gap_error[j] = sums.gap_error[j]
     for i in range(count // 4):
         k = 4 * i * step
         x = z + k
@@ -307,29 +310,33 @@ cdef inline void strip_targets(
             b = target_gap(y[step + j], x[step + j], m[j])
             c = target_gap(y[2 * step + j], x[2 * step + j], m[j])
             d = target_gap(y[3 * step + j], x[3 * step + j], m[j])
-            add_term(&gap[j], &gap_error[j], (a + b) + (c + d))
-            a = 0 if w[j] == largest[j] else y[j]
-            b = 0 if w[step + j] == largest[j] else y[step + j]
-            c = 0 if w[2 * step + j] == largest[j] else y[2 * step + j]
-            d = 0 if w[3 * step + j] == largest[j] else y[3 * step + j]
-            add_term(&others[j], &others_error[j], (a + b) + (c + d))
-            u = (y[j] - a) + (y[step + j] - b)
-            v = (y[2 * step + j] - c) + (y[3 * step + j] - d)
-            add_term(&of_largest[j], &largest_error[j], u + v)
+            add_term(&sums.gap[j], &sums.gap_error[j], (a + b) + (c + d))
+            a = add_targets(
+                y[j], y[step + j], w[j] == largest[j], w[step + j] == largest[j], &sums.others[j], &sums.others_error[j]
+            )
+            b = add_targets(
+                y[2 * step + j], y[3 * step + j], w[2 * step + j] == largest[j], w[3 * step + j] == largest[j],
+                &sums.others[j], &sums.others_error[j]
+            )
+            add_term(&sums.largest[j], &sums.largest_error[j], a + b)
     for i in range(count & -4, count):
         for j in range(lanes):
             a = t[i * step + j]
-            add_term(&gap[j], &gap_error[j], target_gap(a, z[i * step + j], m[j]))
+            add_term(&sums.gap[j], &sums.gap_error[j], target_gap(a, z[i * step + j], m[j]))
             b = 0 if e[i * step + j] == largest[j] else a
-            add_term(&others[j], &others_error[j], b)
-            add_term(&of_largest[j], &largest_error[j], a - b)
-    for j in range(lanes):
-        sums.others[j] = others[j]
-        sums.others_error[j] = others_error[j]
-        sums.largest[j] = of_largest[j]
-        sums.largest_error[j] = largest_error[j]
-        sums.gap[j] = gap[j]
-        sums.gap_error[j] = gap_error[j]
+            add_term(&sums.others[j], &sums.others_error[j], b)
+            add_term(&sums.largest[j], &sums.largest_error[j], a - b)
+
+
+cdef inline void keep_target_sums(
+    RowBlock *block, Py_ssize_t r, double others, double others_error, double largest, double largest_error
+) noexcept nogil:
+    cdef double sum = others
+    cdef double error = others_error + largest_error
+    add_exactly(&sum, &error, largest)
+    block.others[r] = finite_sum(others, others_error)
+    block.target_sum[r] = finite_sum(sum, error)
+    block.target_error[r] = (sum - block.target_sum[r]) + error
 
 
 cdef inline void strip_gap(
@@ -453,8 +460,9 @@ cdef void tile_targets(
         memset(&sums, 0, sizeof(TargetSums))
         strip_targets(z + k, t + k, e + k, WIDTH, block.classes, maximum + k, largest + k, &sums)
         for j in range(step):
-            block.others[k + j] = finite_sum(sums.others[j], sums.others_error[j])
-            block.of_largest[k + j] = finite_sum(sums.largest[j], sums.largest_error[j])
+            keep_target_sums(
+                block, k + j, sums.others[j], sums.others_error[j], sums.largest[j], sums.largest_error[j]
+            )
             block.gap[k + j] = finite_sum(sums.gap[j], sums.gap_error[j])
 
 
@@ -593,9 +601,8 @@ cdef void add_row_targets(
     cdef Py_ssize_t last = n - lanes
     cdef Py_ssize_t old = lanes - n % lanes
     cdef Py_ssize_t j
+    memset(&sums, 0, sizeof(TargetSums))
     for j in range(lanes):
-        sums.others[j] = sums.largest[j] = sums.gap[j] = 0
-        sums.others_error[j] = sums.largest_error[j] = sums.gap_error[j] = 0
         maximum[j] = (<real *>block.maximum)[r]
         largest[j] = (<real *>block.largest)[r]
         tail[j] = t[last + j] if j >= old else 0
@@ -641,6 +648,7 @@ cdef void join_and_round(RowLanes *lanes, Py_ssize_t rows, double *restrict sum,
 
 cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
     # After the last segment of rows of many classes
+    cdef double error, largest_error
     cdef Py_ssize_t r
     if not block.but_largest:
         join_rows(&block.lanes_of_sum, block.rows, block.sum, unused)
@@ -652,8 +660,12 @@ cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
             block.rest_error[r] = block.lanes_of_rest.error[r * LANES] if real is double else 0
             block.ties[r] = join_lanes(block.lanes_of_ties + r * LANES)
     if block.has_targets:
-        join_and_round(&block.lanes_of_others, block.rows, block.others, unused)
-        join_and_round(&block.lanes_of_largest, block.rows, block.of_largest, unused)
+        join_rows(&block.lanes_of_others, block.rows, block.others, unused)
+        join_rows(&block.lanes_of_largest, block.rows, block.target_sum, unused)
+        for r in range(block.rows):
+            error = block.lanes_of_others.error[r * LANES] if real is double else 0
+            largest_error = block.lanes_of_largest.error[r * LANES] if real is double else 0
+            keep_target_sums(block, r, block.others[r], error, block.target_sum[r], largest_error)
     if block.has_targets or block.smoothing != 0:
         join_and_round(&block.lanes_of_gap, block.rows, block.gap, unused)
 
@@ -689,6 +701,7 @@ cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t ro
             sum = block.sum[r]
             error = block.sum_error[r]
             block.complement[r] = sum + error
+            block.complement_error[r] = (sum - block.complement[r]) + error
             rest = (sum - big) + (own + error)
             block.rest[r] = sum if own == big else rest
             block.rest_error[r] = error if own == big else 0
@@ -718,20 +731,23 @@ cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept
     # log(total / largest) = log(1 + rest / largest), relative also where it is tiny. For float, a logarithm in float of
     # a quotient in double.
     cdef const real *largest = <const real *>block.largest
+    cdef const real *largest_error = <const real *>block.largest_error
     cdef real ratios[WIDTH]
     cdef real lows[WIDTH]
-    cdef double ratio, low, inverse, big
+    cdef double ratio, low, inverse, big, error
     cdef Py_ssize_t r
     for r in range(rows):
         inverse = block.inverse_largest[r]
         ratio = block.rest[r] * inverse
-        ratios[r] = <real>ratio
+        error = ratio * largest_error[r]
         if real is float:
-            low = ratio - <float>ratio
+            ratio -= error * inverse
+            ratios[r] = <real>ratio
+            lows[r] = <real>(ratio - <float>ratio)
         else:
             big = largest[r]
             low = 0 - cecore_product_lost(ratio, big, ratio * big)
-            low = (((block.rest[r] - ratio * big) + low) + block.rest_error[r]) * inverse
-        lows[r] = <real>low
+            ratios[r] = ratio
+            lows[r] = (((block.rest[r] - ratio * big) + low) + (block.rest_error[r] - error)) * inverse
     for r in range(rows):
         block.log_total[r] = log1p_row(ratios[r], lows[r])

@@ -71,6 +71,15 @@ cdef inline void add_term(double *sum, double *error, real term) noexcept nogil:
     add_term_of(sum, error, term, <real>0)
 
 
+cdef inline void add_two(double *sum, double *error, real x, real y) noexcept nogil:
+    # Add x + y. Floats are added in double.
+    if real is double:
+        add_exactly(sum, error, x)
+        add_exactly(sum, error, y)
+    else:
+        sum[0] += <double>x + <double>y
+
+
 cdef inline double finite_sum(double sum, double error) noexcept nogil:
     # Next to an infinite sum, the error is NaN and means nothing.
     cdef double exact = sum + error
