@@ -199,9 +199,9 @@ cdef inline real times(real value, real w, real factor) noexcept nogil:
 
 
 cdef inline double wide_times(double value, real w) noexcept nogil:
-    # The product with a weight in double
-    value *= w
-    return 0 if w == 0 else value
+    # The product with a weight in double; 0 if either is 0
+    cdef double product = value * w
+    return 0 if (w == 0) | (value == 0) else product
 
 
 cdef inline real times_factor(

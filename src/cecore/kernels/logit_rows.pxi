@@ -659,7 +659,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
             break
         state.bad = -1
         for i in range(0 if even else n):
-            losses[i] = 0 if wide_w[i] == 0 else wide_w[i] * losses[i]
+            losses[i] = 0 if (wide_w[i] == 0) | (losses[i] == 0) else wide_w[i] * losses[i]
         keep_block_losses(state, start, n, losses)
     cecore_stream_end()
 

@@ -176,20 +176,22 @@ cdef bint any_boosted(const RowBlock *block, Py_ssize_t rows, real unused) noexc
 
 cdef inline double boosted(double factor, double targets, double *unscale, real unused) noexcept nogil:
     # A factor over unscale, by which the results are to be multiplied where factor times the sum of the targets is very
-    # small, large or infinite: so their quotient by the total is a normal number of the type.
+    # small, large or infinite: so their quotient by the total is a normal number of the type. For an infinite factor,
+    # unscale is the largest number, so that results of 0 stay 0; with `up`, all others are infinite.
     cdef double size = fabs(factor) * targets
     cdef double small = least_unboosted(unused)
     cdef double large = most_unboosted(unused)
+    cdef double most = 1.7976931348623157e+308 if real is double else 3.4028234663852886e+38
     cdef double up = 3.273390607896142e+150 if real is double else 1.2089258196146292e+24  # 2^500, 2^80
     cdef double down = 3.054936363499605e-151 if real is double else 8.271806125530277e-25
     cdef double boost = up if size < small else 1
     boost = down if size > large else boost
     unscale[0] = down if size < small else 1
     unscale[0] = up if size > large else unscale[0]
-    unscale[0] = INFINITY if fabs(factor) == INFINITY else unscale[0]
+    unscale[0] = most if fabs(factor) == INFINITY else unscale[0]
     boost = factor * boost
-    boost = 1 if factor == INFINITY else boost
-    return -1 if factor == -INFINITY else boost
+    boost = up if factor == INFINITY else boost
+    return -up if factor == -INFINITY else boost
 
 
 cdef inline double quotient_by_total(
@@ -296,7 +298,8 @@ cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict c
     # A weight above 1 is multiplied first, up to a limit, and what is left of it last: then no product is subnormal or
     # infinite unless the result is.
     cdef const real *largest_error = <const real *>block.largest_error
-    cdef double weight, early, inverse, lost
+    cdef double weight, early, late, inverse, lost
+    cdef double most = 1.7976931348623157e+308 if real is double else 3.4028234663852886e+38
     cdef double limit = 3.273390607896142e+150 if real is double else 1.1529215046068470e+18  # 2^500, 2^60
     cdef Py_ssize_t r
     for r in range(rows):
@@ -314,7 +317,8 @@ cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict c
         )
         constants[3 * WIDTH + r] = <real>block.total[r]
         constants[4 * WIDTH + r] = <real>(early * inverse)
-        constants[5 * WIDTH + r] = <real>(weight / early)
+        late = weight / early
+        constants[5 * WIDTH + r] = <real>(most if late == INFINITY else late)  # 0 stays 0
         if real is double:  # what a and f lost
             lost = cecore_product_lost(early, inverse, early * inverse) + 2 * early * lost
         else:
