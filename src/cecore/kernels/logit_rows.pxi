@@ -3,7 +3,7 @@
 # tile or batch.
 
 cdef enum:
-    KEPT_BYTES = 1 << 18  # of the exponentials of a row that wait in the arena for its sum
+    KEPT_BYTES = 5 << 17  # of the exponentials of a row that wait in the arena for its sum; others are computed twice
     PREFETCHED_CLASSES = 512  # the processor foresees longer rows itself
     STREAMED = 1 << 22  # numbers
     ROW_BUFFER = BATCH + 2 * SUM_LANES * WIDTH  # numbers: of rows of many classes, padded
@@ -71,11 +71,11 @@ cdef void set_block(RowBlock *block, const State *state, bint has_targets) noexc
         block.smoothing = block.gamma = 0
 
 
-cdef struct RowInputs:  # of a block of rows, in double; of activations, nothing
+cdef struct RowInputs:  # of a block of rows
     const int64_t *labels
     const bint *has_targets  # in place of a label
     Py_ssize_t targets  # how many rows have them
-    const double *w
+    const double *weights
     const double *factors
     double *losses
 
@@ -87,63 +87,58 @@ cdef void prefetch_tile(const Call *call, RowBlock *block, Py_ssize_t row, real 
         block.ahead = call.x.data + row * call.classes * sizeof(real)
 
 
-cdef int run_tile(
-    State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t first, Py_ssize_t n,
+cdef bint run_tile(
+    State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t first, Py_ssize_t last,
     bint has_targets, real unused
 ) noexcept nogil:
     # The rows of a tile that have targets, or those that have labels. The others are computed too, but not stored.
+    # Return False if a target is out of its domain.
     cdef const Call *call = state.call
-    cdef bint mine[WIDTH]
+    cdef bint chosen[WIDTH]
     cdef RowBlock *block = arena.block
     cdef real *z = <real *>arena.z
     cdef real *t = <real *>arena.t
-    cdef Py_ssize_t classes = call.classes
-    cdef Py_ssize_t count = n
+    cdef real *results = <real *>arena.first
+    cdef Py_ssize_t n = min(last - first, <Py_ssize_t>WIDTH)
+    cdef Py_ssize_t count = 0
     cdef Py_ssize_t r
-    cdef const bint *some = NULL
+    for r in range(n):
+        chosen[r] = rows.has_targets[first + r] == has_targets
+        count += chosen[r]
+    if count == 0:
+        return True
     set_block(block, state, has_targets)
     block.rows = n
-    if rows.labels != NULL:
-        block.label = rows.labels + first
-        block.weight = rows.w + first
-        block.factor = rows.factors + first
-        if rows.targets > 0:
-            count = 0
-            for r in range(n):
-                mine[r] = rows.has_targets[first + r] == has_targets
-                count += mine[r]
-        if count == 0:
-            return GOOD
-        if count < n:
-            some = &mine[0]
-    if has_targets and not taus_tile(
-        call, start + first, n, block.label, rows.has_targets + first, block.weight, t
-    ):
-        return BAD
+    block.label = rows.labels + first
+    block.weight = rows.weights + first
+    block.factor = rows.factors + first
+    if has_targets and not taus_tile(call, start + first, n, block.label, chosen, block.weight, t):
+        return False
     if block.wanted == 0:
-        return GOOD
-    load_tile(&call.x, start + first, n, whole_lanes(n), classes, z)
+        return True
+    load_tile(&call.x, start + first, n, whole_lanes(n), call.classes, z)
     prefetch_tile(call, block, start + first + n, unused)
-    compute_tile(block, arena.constants, z, <real *>arena.e, t, <real *>arena.first, unused)
-    if rows.labels != NULL and count == n:
-        memcpy(rows.losses + first, block.loss, n * sizeof(double))
-    for r in range(n if count < n else 0):
-        rows.losses[first + r] = block.loss[r] if mine[r] else rows.losses[first + r]
+    compute_tile(block, arena.constants, z, <real *>arena.e, t, results, unused)
+    for r in range(n if block.wanted & VALUE else 0):
+        rows.losses[first + r] = block.loss[r] if chosen[r] else rows.losses[first + r]
     if state.plan.wanted & HESSIAN:
-        store_results(call, &call.hessian, start + first, n, z, some, <real *>arena.e)
+        store_results(call, &call.hessian, start + first, n, z, chosen, count == n, <real *>arena.e)
     if state.plan.wanted & GRADIENT:
-        store_results(call, &call.gradient, start + first, n, <real *>arena.first, some, <real *>arena.e)
-    return GOOD
+        store_results(call, &call.gradient, start + first, n, results, chosen, count == n, <real *>arena.e)
+    return True
 
 
 cdef void store_results(
-    const Call *call, const Array *out, Py_ssize_t row, Py_ssize_t n, const real *tile, const bint *mine, real *buffer
+    const Call *call, const Array *out, Py_ssize_t row, Py_ssize_t n, const real *tile, const bint *chosen, bint all,
+    real *buffer
 ) noexcept nogil:
-    if mine == NULL and is_streamed(call, out, <real>0):
+    if not all:
+        store_tile(out, row, n, call.classes, tile, chosen)
+    elif is_streamed(call, out, <real>0):
         tile_to_rows(tile, n, call.classes, buffer)
         cecore_stream(out.data + row * call.classes * sizeof(real), <char *>buffer, n * call.classes * sizeof(real))
     else:
-        store_tile(out, row, n, call.classes, tile, mine)
+        store_tile(out, row, n, call.classes, tile, NULL)
 
 
 cdef bint load_row_targets(
@@ -151,7 +146,7 @@ cdef bint load_row_targets(
 ) noexcept nogil:
     # The weighted targets of a segment, in t; False if one is out of its domain
     cdef double wide[BLOCK]
-    cdef bint mine = True
+    cdef bint chosen = True
     cdef const double *weights = NULL
     cdef Py_ssize_t i, k, count
     t[0] = buffer
@@ -163,7 +158,7 @@ cdef bint load_row_targets(
         count = min(n - k, <Py_ssize_t>BLOCK)
         if call.given & CLASS_WEIGHTS:
             weights = call.class_weights + first + k
-        if not taus_of_rows(call, row, 1, &label, &mine, &w, first + k, count, weights, wide):
+        if not taus_of_rows(call, row, 1, &label, &chosen, &w, first + k, count, weights, wide):
             return False
         convert(&wide[0], buffer + k, count)
     return True
@@ -177,7 +172,6 @@ cdef struct Batch:  # some rows of many classes: their places
     Py_ssize_t stride  # from one row to the next one in the arena, in numbers
     Py_ssize_t segments
     bint kept  # all exponentials stay in the arena
-    bint in_gradient  # they wait where the gradient will be
 
 
 cdef inline Py_ssize_t segments_of(Py_ssize_t classes) noexcept nogil:
@@ -220,63 +214,52 @@ cdef void store_columns(
 
 
 cdef void load_segment(
-    const Call *call, const Arena *arena, const Batch *batch, Py_ssize_t segment, bint copied, real **z
+    const Call *call, const Arena *arena, const Batch *batch, Py_ssize_t segment, real **z
 ) noexcept nogil:
-    # The logits of a segment of each row; a row that has +inf is rewritten
+    # The logits of a segment of each row, where they lie or in the arena; rows with +inf are rewritten.
     cdef RowBlock *block = arena.block
-    cdef real *buffer = <real *>arena.z
+    cdef real *copy = <real *>arena.z
     cdef Py_ssize_t classes = call.classes
     cdef Py_ssize_t start = batch.row[0] * classes + segment * BATCH
     cdef Py_ssize_t n = segment_length(batch, classes, segment)
     cdef bint columns = reads_columns(&call.x, batch, block.rows)
-    cdef real *own
     cdef Py_ssize_t r
     if columns:
-        load_columns(&call.x, start, classes, block.rows, n, buffer, batch.stride)
+        load_columns(&call.x, start, classes, block.rows, n, copy, batch.stride)
     for r in range(block.rows):
-        own = buffer + r * batch.stride
-        z[r] = own
+        z[r] = copy
         if not columns:
-            z[r] = <real *>numbers_of(&call.x, batch.row[r] * classes + segment * BATCH, n, own)
+            z[r] = <real *>numbers_of(&call.x, batch.row[r] * classes + segment * BATCH, n, copy)
         if block.infinite[r] > 0:
-            resolve_infinite(<const real *>z[r], n, block.infinite[r], own)
-            z[r] = own
-        elif copied and z[r] != own:
-            memcpy(own, z[r], n * sizeof(real))
-            z[r] = own
+            resolve_infinite(<const real *>z[r], n, block.infinite[r], copy)
+            z[r] = copy
+        copy += batch.stride
 
 
 cdef void find_maxima(const State *state, const Arena *arena, const Batch *batch, real **z) noexcept nogil:
     # Leaves the first segment loaded, if it is the only one.
     cdef RowBlock *block = arena.block
     cdef real *maximum = <real *>block.maximum
+    cdef Py_ssize_t infinite[WIDTH]
     cdef Py_ssize_t segment, n, r
-    cdef Py_ssize_t infinite = 0
+    cdef bint rewritten = False
+    memset(infinite, 0, sizeof(infinite))
     memset(block.infinite, 0, sizeof(block.infinite))
     for segment in range(batch.segments):
         if halted_at(state, segment):
             return
-        load_segment(state.call, arena, batch, segment, False, z)
-        add_maxima(block, z, segment_length(batch, state.call.classes, segment))
-    for r in range(block.rows):
-        infinite += maximum[r] == INFINITY
-    if infinite == 0:
-        return
-    for segment in range(batch.segments):
-        if halted_at(state, segment):
-            return
+        load_segment(state.call, arena, batch, segment, z)
         n = segment_length(batch, state.call.classes, segment)
-        load_segment(state.call, arena, batch, segment, False, z)
+        add_maxima(block, z, n)
         for r in range(block.rows):
             if maximum[r] == INFINITY:
-                block.new_infinite[r] = 0 if segment == 0 else block.new_infinite[r]
-                block.new_infinite[r] += count_infinite(<const real *>z[r], n)
+                infinite[r] += count_infinite(<const real *>z[r], n)
     for r in range(block.rows):
-        if maximum[r] == INFINITY:
-            block.infinite[r] = block.new_infinite[r]
-            maximum[r] = 0
-    if batch.segments == 1:
-        load_segment(state.call, arena, batch, 0, False, z)
+        block.infinite[r] = infinite[r]
+        maximum[r] = 0 if infinite[r] > 0 else maximum[r]
+        rewritten = rewritten or infinite[r] > 0
+    if rewritten and batch.segments == 1:
+        load_segment(state.call, arena, batch, 0, z)
 
 
 cdef bint load_targets(
@@ -295,17 +278,12 @@ cdef bint load_targets(
     return True
 
 
-cdef real *waiting(
-    const Call *call, const Arena *arena, const Batch *batch, Py_ssize_t segment, real unused
-) noexcept nogil:
-    # Where the exponentials of a segment are: in the arena or, but for the last segment, where its gradient will be
-    if batch.in_gradient and segment + 1 < batch.segments:
-        return <real *>call.gradient.data + batch.row[0] * call.classes + segment * BATCH
+cdef real *exponentials_of(const Arena *arena, const Batch *batch, Py_ssize_t segment, real unused) noexcept nogil:
     return <real *>arena.e + (segment * BATCH if batch.kept else 0)
 
 
-cdef int fill_sums(State *state, Arena *arena, const Batch *batch, real **z, real **t) noexcept nogil:
-    # Stage one of some rows
+cdef bint fill_sums(State *state, Arena *arena, const Batch *batch, real **z, real **t) noexcept nogil:
+    # Stage one of some rows. Return False if a target is out of its domain.
     cdef const Call *call = state.call
     cdef RowBlock *block = arena.block
     cdef real *e
@@ -317,41 +295,39 @@ cdef int fill_sums(State *state, Arena *arena, const Batch *batch, real **z, rea
         block.ahead = call.x.data + (batch.row[block.rows - 1] + 1) * call.classes * sizeof(real)
     for segment in range(batch.segments):
         if halted_at(state, segment):
-            return GOOD
+            return True
         n = segment_length(batch, call.classes, segment)
         if batch.segments > 1:
-            load_segment(call, arena, batch, segment, False, z)
+            load_segment(call, arena, batch, segment, z)
         if not load_targets(call, arena, batch, segment, t):
-            return BAD
-        if batch.in_gradient and call.in_place and (block.has_targets or block.smoothing != 0 or has_labels(block)):
-            load_segment(call, arena, batch, segment, True, z)  # which the exponentials overwrite
-        e = waiting(call, arena, batch, segment, <real>0)
+            return False
+        e = exponentials_of(arena, batch, segment, <real>0)
         fill_exponentials(block, z, n, e, batch.stride)
         add_sums(block, z, t, segment * BATCH, n, e, batch.stride)
     join_sums(block, <real>0)
-    return GOOD
+    return True
 
 
 cdef real *reload(
     const Call *call, Arena *arena, const Batch *batch, Py_ssize_t segment, real **z, real **t
 ) noexcept nogil:
-    # What stage two needs of a segment: the exponentials, and logits and targets
+    # What stage two needs of a segment: the logits, the targets and the exponentials, which are returned. A single
+    # segment is still there.
     cdef RowBlock *block = arena.block
-    cdef real *e = waiting(call, arena, batch, segment, <real>0)
-    cdef Py_ssize_t n = segment_length(batch, call.classes, segment)
-    cdef bint logarithms = block.wanted & LOG_SOFTMAX_BIT != 0
-    cdef bint copied = logarithms and call.in_place
-    cdef bint again = not batch.kept and not batch.in_gradient and not logarithms
-    if copied or batch.segments > 1 and (again or logarithms or is_general_focal(block)):
-        load_segment(call, arena, batch, segment, copied, z)
+    cdef real *e = exponentials_of(arena, batch, segment, <real>0)
     if batch.segments > 1:
+        load_segment(call, arena, batch, segment, z)
         load_targets(call, arena, batch, segment, t)
-    if again:
-        fill_exponentials(block, z, n, e, batch.stride)
+        if not batch.kept and not block.wanted & LOG_SOFTMAX_BIT:
+            fill_exponentials(block, z, segment_length(batch, call.classes, segment), e, batch.stride)
     return e
 
 
-cdef int run_batch(State *state, Arena *arena, const Batch *batch, real unused) noexcept nogil:
+cdef bint run_batch(
+    State *state, Arena *arena, const Batch *batch, const RowInputs *rows, Py_ssize_t start, Py_ssize_t count,
+    real unused
+) noexcept nogil:
+    # The first rows of a batch. Return False if a target is out of its domain.
     cdef const Call *call = state.call
     cdef real *z[WIDTH]
     cdef real *t[WIDTH]
@@ -360,15 +336,17 @@ cdef int run_batch(State *state, Arena *arena, const Batch *batch, real unused) 
     cdef real *e
     cdef RowBlock *block = arena.block
     cdef Py_ssize_t segment, first, n
+    block.rows = count
     start_rows(block, unused)
-    if fill_sums(state, arena, batch, &z[0], &t[0]) == BAD:
-        return BAD
+    if not fill_sums(state, arena, batch, &z[0], &t[0]):
+        return False
     finish_rows(block, block.rows, arena.constants, unused)
     if is_general_focal(block):
         add_focal_segments(state, arena, batch, &z[0], &t[0])
+    keep_losses(block, batch, rows, start)
     for segment in range(batch.segments if block.wanted & ~VALUE else 0):
         if halted_at(state, segment):
-            return GOOD
+            return True
         first = segment * BATCH
         n = segment_length(batch, call.classes, segment)
         e = reload(call, arena, batch, segment, &z[0], &t[0])
@@ -382,7 +360,7 @@ cdef int run_batch(State *state, Arena *arena, const Batch *batch, real unused) 
             store_places(call, &call.hessian, batch, block.rows, first, n, &hessian[0])
         if block.wanted & ~(VALUE | HESSIAN):
             store_places(call, &call.gradient, batch, block.rows, first, n, &gradient[0])
-    return GOOD
+    return True
 
 
 cdef void write_all(
@@ -517,17 +495,17 @@ cdef void clear_results_of_row(const State *state, Py_ssize_t row) noexcept nogi
         clear_numbers(state, &call.hessian, row * call.classes, call.classes)
 
 
-cdef int run_batches(
+cdef bint run_batches(
     State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, bint has_targets, real unused
 ) noexcept nogil:
-    # The rows of many classes that have targets, or those that have labels; those of weight 0 are not read
+    # The rows of many classes that have targets, or those that have labels; those of weight 0 are not read. Return
+    # False if a target is out of its domain.
     cdef const Call *call = state.call
     cdef Batch batch
     cdef RowBlock *block = arena.block
-    cdef Py_ssize_t lanes = width(unused)
     cdef Py_ssize_t height = batch_height(call.classes)
-    cdef Py_ssize_t i, r
     cdef Py_ssize_t count = 0
+    cdef Py_ssize_t i
     set_block(block, state, has_targets)
     if is_general_focal(block):
         height = 1
@@ -535,71 +513,60 @@ cdef int run_batches(
     block.weight = batch.weight
     block.factor = batch.factor
     batch.segments = segments_of(call.classes)
-    batch.stride = call.classes // lanes * lanes + lanes if batch.segments == 1 else <Py_ssize_t>ROW_BUFFER
+    batch.stride = ROW_BUFFER
+    if batch.segments == 1:  # whole registers, and one more
+        batch.stride = (call.classes // width(unused) + 1) * width(unused)
     batch.kept = batch.segments == 1 or call.classes <= KEPT_BYTES // <Py_ssize_t>sizeof(real)
-    batch.in_gradient = (
-        not batch.kept and of_computing_type(&call.gradient, unused) and state.plan.wanted & GRADIENT
-        and not is_general_focal(block) and not block.wanted & LOG_SOFTMAX_BIT
-    )
     for i in range(n):
-        if rows.labels != NULL:
-            if rows.has_targets[i] != has_targets:
-                continue
-            if rows.w[i] == 0:
-                rows.losses[i] = 0
-                clear_results_of_row(state, start + i)
-                continue
-            if block.wanted == 0:
-                if has_targets and not check_targets(state, start + i, rows.labels[i], rows.w[i], <real *>arena.t):
-                    return BAD
-                continue
+        if rows.has_targets[i] != has_targets:
+            continue
+        if rows.weights[i] == 0:
+            rows.losses[i] = 0
+            clear_results_of_row(state, start + i)
+            continue
+        if block.wanted == 0:
+            if has_targets and not check_targets(state, start + i, rows.labels[i], rows.weights[i], <real *>arena.t):
+                return False
+            continue
         batch.row[count] = start + i
-        if rows.labels != NULL:
-            batch.label[count] = rows.labels[i]
-            batch.weight[count] = rows.w[i]
-            batch.factor[count] = rows.factors[i]
+        batch.label[count] = rows.labels[i]
+        batch.weight[count] = rows.weights[i]
+        batch.factor[count] = rows.factors[i]
         count += 1
         if count == height:
-            block.rows = count
-            if run_batch(state, arena, &batch, unused) == BAD:
-                return BAD
-            keep_losses(block, &batch, rows, start)
+            if not run_batch(state, arena, &batch, rows, start, count, unused):
+                return False
             count = 0
-    if count > 0:
-        block.rows = count
-        if run_batch(state, arena, &batch, unused) == BAD:
-            return BAD
-        keep_losses(block, &batch, rows, start)
-    return GOOD
+    return count == 0 or run_batch(state, arena, &batch, rows, start, count, unused)
 
 
 cdef void keep_losses(
     const RowBlock *block, const Batch *batch, const RowInputs *rows, Py_ssize_t start
 ) noexcept nogil:
     cdef Py_ssize_t r
-    for r in range(block.rows if rows.labels != NULL and block.wanted & VALUE else 0):
+    for r in range(block.rows if block.wanted & VALUE else 0):
         rows.losses[batch.row[r] - start] = 0 if is_zero_row(block, r) else block.loss[r]
 
 
-cdef int logit_rows(
-    State *state, char *memory, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused
+cdef bint logit_rows(
+    State *state, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused
 ) noexcept nogil:
-    # A block of rows, or of an activation any number
+    # A block of rows: those with labels, then those with targets. Return False if a target is out of its domain.
     cdef Arena arena
-    cdef Py_ssize_t first
-    cdef bint kind
-    lay_out(&arena, memory, state.call.classes, unused)
-    for kind in range(2):
-        if (rows.targets == 0 and kind) or (rows.targets == n and n > 0 and not kind):
+    cdef Py_ssize_t tile
+    cdef bint has_targets
+    lay_out(&arena, state.room, state.call.classes, unused)
+    for has_targets in range(2):
+        if rows.targets == (0 if has_targets else n):
             continue
         if state.call.classes > MAX_TILE_CLASSES:
-            if run_batches(state, &arena, rows, start, n, kind, unused) == BAD:
-                return BAD
+            if not run_batches(state, &arena, rows, start, n, has_targets, unused):
+                return False
             continue
-        for first in range(0, n, 64):
-            if run_tile(state, &arena, rows, start, first, min(n - first, <Py_ssize_t>WIDTH), kind, unused) == BAD:
-                return BAD
-    return GOOD
+        for tile in range((n + WIDTH - 1) // WIDTH):
+            if not run_tile(state, &arena, rows, start, tile * WIDTH, n, has_targets, unused):
+                return False
+    return True
 
 
 cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
@@ -624,7 +591,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
     cdef Py_ssize_t filled = -1  # rows whose weights, which are alike, are there
     rows.labels = &labels[0]
     rows.has_targets = &has_targets[0]
-    rows.w = &row_w[0]
+    rows.weights = &row_w[0]
     rows.factors = &wide_factors[0]
     rows.losses = &losses[0]
     rows.targets = 0
@@ -655,7 +622,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
         for i in range(n if call.options.ignores else 0):
             labels[i] = 0 if labels[i] == IGNORED else labels[i]
         memset(losses, 0, padded(n) * sizeof(double))
-        if logit_rows(state, state.room, &rows, start, n, unused) == BAD:
+        if not logit_rows(state, &rows, start, n, unused):
             break
         state.bad = -1
         for i in range(0 if even else n):
@@ -665,9 +632,22 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
 
 
 cdef void run_activation(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
-    # softmax and log_softmax
-    cdef Py_ssize_t start = first * state.plan.block
+    # softmax and log_softmax: rows whose labels are not looked at
+    cdef int64_t labels[BLOCK]
+    cdef bint has_targets[BLOCK]
+    cdef double ones[BLOCK]
+    cdef double losses[BLOCK]
     cdef RowInputs rows
-    memset(&rows, 0, sizeof(RowInputs))
-    logit_rows(state, state.room, &rows, start, min(last * state.plan.block, state.call.n) - start, unused)
+    cdef Py_ssize_t block, start, i
+    for i in range(BLOCK):
+        labels[i] = has_targets[i] = 0
+        ones[i] = 1
+    rows.labels = &labels[0]
+    rows.has_targets = &has_targets[0]
+    rows.targets = 0
+    rows.weights = rows.factors = &ones[0]
+    rows.losses = &losses[0]
+    for block in range(first, last):
+        start = block * state.plan.block
+        logit_rows(state, &rows, start, min(state.call.n - start, state.plan.block), unused)
     cecore_stream_end()

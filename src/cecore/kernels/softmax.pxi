@@ -26,7 +26,6 @@ cdef struct RowLanes:  # sums of rows of many classes, eight lanes for each row,
 
 cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is known of each of them
     Py_ssize_t infinite[WIDTH]  # how many logits are +inf. The arrays come first: no register crosses a cache line.
-    Py_ssize_t new_infinite[WIDTH]
     double maximum[WIDTH]  # From here to label_e the numbers are of the computing type.
     double offset[WIDTH]  # the constants of the exponentials
     double shifter[WIDTH]
