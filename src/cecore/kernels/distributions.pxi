@@ -363,11 +363,25 @@ cdef bint all_finite(const real *x, Py_ssize_t n) noexcept nogil:
     return others == 0
 
 
+cdef bint segment_results(
+    const State *state, Segment *segment, const real *w, const real *factors, const real *p, const real *t, real most,
+    real *room, double *losses
+) noexcept nogil:
+    # What is wanted of a segment. Return as entropy_terms.
+    if state.plan.wanted & (VALUE_EACH | VALUE_SUM) and not segment_losses(
+        state, segment, p, t, most, room + 3 * TERMS, losses
+    ):
+        return False
+    return segment_derivatives(state, segment, p, t, factors, most, False, room) and (
+        segment_derivatives(state, segment, p, t, w, most, True, room)
+    )
+
+
 cdef bint distribution_segment(
     const State *state, Segment *segment, const real *w, const real *factors, real *room, double *losses
 ) noexcept nogil:
-    # Compute a segment. Return False if something is outside its domain. A block that is not fit for the fast loops is
-    # computed once more.
+    # Compute a segment. Return False if something is outside its domain. A segment that is not fit for the fast loops
+    # is computed once more.
     cdef const Plan *plan = state.plan
     cdef const Call *call = state.call
     cdef Py_ssize_t n = segment.rows * segment.classes
@@ -375,43 +389,34 @@ cdef bint distribution_segment(
     cdef const real *given = given_targets(call, segment, room)
     cdef const real *p = numbers_of(&call.x, start, n, room + TERMS)
     cdef const real *t = given
+    cdef real *clean_p = room + TERMS
+    cdef real *clean_t = room + 2 * TERMS
     cdef bint plain = segment.class_weights == NULL and call.options.smoothing == 0
-    cdef bint wants_losses = plan.wanted & (VALUE_EACH | VALUE_SUM)
     cdef bint fit = is_normal(&plan.clip, <real>0) and all_finite(factors, segment.rows)  # inf * 0 is not 0
     cdef real most = 1
     if not plain:
-        weight_targets(call, segment, given, n, room + 2 * TERMS)
-        t = room + 2 * TERMS
+        weight_targets(call, segment, given, n, clean_t)
+        t = clean_t
         most = INFINITY
         fit = fit and all_in_unit(given, n)
-    if p != room + TERMS and (call.in_place or not fit):
-        memcpy(room + TERMS, p, n * sizeof(real))
-        p = room + TERMS
-    segment.general = False
-    if fit and not (wants_losses or plan.wanted & GRADIENT or plan.wanted & HESSIAN):
+    if p != clean_p and (call.in_place or not fit):
+        memcpy(clean_p, p, n * sizeof(real))
+        p = clean_p
+    if fit and plan.wanted == 0:
         fit = all_in_unit(p, n) and all_in_unit(t, n)
-    if fit and wants_losses:
-        fit = segment_losses(state, segment, p, t, most, room + 3 * TERMS, losses)
-    if fit:
-        fit = segment_derivatives(state, segment, p, t, factors, most, False, room)
-    if fit:
-        fit = segment_derivatives(state, segment, p, t, w, most, True, room)
-    if fit:
+    segment.general = False
+    if fit and segment_results(state, segment, w, factors, p, t, most, room, losses):
         return True
     segment.general = True
-    if p != room + TERMS:
-        memcpy(room + TERMS, p, n * sizeof(real))
+    if p != clean_p:
+        memcpy(clean_p, p, n * sizeof(real))
     if plain:
-        memcpy(room + 2 * TERMS, t, n * sizeof(real))
-    if not clean(segment, w, given, room + TERMS, room + 2 * TERMS):
+        memcpy(clean_t, t, n * sizeof(real))
+    if not clean(segment, w, given, clean_p, clean_t):
         return False
-    p = room + TERMS
-    t = room + 2 * TERMS
-    if wants_losses:
-        segment_losses(state, segment, p, t, most, room + 3 * TERMS, losses)
-    segment_derivatives(state, segment, p, t, factors, most, False, room)
-    segment_derivatives(state, segment, p, t, w, most, True, room)
-    return True
+    return segment_results(
+        state, segment, w, factors, <const real *>clean_p, <const real *>clean_t, most, room, losses
+    )
 
 
 cdef void weigh_losses(
@@ -428,11 +433,12 @@ cdef void weigh_losses(
             out[i] = 0 if w[i] == 0 else <double>w[i] * losses[i]
 
 
-cdef int distribution_block(
+cdef bint distribution_block(
     const State *state, Segment *segment, Py_ssize_t start, Py_ssize_t n, const real *w, const real *factors,
     double *losses
 ) noexcept nogil:
-    # The masked rows of a block that starts at some row; the losses of other rows stay.
+    # The masked rows of a block that starts at some row; the losses of other rows stay. Return False if something is
+    # outside its domain.
     cdef const Call *call = state.call
     cdef double *class_weights = <double *>state.room
     cdef double *loss = class_weights + TERMS
@@ -457,20 +463,20 @@ cdef int distribution_block(
         loss[0] = 0
         for i in range(pieces if segment.all_rows or rows > 1 or segment.row_mask[0] else 0):
             if halted_at(state, i):
-                return GOOD
+                return True
             segment.first = i * TERMS
             segment.classes = min(classes - segment.first, <Py_ssize_t>TERMS)
             if call.given & CLASS_WEIGHTS and pieces > 1:
                 segment.class_weights = call.class_weights + segment.first
             if not distribution_segment(state, segment, w + r, factors + r, room, loss):
-                return BAD
+                return False
         loss[0] = finite_sum(loss[0], segment.error)
         if wants_losses:
             weigh_losses(segment, w + r, loss, losses + r)
         segment.labels += rows
         if not segment.all_rows:
             segment.row_mask += rows
-    return GOOD
+    return True
 
 
 cdef bint any_one(const State *state, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
@@ -506,7 +512,7 @@ cdef bint run_distribution_block(
     segment.alike = not call.given & WEIGHTS and not call.given & UPSTREAM and not call.options.ignores
     for i in range(n, padded(n)):
         losses[i] = 0
-    if distribution_block(state, &segment, start, n, w, factors, losses) == BAD:
+    if not distribution_block(state, &segment, start, n, w, factors, losses):
         state.bad = start
         return False
     keep_block_losses(state, start, n, losses)

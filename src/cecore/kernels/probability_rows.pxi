@@ -82,11 +82,12 @@ cdef void store_label_rows(
         store(out, (start + i) * classes + labels[i], 1, values + i)
 
 
-cdef int label_block(
+cdef bint label_block(
     State *state, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *general, bint weighted,
     const real *w, const real *factors, double *losses
 ) noexcept nogil:
-    # Rows with labels are a binary block: the probability of each row's label, with target 1.
+    # Rows with labels are a binary block: the probability of each row's label, with target 1. Return False if one is
+    # outside its domain.
     cdef const Call *call = state.call
     cdef real p[BLOCK]
     cdef real ones[BLOCK]
@@ -120,7 +121,7 @@ cdef int label_block(
     block.gradient = &gradient[0]
     block.hessian = &hessian[0]
     if binary_block(&block, &loss, wanted, <real>0) == BAD:
-        return BAD
+        return False
     if wanted & VALUE_SUM:
         accumulator_add(&state.sum, block.sum)
     for i in range(n):
@@ -130,7 +131,7 @@ cdef int label_block(
         store_label_rows(state, &call.gradient, start, n, labels, general, &gradient[0])
     if wanted & HESSIAN:
         store_label_rows(state, &call.hessian, start, n, labels, general, &hessian[0])
-    return GOOD
+    return True
 
 
 cdef Py_ssize_t run_distributions(
@@ -175,14 +176,14 @@ cdef bint run_labels(
         segment.row_mask = general
         segment.all_rows = distributions == n
         segment.all_ones = segment.alike = False
-        if distribution_block(state, &segment, start, n, w, factors, losses) == BAD:
+        if not distribution_block(state, &segment, start, n, w, factors, losses):
             return False
         if state.plan.wanted & VALUE_SUM:
             accumulator_add(&state.sum, lane_sum(n, &losses[0]))
         w = mask_rows(n, general, w, own_w, factors)
-    if distributions < n and label_block(
+    if distributions < n and not label_block(
         state, start, n, labels, general, w == &own_w[0] or state.call.given & WEIGHTS != 0, w, factors, losses
-    ) == BAD:
+    ):
         return False
     if state.plan.wanted & VALUE_EACH:
         store(&state.call.value, start, n, &losses[0])

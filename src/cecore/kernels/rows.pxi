@@ -19,8 +19,8 @@ cdef enum:  # what a pass over the exponentials writes, and its constants (a, b,
 cdef struct RowConstants:  # of the results of some rows, in either type
     double gradient[CONSTANTS * WIDTH]
     double hessian[CONSTANTS * WIDTH]
-    double own[WIDTH]  # the gradient at the label
-    double own_hessian[WIDTH]
+    double label_gradient[WIDTH]  # the gradient at the label
+    double label_hessian[WIDTH]
     int kind
     int hessian_kind
 
@@ -38,8 +38,8 @@ cdef inline void results_of(
     real *restrict out
 ) noexcept nogil:
     # Registers of one row, or of a strip. x: the logits or the targets, where they are needed. The constants of a row
-    # are WIDTH apart. In a strip, the label has its own result.
-    cdef real a, b, c, d, f, g, h, q, low, label, own, rest, value
+    # are WIDTH apart. In a strip, the label has its label_result result.
+    cdef real a, b, c, d, f, g, h, q, low, label, label_result, rest, value
     cdef bint has_label = not one_row and (kind <= FOCAL or kind == FOCAL_CURVATURE)
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j, k, r
@@ -57,7 +57,7 @@ cdef inline void results_of(
             q = constants[7 * WIDTH + r]
             low = constants[LOW * WIDTH + r]
             label = constants[LABEL * WIDTH + r]
-            own = constants[(LABEL + 1) * WIDTH + r]
+            label_result = constants[(LABEL + 1) * WIDTH + r]
             if kind == SCALED:
                 value = scaled(e[k], a, low)
             elif kind == SHIFTED:
@@ -79,7 +79,7 @@ cdef inline void results_of(
                 if kind == FOCAL_CURVATURE:
                     value = fma((e[k] * h) * (e[k] * h), q, value)
             if has_label:
-                value = own if label == <real><int>i else value
+                value = label_result if label == <real><int>i else value
             out[k] = value
 
 
@@ -235,14 +235,15 @@ cdef void label_losses(RowBlock *block, Py_ssize_t rows, real unused) noexcept n
 
 
 cdef inline void label_constants_of(
-    RowBlock *block, bint smoothed, bint boosts, Py_ssize_t rows, real *restrict constants, double *restrict own
+    RowBlock *block, bint smoothed, bint boosts, Py_ssize_t rows, real *restrict constants,
+    double *restrict label_gradient
 ) noexcept nogil:
     cdef const real *label_e = <const real *>block.label_e
-    cdef double unscale, factor, scale, lost, near, far
+    cdef double unscale, factor, scale, lost, value, direct
     cdef double a = block.smoothing
     cdef double uniform = a / block.classes
     cdef double target = (1 - a) + uniform
-    cdef double is_far = 1 if a > 0.5 and block.classes > 1 else 0
+    cdef double is_direct = 1 if a > 0.5 and block.classes > 1 else 0
     cdef Py_ssize_t r
     for r in range(rows):
         factor = block.factor[r]
@@ -252,24 +253,24 @@ cdef inline void label_constants_of(
         scale = quotient_by_total(factor, 0, block, r, &lost)
         constants[r] = <real>scale
         constants[LOW * WIDTH + r] = low_part(scale, lost, <real>0)
-        near = 0 - fma(block.complement[r], scale, block.complement[r] * lost + block.complement_error[r] * scale)
+        value = 0 - fma(block.complement[r], scale, block.complement[r] * lost + block.complement_error[r] * scale)
         if smoothed:
             constants[WIDTH + r] = <real>(factor * uniform)
-            near = factor * (a - uniform) + near
-            far = label_e[r] * scale - factor * target
-            near = far if is_far > 0 else near
-        own[r] = near
+            value = factor * (a - uniform) + value
+            direct = label_e[r] * scale - factor * target
+            value = direct if is_direct > 0 else value
+        label_gradient[r] = value
 
 
 cdef void label_constants(
-    RowBlock *block, Py_ssize_t rows, real *restrict constants, double *restrict own
+    RowBlock *block, Py_ssize_t rows, real *restrict constants, double *restrict label_gradient
 ) noexcept nogil:
     # The constants of the gradient, and what it is at the label: minus the sum of the others, never p - 1. With a
     # smoothing above 1/2 it is p minus the target, because the sum of the others is then the larger number.
     if block.smoothing == 0 and not block.boosts:
-        label_constants_of(block, False, False, rows, constants, own)
+        label_constants_of(block, False, False, rows, constants, label_gradient)
     else:
-        label_constants_of(block, True, True, rows, constants, own)
+        label_constants_of(block, True, True, rows, constants, label_gradient)
 
 
 cdef void target_constants(RowBlock *block, Py_ssize_t rows, real *restrict constants) noexcept nogil:
@@ -362,8 +363,8 @@ cdef void powers(const double *x, double gamma, Py_ssize_t n, double *restrict o
 
 
 cdef void focal_label_constants(
-    RowBlock *block, Py_ssize_t rows, real *restrict gradient, real *restrict hessian, double *restrict own,
-    double *restrict own_hessian
+    RowBlock *block, Py_ssize_t rows, real *restrict gradient, real *restrict hessian, double *restrict label_gradient,
+    double *restrict label_hessian
 ) noexcept nogil:
     # With p the label's probability, r = 1 - p, l = -log p and w = r^g, the loss is w l. Its derivative with respect to
     # z_k is A p_k, and -A r at the label, with A = w (1 + g p l / r). The second derivatives are
@@ -373,7 +374,7 @@ cdef void focal_label_constants(
     cdef const real *label_e = <const real *>block.label_e
     cdef double rests[WIDTH]
     cdef double power[WIDTH]
-    cdef double p, rest, loss, product, ratio, unscale, factor, scale, slope, weight, core, lost
+    cdef double p, rest, loss, product, ratio, unscale, factor, scale, derivative, weight, core, lost
     cdef double g = block.gamma
     cdef Py_ssize_t r
     for r in range(rows):
@@ -387,22 +388,22 @@ cdef void focal_label_constants(
         product = 0 if p == 0 else product
         ratio = product / rest
         ratio = p if rest == 0 else ratio
-        slope = power[r] * (1 + g * ratio)
+        derivative = power[r] * (1 + g * ratio)
         factor = boosted(block.factor[r], 1, &unscale, <real>0)
         scale = quotient_by_total(factor, 0, block, r, &lost)
         gradient[r] = <real>scale
         gradient[LOW * WIDTH + r] = low_part(scale, lost, <real>0)
         block.unscale[r] = unscale
         block.loss[r] = power[r] * loss
-        gradient[WIDTH + r] = <real>slope
-        own[r] = (0 - block.complement[r] * scale) * slope
+        gradient[WIDTH + r] = <real>derivative
+        label_gradient[r] = (0 - block.complement[r] * scale) * derivative
         weight = block.weight[r]
-        hessian[5 * WIDTH + r] = <real>(hessian[5 * WIDTH + r] * slope)
+        hessian[5 * WIDTH + r] = <real>(hessian[5 * WIDTH + r] * derivative)
         hessian[6 * WIDTH + r] = <real>(0 if rest == 0 else 1 / block.complement[r])
         loss = 0 if p == 0 else loss
         hessian[7 * WIDTH + r] = <real>(weight * power[r] * g * p * (2 * rest + loss * ((g - 1) * p - rest)))
         core = power[r] * ((2 * g + 1) * rest + g * loss * (g * p - rest))
-        own_hessian[r] = weight * (<double>label_e[r] * core * block.inverse[r])
+        label_hessian[r] = weight * (<double>label_e[r] * core * block.inverse[r])
 
 
 # ---------------------------------------------------------------- a focal factor and targets
@@ -416,10 +417,10 @@ cdef void focal_label_constants(
 
 cdef struct FocalSums:
     Sums loss
-    Sums slope  # s
-    Sums bend  # b / r^2 where p <= 1/2
-    Sums large_bend  # b where p > 1/2
-    Sums large_rest  # and r
+    Sums derivative  # s
+    Sums curvature  # b / r^2 where p <= 1/2
+    Sums dominant_curvature  # b where p > 1/2
+    Sums dominant_rest  # and r
 
 
 cdef inline void focal_probabilities(
@@ -448,11 +449,11 @@ cdef inline void focal_terms_of(
     cdef double rest[WIDTH]
     cdef double power[WIDTH]
     cdef double losses[WIDTH]
-    cdef double bends[WIDTH]
-    cdef double large_bends[WIDTH]
-    cdef double large_rests[WIDTH]
-    cdef real slope[WIDTH]
-    cdef real bend[WIDTH]
+    cdef double curvatures[WIDTH]
+    cdef double dominant_curvatures[WIDTH]
+    cdef double dominant_rests[WIDTH]
+    cdef real derivative[WIDTH]
+    cdef real curvature[WIDTH]
     cdef double loss, factor, product, ratio, value
     cdef double g = block.gamma
     cdef Py_ssize_t i, r
@@ -471,23 +472,23 @@ cdef inline void focal_terms_of(
         value = 0 if (factor == 0) | ((power[i] == 0) & ((t[i] == t[i]) | (rest[i] == 0))) else value
         losses[i] = 0 if t[i] == 0 else value
         value = factor * (1 + g * ratio)
-        slope[i] = <real>(0 if t[i] == 0 else value)
+        derivative[i] = <real>(0 if t[i] == 0 else value)
         value = factor * g * (2 * p[i] * rest[i] + product * ((g - 1) * p[i] - rest[i]))
-        bend[i] = <real>(0 if t[i] == 0 else value)
+        curvature[i] = <real>(0 if t[i] == 0 else value)
     sums_add(&sums.loss, &losses[0], n)
-    sums_add(&sums.slope, &slope[0], n)
-    memcpy(s, slope, n * sizeof(real))
-    memcpy(b, bend, n * sizeof(real))
+    sums_add(&sums.derivative, &derivative[0], n)
+    memcpy(s, derivative, n * sizeof(real))
+    memcpy(b, curvature, n * sizeof(real))
     if not block.wanted & HESSIAN:
         return
     for i in range(n):
-        large_bends[i] = <double>bend[i] if p[i] > rest[i] else 0
-        large_rests[i] = rest[i] if p[i] > rest[i] else 0
-        value = bend[i] / (rest[i] * rest[i])
-        bends[i] = 0 if p[i] > rest[i] else value
-    sums_add(&sums.bend, &bends[0], n)
-    sums_add(&sums.large_bend, &large_bends[0], n)
-    sums_add(&sums.large_rest, &large_rests[0], n)
+        dominant_curvatures[i] = <double>curvature[i] if p[i] > rest[i] else 0
+        dominant_rests[i] = rest[i] if p[i] > rest[i] else 0
+        value = curvature[i] / (rest[i] * rest[i])
+        curvatures[i] = 0 if p[i] > rest[i] else value
+    sums_add(&sums.curvature, &curvatures[0], n)
+    sums_add(&sums.dominant_curvature, &dominant_curvatures[0], n)
+    sums_add(&sums.dominant_rest, &dominant_rests[0], n)
 
 
 cdef inline void focal_results_of(
@@ -499,27 +500,27 @@ cdef inline void focal_results_of(
     cdef double rest[WIDTH]
     cdef real first_derivative[WIDTH]
     cdef real second_derivative[WIDTH]
-    cdef double sum, error, value, near, own, far, ratio
+    cdef double sum, error, value, large, scaled, others, ratio
     cdef Py_ssize_t i, r
     focal_probabilities(block, one_row, first, e, n, p, rest)
     for i in range(n):
         r = first if one_row else i
-        sum = block.slope[r]
-        error = block.slope_error[r]
+        sum = block.focal_derivative[r]
+        error = block.focal_derivative_error[r]
         value = p[i] * sum - s[i]
-        near = ((sum - s[i]) + error) - rest[i] * sum
-        near = near if s[i] > 0.5 * sum else value
-        first_derivative[i] = <real>(block.factor[r] * (near if p[i] > rest[i] else value))
+        large = ((sum - s[i]) + error) - rest[i] * sum
+        large = large if s[i] > 0.5 * sum else value
+        first_derivative[i] = <real>(block.factor[r] * (large if p[i] > rest[i] else value))
     for i in range(n if block.wanted & HESSIAN else 0):
         r = first if one_row else i
-        own = b[i] / (rest[i] * rest[i])
-        own = 0 if p[i] > rest[i] else own
-        far = p[i] * p[i] * (block.bend[r] - own)
-        ratio = p[i] / block.large_rest[r]
-        value = ratio * ratio * block.large_bend[r]
+        scaled = b[i] / (rest[i] * rest[i])
+        scaled = 0 if p[i] > rest[i] else scaled
+        others = p[i] * p[i] * (block.curvature[r] - scaled)
+        ratio = p[i] / block.dominant_rest[r]
+        value = ratio * ratio * block.dominant_curvature[r]
         value = 0 if p[i] > rest[i] else value
-        value = 0 if block.large_rest[r] == 0 else value
-        value = p[i] * rest[i] * block.slope[r] + (b[i] + (far + value))
+        value = 0 if block.dominant_rest[r] == 0 else value
+        value = p[i] * rest[i] * block.focal_derivative[r] + (b[i] + (others + value))
         second_derivative[i] = <real>(block.weight[r] * value)
     if block.wanted & GRADIENT:
         memcpy(gradient, first_derivative, n * sizeof(real))
@@ -529,11 +530,12 @@ cdef inline void focal_results_of(
 
 cdef void keep_focal_sums(RowBlock *block, const FocalSums *sums, Py_ssize_t lane, Py_ssize_t r) noexcept nogil:
     block.loss[r] = sums_round(&sums.loss, lane)
-    block.slope[r] = sums_round(&sums.slope, lane)
-    block.slope_error[r] = (sums.slope.total[lane] - block.slope[r]) + sums.slope.lost[lane]
-    block.bend[r] = sums_round(&sums.bend, lane)
-    block.large_bend[r] = sums_round(&sums.large_bend, lane)
-    block.large_rest[r] = sums_round(&sums.large_rest, lane)
+    block.focal_derivative[r] = sums_round(&sums.derivative, lane)
+    block.focal_derivative_error[r] = sums.derivative.total[lane] - block.focal_derivative[r]
+    block.focal_derivative_error[r] += sums.derivative.lost[lane]
+    block.curvature[r] = sums_round(&sums.curvature, lane)
+    block.dominant_curvature[r] = sums_round(&sums.dominant_curvature, lane)
+    block.dominant_rest[r] = sums_round(&sums.dominant_rest, lane)
 
 
 cdef void compute_focal_tile(
@@ -573,10 +575,10 @@ cdef void add_focal_row(
 
 cdef void keep_focal_row(RowBlock *block, Py_ssize_t r, FocalSums *sums) noexcept nogil:
     sums_join(&sums.loss)
-    sums_join(&sums.slope)
-    sums_join(&sums.bend)
-    sums_join(&sums.large_bend)
-    sums_join(&sums.large_rest)
+    sums_join(&sums.derivative)
+    sums_join(&sums.curvature)
+    sums_join(&sums.dominant_curvature)
+    sums_join(&sums.dominant_rest)
     keep_focal_sums(block, sums, 0, r)
 
 
@@ -763,10 +765,10 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
     if block.gamma != 0:
         constants.kind = FOCAL
         constants.hessian_kind = FOCAL_CURVATURE
-        focal_label_constants(block, lanes, gradient, hessian, constants.own, constants.own_hessian)
+        focal_label_constants(block, lanes, gradient, hessian, constants.label_gradient, constants.label_hessian)
     elif block.wanted & GRADIENT:
         constants.kind = SHIFTED if block.smoothing != 0 else SCALED
-        label_constants(block, lanes, gradient, constants.own)
+        label_constants(block, lanes, gradient, constants.label_gradient)
 
 
 cdef void number_labels(RowBlock *block, Py_ssize_t lanes, real unused) noexcept nogil:
@@ -816,11 +818,11 @@ cdef void compute_tile(
         return
     if block.wanted & HESSIAN:
         if constants.hessian_kind == FOCAL_CURVATURE:
-            set_label_results(block, constants.own_hessian, lanes, <real *>constants.hessian)
+            set_label_results(block, constants.label_hessian, lanes, <real *>constants.hessian)
         tile_results(constants.hessian_kind, e, t, classes, lanes, <real *>constants.hessian, z)
     if block.wanted & (GRADIENT | SOFTMAX_BIT | LOG_SOFTMAX_BIT):
         if has_labels(block):
-            set_label_results(block, constants.own, lanes, <real *>constants.gradient)
+            set_label_results(block, constants.label_gradient, lanes, <real *>constants.gradient)
         tile_results(
             constants.kind, e, <const real *>(z if block.wanted & LOG_SOFTMAX_BIT else t), classes, lanes,
             <real *>constants.gradient, gradient
@@ -832,13 +834,13 @@ cdef void compute_tile(
 
 
 cdef void set_label_results(
-    const RowBlock *block, const double *own, Py_ssize_t lanes, real *restrict constants
+    const RowBlock *block, const double *results, Py_ssize_t lanes, real *restrict constants
 ) noexcept nogil:
     cdef const real *label = <const real *>block.label_number
     cdef Py_ssize_t r
     for r in range(lanes):
         constants[LABEL * WIDTH + r] = label[r]
-        constants[(LABEL + 1) * WIDTH + r] = <real>own[r]
+        constants[(LABEL + 1) * WIDTH + r] = <real>results[r]
 
 
 cdef inline bint is_zero_row(const RowBlock *block, Py_ssize_t r) noexcept nogil:
@@ -935,7 +937,7 @@ cdef void write_hessian(
         )
         k = block.label[r] - first
         if constants.hessian_kind == FOCAL_CURVATURE and 0 <= k < n:
-            out[r][k] = <real>constants.own_hessian[r]
+            out[r][k] = <real>constants.label_hessian[r]
         if is_zero_row(block, r):
             memset(out[r], 0, n * sizeof(real))
 
@@ -954,6 +956,6 @@ cdef void write_results(
                 out[r][j] *= <real>block.unscale[r]
         k = block.label[r] - first
         if not block.has_targets and 0 <= k < n:
-            out[r][k] = <real>(constants.own[r] * (block.unscale[r] if block.boosts else 1))
+            out[r][k] = <real>(constants.label_gradient[r] * (block.unscale[r] if block.boosts else 1))
         if is_zero_row(block, r):
             memset(out[r], 0, n * sizeof(real))

@@ -53,11 +53,11 @@ cdef struct RowBlock:  # some rows: what is asked, where they lie, and what is k
     double target_sum[WIDTH]  # of all targets, and its error; rows without targets are 0
     double target_error[WIDTH]
     double unscale[WIDTH]  # by which the gradient is still to be multiplied, if some rows are boosted
-    double slope[WIDTH]  # with a focal factor and targets: the sums of FocalSums
-    double slope_error[WIDTH]
-    double bend[WIDTH]
-    double large_bend[WIDTH]
-    double large_rest[WIDTH]
+    double focal_derivative[WIDTH]  # with a focal factor and targets: the sums of FocalSums
+    double focal_derivative_error[WIDTH]
+    double curvature[WIDTH]
+    double dominant_curvature[WIDTH]
+    double dominant_rest[WIDTH]
     double loss[WIDTH]  # not weighted
     double lanes_of_ties[LANES * WIDTH]
     RowLanes lanes_of_sum
@@ -217,34 +217,34 @@ cdef inline void strip_label_sum(
     # Sum the lanes of a strip of a tile as strip_sum, but for the label's exponentials, which are picked.
     cdef double sums[SUM_LANES]
     cdef double errors[SUM_LANES]
-    cdef real own_z[SUM_LANES]
-    cdef real own_e[SUM_LANES]
+    cdef real picked_z[SUM_LANES]
+    cdef real picked_e[SUM_LANES]
     cdef real a, b, c, d, k
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t i, j
     cdef const real *x
     cdef const real *y
     for j in range(lanes):
-        sums[j] = errors[j] = own_z[j] = own_e[j] = 0
+        sums[j] = errors[j] = picked_z[j] = picked_e[j] = 0
     for i in range(0, classes & -4, 4):
         x = z + i * WIDTH
         y = e + i * WIDTH
         for j in range(lanes):
             k = label[j] - <real><int>i
-            a = pick_label(k == 0, x[j], y[j], &own_z[j], &own_e[j])
-            b = pick_label(k == 1, x[WIDTH + j], y[WIDTH + j], &own_z[j], &own_e[j])
-            c = pick_label(k == 2, x[2 * WIDTH + j], y[2 * WIDTH + j], &own_z[j], &own_e[j])
-            d = pick_label(k == 3, x[3 * WIDTH + j], y[3 * WIDTH + j], &own_z[j], &own_e[j])
+            a = pick_label(k == 0, x[j], y[j], &picked_z[j], &picked_e[j])
+            b = pick_label(k == 1, x[WIDTH + j], y[WIDTH + j], &picked_z[j], &picked_e[j])
+            c = pick_label(k == 2, x[2 * WIDTH + j], y[2 * WIDTH + j], &picked_z[j], &picked_e[j])
+            d = pick_label(k == 3, x[3 * WIDTH + j], y[3 * WIDTH + j], &picked_z[j], &picked_e[j])
             add_term(&sums[j], &errors[j], (a + b) + (c + d))
     for i in range(classes & -4, classes):
         for j in range(lanes):
-            a = pick_label(label[j] == <real><int>i, z[i * WIDTH + j], e[i * WIDTH + j], &own_z[j], &own_e[j])
+            a = pick_label(label[j] == <real><int>i, z[i * WIDTH + j], e[i * WIDTH + j], &picked_z[j], &picked_e[j])
             add_term(&sums[j], &errors[j], a)
     for j in range(lanes):
         sum[j] = sums[j]
         error[j] = errors[j]
-        label_z[j] = own_z[j]
-        label_e[j] = own_e[j]
+        label_z[j] = picked_z[j]
+        label_e[j] = picked_e[j]
 
 
 cdef inline real gap_scale(real unused) noexcept nogil:
@@ -687,31 +687,31 @@ cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t ro
     cdef const real *largest = <const real *>block.largest
     cdef const real *largest_error = <const real *>block.largest_error
     cdef const real *label_e = <const real *>block.label_e
-    cdef double sum, error, big, own, rest, total, inverse
+    cdef double sum, error, most, label, rest, total, inverse
     cdef Py_ssize_t r
     for r in range(rows):
-        big = largest[r]
-        own = label_e[r]
+        most = largest[r]
+        label = label_e[r]
         if but_largest:  # total = rest + largest
             sum = block.rest[r]
             error = block.rest_error[r]
-            add_exactly(&sum, &error, big)
+            add_exactly(&sum, &error, most)
         else:  # total = complement + label
             sum = block.sum[r]
             error = block.sum_error[r]
             block.complement[r] = sum + error
             block.complement_error[r] = (sum - block.complement[r]) + error
-            rest = (sum - big) + (own + error)
-            block.rest[r] = sum if own == big else rest
-            block.rest_error[r] = error if own == big else 0
-            add_exactly(&sum, &error, own)
+            rest = (sum - most) + (label + error)
+            block.rest[r] = sum if label == most else rest
+            block.rest_error[r] = error if label == most else 0
+            add_exactly(&sum, &error, label)
         error += largest_error[r]
         total = sum + error
         block.total[r] = total
         block.total_error[r] = (sum - total) + error
-        inverse = 1 / (total * big)  # one division for two quotients
+        inverse = 1 / (total * most)  # one division for two quotients
         block.inverse_largest[r] = total * inverse
-        inverse *= big
+        inverse *= most
         block.inverse[r] = inverse + inverse * cecore_remainder(1, inverse, total)
 
 
@@ -733,7 +733,7 @@ cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept
     cdef const real *largest_error = <const real *>block.largest_error
     cdef real ratios[WIDTH]
     cdef real lows[WIDTH]
-    cdef double ratio, low, inverse, big, error
+    cdef double ratio, low, inverse, most, error
     cdef Py_ssize_t r
     for r in range(rows):
         inverse = block.inverse_largest[r]
@@ -744,9 +744,9 @@ cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept
             ratios[r] = <real>ratio
             lows[r] = <real>(ratio - <float>ratio)
         else:
-            big = largest[r]
-            low = 0 - cecore_product_lost(ratio, big, ratio * big)
+            most = largest[r]
+            low = 0 - cecore_product_lost(ratio, most, ratio * most)
             ratios[r] = ratio
-            lows[r] = (((block.rest[r] - ratio * big) + low) + (block.rest_error[r] - error)) * inverse
+            lows[r] = (((block.rest[r] - ratio * most) + low) + (block.rest_error[r] - error)) * inverse
     for r in range(rows):
         block.log_total[r] = log1p_row(ratios[r], lows[r])
