@@ -52,8 +52,8 @@ cdef void gather(
 
 
 cdef void store_label_rows(
-    const State *state, const Array *out, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *general,
-    const real *values
+    const State *state, const Array *out, Py_ssize_t start, Py_ssize_t n, const int64_t *labels,
+    const bint *is_distribution, const real *values
 ) noexcept nogil:
     # Rows that are 0 but for their labels
     cdef Py_ssize_t classes = state.call.classes
@@ -62,7 +62,7 @@ cdef void store_label_rows(
     cdef bint all = True
     cdef bint together
     for i in range(n):
-        all = all and not general[i]
+        all = all and not is_distribution[i]
     together = all and classes <= WIDTH
     if all and lies_apart(out):  # the classes, while the rows may be side by side
         for k in range(classes):
@@ -75,7 +75,7 @@ cdef void store_label_rows(
     if together:
         store_zeros(out, start * classes, n * classes)
     for i in range(n):
-        if general[i]:
+        if is_distribution[i]:
             continue
         if not together:
             clear_numbers(state, out, (start + i) * classes, classes)
@@ -83,7 +83,7 @@ cdef void store_label_rows(
 
 
 cdef bint label_block(
-    State *state, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *general, bint weighted,
+    State *state, Py_ssize_t start, Py_ssize_t n, const int64_t *labels, const bint *is_distribution, bint weighted,
     const real *w, const real *factors, double *losses
 ) noexcept nogil:
     # Rows with labels are a binary block: the probability of each row's label, with target 1. Return False if one is
@@ -125,81 +125,58 @@ cdef bint label_block(
     if wanted & VALUE_SUM:
         accumulator_add(&state.sum, block.sum)
     for i in range(n):
-        if not general[i] and wanted & VALUE_EACH:
+        if not is_distribution[i] and wanted & VALUE_EACH:
             losses[i] = value[i]
     if wanted & GRADIENT:
-        store_label_rows(state, &call.gradient, start, n, labels, general, &gradient[0])
+        store_label_rows(state, &call.gradient, start, n, labels, is_distribution, &gradient[0])
     if wanted & HESSIAN:
-        store_label_rows(state, &call.hessian, start, n, labels, general, &hessian[0])
+        store_label_rows(state, &call.hessian, start, n, labels, is_distribution, &hessian[0])
     return True
 
 
-cdef Py_ssize_t run_distributions(
-    State *state, Py_ssize_t start, Py_ssize_t n, bint all_rows, const int64_t *labels, const real *w,
-    const real *factors
-) noexcept nogil:
-    # Compute the rows of a block up to the first part of it that may hold a one-hot row, or all of them. Return how
-    # many there were, or -1 if something is outside its domain. A part stays in the cache between its two readings.
-    cdef Py_ssize_t part = n if all_rows else max(LONG_BLOCK // state.call.classes, <Py_ssize_t>1)
-    cdef Py_ssize_t done = 0
-    cdef Py_ssize_t rows
-    while done < n:
-        rows = min(n - done, part)
-        if not all_rows and any_one(state, start + done, rows, <real>0):
-            break
-        if not run_distribution_block(state, start + done, rows, labels, w + done, factors + done):
-            return -1
-        done += rows
-    return done
-
-
-cdef bint run_labels(
+cdef bint probability_block(
     State *state, Py_ssize_t start, Py_ssize_t n, int64_t *labels, const real *given_w, real *factors
 ) noexcept nogil:
-    # Compute rows with a label, and the distributions between them. Return False if something is outside its domain.
-    cdef bint general[BLOCK]
+    # Compute the rows with labels together, and the distributions. With smoothing all rows are distributions. Return
+    # False if something is outside its domain.
+    cdef const Call *call = state.call
+    cdef bint is_distribution[BLOCK]
     cdef real own_w[BLOCK]
     cdef double losses[BLOCK]
-    cdef const real *w = weight_rows(state, n, False, labels, given_w, own_w, factors)
+    cdef bint smoothed = call.options.smoothing != 0
+    cdef const real *w = weight_rows(state, n, smoothed, labels, given_w, own_w, factors)
     cdef Segment segment
     cdef Py_ssize_t distributions = 0
     cdef Py_ssize_t i
     for i in range(n):
-        general[i] = labels[i] == NOT_ONE_HOT
-        distributions += general[i]
-        labels[i] = 0 if labels[i] < 0 else labels[i]  # ignored rows and distributions have no label
+        is_distribution[i] = smoothed | (labels[i] == NOT_ONE_HOT)
+        distributions += is_distribution[i]
+        labels[i] = 0 if labels[i] < 0 else labels[i]
+    for i in range(n if 0 < distributions < n else 0):  # rows of weight 0 go with the distributions
+        distributions += w[i] == 0 and not is_distribution[i]
+        is_distribution[i] = is_distribution[i] or w[i] == 0
     for i in range(n, padded(n)):
         labels[i] = 0
     memset(losses, 0, padded(n) * sizeof(double))
     if distributions > 0:  # before the labels' rows are stored: an output may be the predictions
         segment.labels = labels
-        segment.row_mask = general
+        segment.row_mask = is_distribution
         segment.all_rows = distributions == n
-        segment.all_ones = segment.alike = False
+        segment.all_ones = segment.all_rows and all_ones(w, n)
+        segment.alike = segment.all_rows and not call.given & (WEIGHTS | UPSTREAM) and not call.options.ignores
         if not distribution_block(state, &segment, start, n, w, factors, losses):
             return False
         if state.plan.wanted & VALUE_SUM:
             accumulator_add(&state.sum, lane_sum(n, &losses[0]))
-        w = mask_rows(n, general, w, own_w, factors)
+    if 0 < distributions < n:
+        w = mask_rows(n, is_distribution, w, own_w, factors)
     if distributions < n and not label_block(
-        state, start, n, labels, general, w == &own_w[0] or state.call.given & WEIGHTS != 0, w, factors, losses
+        state, start, n, labels, is_distribution, w == &own_w[0] or call.given & WEIGHTS != 0, w, factors, losses
     ):
         return False
     if state.plan.wanted & VALUE_EACH:
-        store(&state.call.value, start, n, &losses[0])
+        store(&call.value, start, n, &losses[0])
     return True
-
-
-cdef bint run_smoothed_labels(
-    State *state, Py_ssize_t start, Py_ssize_t n, int64_t *labels, const real *given_w, real *factors
-) noexcept nogil:
-    # With smoothing, labels are distributions.
-    cdef real own_w[BLOCK]
-    cdef const real *w = weight_rows(state, n, True, labels, given_w, own_w, factors)
-    cdef Py_ssize_t i
-    for i in range(n):
-        labels[i] = 0 if labels[i] == IGNORED else labels[i]
-    return run_distribution_block(state, start, n, labels, w, factors)
 
 
 cdef void run_probability_rows(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
@@ -209,9 +186,7 @@ cdef void run_probability_rows(State *state, Py_ssize_t first, Py_ssize_t last, 
     cdef real factors[BLOCK]
     cdef double wide_factors[BLOCK]
     cdef const real *w
-    cdef bint smoothed = call.options.smoothing != 0
-    cdef bint valid
-    cdef Py_ssize_t block, start, n, i, done
+    cdef Py_ssize_t block, start, n
     for block in range(first, last):
         start = block * state.plan.block
         n = min(call.n - start, state.plan.block)
@@ -220,25 +195,10 @@ cdef void run_probability_rows(State *state, Py_ssize_t first, Py_ssize_t last, 
         state.bad = start
         if call.given & WEIGHTS and not valid_weights(w, n):
             return
-        done = 0 if call.labels else run_distributions(state, start, n, smoothed, labels, w, &factors[0])
-        if done < 0:
+        if call.options.smoothing != 0 and not call.labels:
+            memset(labels, 0, n * sizeof(int64_t))
+        elif not find_labels(state, start, n, w, labels):
             return
-        if done == n:
-            state.bad = -1
-            continue
-        if done > 0:  # the other rows
-            start += done
-            n -= done
-            memmove(scratch, w + done, n * sizeof(real))
-            memmove(factors, &factors[done], n * sizeof(real))
-            w = &scratch[0]
-            for i in range(n, padded(n)):
-                scratch[i] = factors[i] = 0
-        valid = find_labels(state, start, n, w, labels)
-        if valid and smoothed:
-            valid = run_smoothed_labels(state, start, n, labels, w, &factors[0])
-        elif valid:
-            valid = run_labels(state, start, n, labels, w, &factors[0])
-        if not valid:
+        if not probability_block(state, start, n, labels, w, &factors[0]):
             return
         state.bad = -1

@@ -136,13 +136,24 @@ cdef void one_hot_labels(
         labels[r] = <int64_t>place[r] if ones[r] == 1 and others[r] == 1 else <int64_t>NOT_ONE_HOT
 
 
-cdef inline bint starts_one_hot(const Call *call, Py_ssize_t row, real unused) noexcept nogil:
-    # Return whether a row may be one-hot, by its first target. This saves a call for nearly all other rows.
-    cdef real t
-    if not of_computing_type(&call.targets, unused):
-        return True
-    t = (<const real *>call.targets.data)[row * call.classes]
-    return (t == 0) | (t == 1)
+cdef bint any_one(const State *state, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
+    # Return whether any target of these rows equals 1. Every one-hot row has such a target.
+    cdef real scratch[4 * BLOCK]
+    cdef const real *t
+    cdef int ones = 0
+    cdef Py_ssize_t first = start * state.call.classes
+    cdef Py_ssize_t left = n * state.call.classes
+    cdef Py_ssize_t piece = 0
+    cdef Py_ssize_t k, count
+    while left > 0 and ones == 0 and not halted_at(state, piece):
+        count = min(left, <Py_ssize_t>(4 * BLOCK))
+        t = numbers_of(&state.call.targets, first, count, scratch)
+        for k in range(count):
+            ones += t[k] == 1
+        first += count
+        left -= count
+        piece += 1
+    return ones != 0
 
 
 cdef void labels_of_rows(
@@ -150,21 +161,21 @@ cdef void labels_of_rows(
 ) noexcept nogil:
     # The labels of all rows of a block that are one-hot; 0 where the weight is 0
     cdef const Call *call = state.call
-    cdef Py_ssize_t i, first, rows
+    cdef Py_ssize_t i, first
+    cdef bint some = any_one(state, start, n, <real>0)
     cdef bint few = call.classes <= MAX_TILE_CLASSES
-    # one look tells rows that are not one-hot
-    few = few and one_hot_label(state, start, <real>0) >= 0
-    for i in range((n + WIDTH - 1) // WIDTH if few else 0):
+    for i in range((n + WIDTH - 1) // WIDTH if some and few else 0):
         first = i * WIDTH
-        rows = min(n - first, <Py_ssize_t>WIDTH)
-        one_hot_labels(&call.targets, start + first, rows, call.classes, labels + first, <real>0)
+        one_hot_labels(
+            &call.targets, start + first, min(n - first, <Py_ssize_t>WIDTH), call.classes, labels + first, <real>0
+        )
+    for i in range(n if not (some and few) else 0):
+        labels[i] = NOT_ONE_HOT
+    for i in range(n if some and not few else 0):
+        if w[i] != 0:
+            labels[i] = one_hot_label(state, start + i, <real>0)
     for i in range(n):
-        if w[i] == 0:
-            labels[i] = 0
-        elif not few:
-            labels[i] = NOT_ONE_HOT
-            if starts_one_hot(call, start + i, <real>0):
-                labels[i] = one_hot_label(state, start + i, <real>0)
+        labels[i] = 0 if w[i] == 0 else labels[i]
 
 
 cdef bint find_labels(
