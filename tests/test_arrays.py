@@ -13,7 +13,7 @@ import cecore
 
 pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
-bce, ce, bce_logits, ce_logits = LOSSES
+bce, ce, bce_logits, ce_logits = LOSSES[:4]
 
 
 def layouts(array):

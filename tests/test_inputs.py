@@ -17,7 +17,7 @@ import cecore
 
 pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
-bce, ce, bce_logits, ce_logits = LOSSES
+bce, ce, bce_logits, ce_logits = LOSSES[:4]
 METHODS = ("forward", "backward", "forward_backward", "gradient_hessian")
 EPSILONS = {np.float64: 2.0**-52, np.float32: 2.0**-23, np.float16: 2.0**-10}
 each_dtype = pytest.mark.parametrize("dtype", EPSILONS)

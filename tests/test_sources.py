@@ -19,7 +19,7 @@ from cecore._checks import real_array
 
 pytestmark = pytest.mark.usefixtures("level")
 each_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
-bce, ce, bce_logits, ce_logits = LOSSES
+bce, ce, bce_logits, ce_logits = LOSSES[:4]
 N = 300
 
 

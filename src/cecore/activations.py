@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # only type checkers need these, and importing numpy.typing t
 
     from ._types import Array, Float
 
-_SIGMOID, _LOG_SIGMOID, _SIGMOID_BACKWARD, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD = range(4, 10)  # as in the kernels
+# The kinds of activations, numbered as in the kernels
+_SIGMOID, _LOG_SIGMOID, _SIGMOID_BACKWARD, _SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD = range(16, 22)
 _ALONG_AXIS = {_SOFTMAX, _LOG_SOFTMAX, _SOFTMAX_BACKWARD}
 
 

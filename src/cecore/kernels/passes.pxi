@@ -35,8 +35,6 @@ cdef void run_kind(State *state, Py_ssize_t first, Py_ssize_t last, real unused)
     cdef int kind = state.call.kind
     if state.plan.divisor:
         run_divisor(state, first, last, unused)
-    elif kind == BINARY or kind == BINARY_LOGITS:
-        run_elements(state, first, last, unused)
     elif kind == CATEGORICAL:
         run_probability_rows(state, first, last, unused)
     elif kind == CATEGORICAL_LOGITS:
@@ -45,8 +43,10 @@ cdef void run_kind(State *state, Py_ssize_t first, Py_ssize_t last, real unused)
         run_softmax_backward(state, first, last, unused)
     elif kind == SOFTMAX or kind == LOG_SOFTMAX:
         run_activation(state, first, last, unused)
-    else:
+    elif is_activation(kind):
         run_elementwise(state, first, last, unused)
+    else:
+        run_elements(state, first, last, unused)
 
 
 cdef void run_blocks(State *state, Py_ssize_t first, Py_ssize_t last) noexcept nogil:

@@ -1,17 +1,17 @@
 # What is to be computed. A call holds what the user gave, a plan says how it is computed, and a state what one thread
 # has found. Threads share the call and the plan, which do not change during a pass.
 
-cdef enum:  # kinds of calls
+cdef enum:  # kinds of calls: the losses, and from 16 on the activations
     BINARY = 0
     BINARY_LOGITS = 1
     CATEGORICAL = 2
     CATEGORICAL_LOGITS = 3
-    SIGMOID = 4
-    LOG_SIGMOID = 5
-    SIGMOID_BACKWARD = 6
-    SOFTMAX = 7
-    LOG_SOFTMAX = 8
-    SOFTMAX_BACKWARD = 9
+    SIGMOID = 16
+    LOG_SIGMOID = 17
+    SIGMOID_BACKWARD = 18
+    SOFTMAX = 19
+    LOG_SOFTMAX = 20
+    SOFTMAX_BACKWARD = 21
 
 cdef enum:  # reductions
     MEAN = 0
