@@ -23,6 +23,11 @@ class Loss:
     logits: bool
     options: dict[str, tuple[Any, ...]]  # beside reduction: values to combine, the default first
 
+    @property
+    def unclipped(self) -> dict[str, Any]:
+        """The options with which no probability is clipped."""
+        return {"eps": 0} if "eps" in self.options else {}
+
     def combinations(self) -> list[dict[str, Any]]:
         return [dict(zip(self.options, values, strict=True)) for values in product(*self.options.values())]
 

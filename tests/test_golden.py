@@ -76,7 +76,7 @@ def digests(loss):
         for dtype in (np.float64, np.float32):
             pairs, w = arrays(loss, dtype, lengths[-1], classes)
             for kind, (p, t) in pairs.items():
-                none = loss.kind(reduction="none", **({} if loss.logits else {"gradient_outside": "zero"}))
+                none = loss.kind(reduction="none", **({"gradient_outside": "zero"} if "eps" in loss.options else {}))
                 name = f"{loss.name} {classes} {np.dtype(dtype)} {kind}"
                 found |= digest(name, loss.kind(), loss.kind(**options[kind]), none, p, t, w, lengths)
     return found

@@ -138,8 +138,8 @@ def test_weighted_losses_are_added_without_loss(loss, dtype):
                     x = np.stack([x, np.zeros(n) if loss.logits else 1 - x], -1)
                     t = np.ones(n, int) if soft == 0 else np.stack([t, 1 - t], -1)
                 x, w = x.astype(dtype), w.astype(dtype)
-                made = loss.kind(reduction="sum", **({} if loss.logits else {"eps": 0}))
-                one = loss.kind(reduction="none", **({} if loss.logits else {"eps": 0}))
+                made = loss.kind(reduction="sum", **loss.unclipped)
+                one = loss.kind(reduction="none", **loss.unclipped)
                 each = [mpmath.mpf(float(v)) for v in one.forward(x, t)]
                 want = mpmath.fsum(v * mpmath.mpf(float(u)) for v, u in zip(each, w, strict=True))
                 slack = mpmath.mpf(2) ** (-22 if dtype is np.float32 else -46) * want + n * mpmath.mpf(2) ** -1075

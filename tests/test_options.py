@@ -337,7 +337,7 @@ def test_labels_are_not_rounded_to_the_computing_type(loss):
     classes = 2**24 + 6
     x = np.zeros((1, classes), np.float32)
     x[0, 2**24 + 1] = 1
-    made = loss.kind(reduction="none", **({} if loss.logits else {"eps": 0}))
+    made = loss.kind(reduction="none", **loss.unclipped)
     found = {made.forward(x, np.array([2**24 + 1], kind))[0] for kind in (np.int64, np.int32, np.uint32, np.float64)}
     assert len(found) == 1
     assert found.pop() == pytest.approx(math.log(classes - 1 + math.e) - 1 if loss.logits else 0, rel=1e-6)
@@ -449,7 +449,7 @@ def test_huge_weights_of_rows_that_do_not_count(loss):
 
 @each_row_loss
 def test_a_divisor_of_zero_beside_terms_that_are_not(loss):
-    made = loss.kind(label_smoothing=0.1, class_weight=[0, 1], **({} if loss.logits else {"eps": 0}))
+    made = loss.kind(label_smoothing=0.1, class_weight=[0, 1], **loss.unclipped)
     for row in ([1.0, 0.0], [0.5, math.nan]):
         for labels in ([0], np.array([[1.0, 0.0]])):
             value, gradient = made.forward_backward(np.array([row]), labels)
@@ -519,7 +519,7 @@ def test_an_infinite_term_makes_the_loss_of_its_row_infinite(loss, classes):
         np.full((3, classes), 1 / classes),
     )
     x[0, 1] = x[2, -1] = -math.inf if loss.logits else 0
-    made = loss.kind(reduction="none", **({} if loss.logits else {"eps": 0}))
+    made = loss.kind(reduction="none", **loss.unclipped)
     np.testing.assert_allclose(made.forward(x, t), [math.inf, math.log(classes), math.inf], rtol=1e-13)
     assert made.replace(reduction="sum").forward(x, t) == math.inf
 

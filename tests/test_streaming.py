@@ -173,7 +173,7 @@ def test_a_weighted_float32_loss_that_overflows():
 @pytest.mark.parametrize("loss", [LOSSES[1], LOSSES[3]], ids=lambda loss: loss.name)
 def test_infinities_with_a_divisor_of_zero(loss):
     """The smoothed target of another class can weigh something where the label's class weight is 0."""
-    made = loss.kind(label_smoothing=0.1, class_weight=[0, 1], **({} if loss.logits else {"eps": 0}))
+    made = loss.kind(label_smoothing=0.1, class_weight=[0, 1], **loss.unclipped)
     x = np.array([[0.0, -math.inf] if loss.logits else [1.0, 0.0]])
     total, added = made.accumulator(), made.replace(reduction="sum").accumulator()
     total.update(x, [0])
@@ -189,7 +189,7 @@ def test_nan_and_infinities_in_any_order(loss):
     """In the blocks of one call, and in the updates of an accumulator."""
     worst = (math.inf if loss.logits else 1.0) if loss.binary else [-math.inf, 0] if loss.logits else [0.0, 1.0]
     nothing = math.nan if loss.binary else [math.nan, 1.0]
-    made = loss.kind(reduction="sum", **({} if loss.logits else {"eps": 0}))
+    made = loss.kind(reduction="sum", **loss.unclipped)
     for order in ((worst, nothing), (nothing, worst), (worst, worst)):
         x = np.repeat(np.array(order), BLOCK, axis=0)
         t, total = np.zeros(len(x), int), made.accumulator()
@@ -250,7 +250,7 @@ def test_weights_of_any_size_are_looked_at(loss, scale, n):
     rng = np.random.default_rng(4)
     x, t, w = loss.predictions(rng, n + 1), loss.hard(rng, n + 1), np.full(n + 1, scale)
     w[-1] = 1e-200
-    made = loss.kind(**({} if loss.logits else {"eps": 0}))
+    made = loss.kind(**loss.unclipped)
     bad = t.copy()
     bad[-1] = 7
     for call in (made.forward, made.backward, made.forward_backward, made.gradient_hessian, made.accumulator().update):

@@ -62,7 +62,7 @@ def test_a_sum_that_is_not_finite(loss, found, eager):
     x, t, _ = batch(loss, 3)
     t[:] = 0
     wrong = (math.inf, 1.0) if loss.binary else ([-math.inf, 0, 0], [0, 0.5, 0.5])
-    made = loss.kind(**{} if loss.logits else {"eps": 0})
+    made = loss.kind(**loss.unclipped)
     for i in (0, 20 * BLOCK, N - 1):
         spoiled = x.copy()
         spoiled[i] = math.nan if math.isnan(found) else wrong[0 if loss.logits else 1]
