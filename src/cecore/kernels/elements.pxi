@@ -201,7 +201,8 @@ cdef inline real times(real value, real w, real factor) noexcept nogil:
 cdef inline double wide_times(double value, real w) noexcept nogil:
     # The product with a weight in double; 0 if either is 0
     cdef double product = value * w
-    return 0 if (w == 0) | (value == 0) else product
+    product = 0 if value == 0 else product
+    return 0 if w == 0 else product
 
 
 cdef inline real times_factor(
