@@ -5,12 +5,12 @@
 #     weighted_1 = pos_weight (keep t + spread)    weighted_0 = keep (1 - t) + spread
 # with keep = 1 - smoothing and spread = smoothing / 2. Without options they are t and 1 - t.
 #
-# Each kind of loss has one loop: `probabilities`, `logits` and `focal`. The loop checks the inputs of its block, and
-# computes what is wanted: the terms of the losses, the first derivatives, the second derivatives. The bits of its
-# parameter `form` are constants, so that each form is a loop of its own in machine code. The functions `..._loop` at
-# the end list the forms that exist. A form collects its checks as bits, which are read once, when the block is done: if
-# they say that the form does not fit the block, its results are void and the next form is tried. The last form, EVERY,
-# fits every block. It has the same formulas, so that an element has the same bits in every form.
+# All losses have one loop, `elements`. It checks the inputs of its block, and computes what is wanted: the terms of the
+# losses, the first derivatives, the second derivatives. The bits of its parameter `form` are constants, so that each
+# form is a loop of its own in machine code. The functions `..._forms` list the forms that exist. A form collects its
+# checks as bits, which are read once, when the block is done: if they say that the form does not fit the block, its
+# results are void and the next form is tried. The last form, EVERY, fits every block. It has the same formulas, so that
+# an element has the same bits in every form.
 #
 # A sum of losses without weights has a faster loop, product_sum: there one logarithm serves many elements.
 #
@@ -34,9 +34,10 @@ cdef enum:  # bits of a form, next to VALUE, GRADIENT and HESSIAN
     EVERY = 32
     STEEP_FORM = 64  # for losses that are STEEP
     BY_POWERS = 128  # focal: gamma is a multiple of 1/2 below 8
-    LOGIT_FORM = 256  # products: of logits
-    BY_LABEL = 512  # products: a pos_weight and hard labels
-    SMOOTHED = 1024  # products of probabilities with hard labels
+    LOGIT_FORM = 256
+    FOCAL_FORM = 512
+    BY_LABEL = 1024  # products: a pos_weight and hard labels
+    SMOOTHED = 2048  # products of probabilities with hard labels
 
 cdef enum:  # properties of a binary loss that choose the form
     LOGITS = 1
@@ -75,6 +76,7 @@ cdef struct Block:  # the arrays of a block; all but the wide factors are of the
     void *value  # these three have room for a block, wanted or not
     void *gradient
     void *hessian
+    double *terms  # of the form EVERY: losses times weights
     double sum
 
 cdef struct Checks:  # bits that a loop collects in each lane, of double and of float
@@ -144,16 +146,6 @@ cdef inline void only_ordinary(real z, Checks *checks, Py_ssize_t j) noexcept no
     not_negative(ordinary_logit(<real>0) - absolute(z), checks, j)
 
 
-cdef inline void check_target(real t, real u, real w, int form, Checks *checks) noexcept nogil:
-    # The checks of a target and a weight; u is 1 - t.
-    if form & HARD:
-        only_label(t, checks, 0)
-    else:
-        in_unit(t + 0, u, checks, 0)
-    if not form & PLAIN:
-        only_weight(w, checks, 0)
-
-
 cdef inline real lesser(real x, real y) noexcept nogil:
     # x if y is NaN
     return y if y < x else x
@@ -188,8 +180,8 @@ cdef bint is_valid(const Block *block, const Binary *loss, real unused) noexcept
 
 # ---------------------------------------------------------------- weights and factors
 
-cdef inline real weighted_target(real t, real pos_weight, const Binary *loss) noexcept nogil:
-    return pos_weight * fma(<real>loss.keep, t, <real>loss.spread)
+cdef inline real smoothed(real t, const Binary *loss) noexcept nogil:
+    return fma(<real>loss.keep, t, <real>loss.spread)
 
 
 cdef inline real times(real value, real w, real factor) noexcept nogil:
@@ -232,16 +224,8 @@ cdef inline real clip_to(real p, const Binary *loss) noexcept nogil:
     return high if p > high else p
 
 
-cdef inline real label_loss(real p, real q, real pos_weight, bint is_one) noexcept nogil:
-    # The loss of a hard label, by one logarithm
-    cdef real label = p if is_one else q
-    cdef real other = q if is_one else p
-    pos_weight = pos_weight if is_one else 1
-    return pair_log(label, other) * pos_weight
-
-
 cdef inline real pair_loss(real p, real q, real weighted_1, real weighted_0) noexcept nogil:
-    # For all probabilities, 0 too
+    # The loss of any probabilities, 0 too
     weighted_1 = times(any_pair_log(p, q), weighted_1, weighted_1)
     return weighted_1 + times(any_pair_log(q, p), weighted_0, weighted_0)
 
@@ -255,38 +239,24 @@ cdef inline real pair_derivative(real p, real q, real weighted_1, real weighted_
     return fma(weighted_0, p, -(weighted_1 * q)) / (p * q)
 
 
-cdef inline real label_derivative(real p, real q, bint is_one, int form, const Binary *loss) noexcept nogil:
-    # The same, to the bit, for a hard label, from probabilities that are not clipped yet
-    cdef real weighted_1, weighted_0
-    if form & SMOOTHED:
-        p = clip_to(p, loss)
-        q = clip_to(q, loss)
-        weighted_1 = <real>loss.label_1[1] if is_one else <real>loss.label_1[0]
-        weighted_0 = <real>loss.label_0[1] if is_one else <real>loss.label_0[0]
-        return fma(weighted_0, p, -(weighted_1 * q)) / (p * q)
-    weighted_1 = -<real>loss.label_1[1] if is_one else 1
-    return weighted_1 / clip_to(p if is_one else q, loss)
-
-
-cdef inline real second_derivative(
-    real p, real q, real weighted_1, real weighted_0, real w, int form
-) noexcept nogil:
-    # The second derivative times the weight, with one division; if it is steep, in double with two divisions, for any p
-    # and q: 0 gives infinity. Error below 5 ULP.
+cdef inline real pair_curvature(real p, real q, real weighted_1, real weighted_0) noexcept nogil:
+    # The second derivative in one division. Error below 5 ULP.
     cdef real inverse
-    cdef double p_part, q_part
-    if form & STEEP_FORM:
-        p_part = <double>weighted_1 / <double>p / <double>p
-        q_part = <double>weighted_0 / <double>q / <double>q
-        p_part = 0 if weighted_1 == 0 else p_part
-        q_part = 0 if weighted_0 == 0 else q_part
-        return <real>((p_part + q_part) * w)
     p = 1 if weighted_1 == 0 else p
     q = 1 if weighted_0 == 0 else q
     inverse = <real>1 / (p * q)
     q *= inverse  # 1 / p
     p *= inverse  # 1 / q
-    return (weighted_1 * q * q + weighted_0 * p * p) * w
+    return weighted_1 * q * q + weighted_0 * p * p
+
+
+cdef inline real steep_curvature(real p, real q, real weighted_1, real weighted_0, real w) noexcept nogil:
+    # The second derivative of a steep loss times the weight, for any p and q: 0 gives infinity
+    cdef double p_part = <double>weighted_1 / <double>p / <double>p
+    cdef double q_part = <double>weighted_0 / <double>q / <double>q
+    p_part = 0 if weighted_1 == 0 else p_part
+    q_part = 0 if weighted_0 == 0 else q_part
+    return 0 if w == 0 else <real>((p_part + q_part) * w)
 
 
 cdef inline real overflowed(
@@ -297,62 +267,27 @@ cdef inline real overflowed(
     return other if (absolute(derivative) == INFINITY) & ((factor != 0) | ((p > 0) & (q > 0))) else gradient
 
 
-cdef inline bint probabilities(
-    const Block *block, const Binary *given, int form,
-    double *restrict terms, real *restrict value, real *restrict gradient, real *restrict hessian
+cdef inline real label_terms(
+    real p, real q, real pos_weight, bint is_one, const Binary *loss, real *derivative, real *curvature
 ) noexcept nogil:
-    # The terms, or the derivatives
-    cdef const real *x = <const real *>block.x
-    cdef const real *t = <const real *>block.targets
-    cdef const real *pos_weights = <const real *>block.pos_weights
-    cdef const real *w = <const real *>block.weights
-    cdef const real *factors = <const real *>block.factors
-    cdef const double *wide_factors = block.wide_factors
-    cdef Binary loss = given[0]
-    cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
-    cdef real p, q, a, b, u, weighted_1, weighted_0, weight, derivative
-    cdef Checks checks
-    cdef Py_ssize_t i
-    clear(&checks, 1)
-    for i in range(padded(block.n)):
-        p = x[i] + 0  # not -0
-        q = <real>1 - p
-        u = <real>1 - t[i]
-        if not form & EVERY:
-            in_unit(p, q, &checks, 0)
-            check_target(t[i], u, w[i], form, &checks)
-        weighted_1 = t[i] if form & PLAIN else weighted_target(t[i], pos_weights[i], &loss)
-        weighted_0 = u if form & PLAIN else weighted_target(u, <real>1, &loss)
-        a = clip_to(p, &loss)
-        b = clip_to(q, &loss)
-        if form & VALUE:
-            if form & EVERY:
-                terms[i] = wide_times(pair_loss(a, b, weighted_1, weighted_0), w[i])
-            elif form & HARD:
-                value[i] = label_loss(a, b, pos_weights[i], t[i] == 1)
-            else:
-                value[i] = weighted_1 * pair_log(a, b) + weighted_0 * pair_log(b, a)
-            continue
-        weight = 1
-        if not form & PLAIN:
-            weight = 0 if (p < floor) | (q < floor) | ((weighted_1 == 0) & (weighted_0 == 0)) else w[i]
-        if form & HARD:
-            derivative = label_derivative(p, q, t[i] == 1, form, &loss)
-        else:
-            derivative = pair_derivative(a, b, weighted_1, weighted_0)
-        if not form & EVERY:
-            only_zero(derivative - derivative, &checks, 0)  # 1 / p may overflow; NaN takes the form EVERY too
-        gradient[i] = times_factor(derivative, weight, factors[i], wide_factors[i], &loss, form)
-        if form & STEEP_FORM:
-            derivative = overflowed(gradient[i], derivative, a, b, weighted_1, weighted_0, wide_factors[i])
-            gradient[i] = 0 if weight == 0 else derivative
-        if form & HESSIAN:
-            if form & HARD:
-                derivative *= derivative
-            else:
-                derivative = second_derivative(a, b, weighted_1, weighted_0, weight, form)
-            hessian[i] = 0 if weight == 0 else derivative
-    return are_met(&checks, 1)
+    # The loss of a hard label and its derivatives, by one logarithm and one division
+    cdef real label = clip_to(p if is_one else q, loss)
+    cdef real other = clip_to(q if is_one else p, loss)
+    cdef real weighted = pos_weight if is_one else 1
+    derivative[0] = (-weighted if is_one else weighted) / label
+    curvature[0] = derivative[0] * derivative[0]
+    return pair_log(label, other) * weighted
+
+
+cdef inline real probability_terms(
+    real p, real q, real weighted_1, real weighted_0, int form, real *derivative, real *curvature
+) noexcept nogil:
+    # The loss of an element with clipped probabilities, and its derivatives
+    derivative[0] = pair_derivative(p, q, weighted_1, weighted_0)
+    curvature[0] = pair_curvature(p, q, weighted_1, weighted_0)
+    if form & EVERY:
+        return pair_loss(p, q, weighted_1, weighted_0)
+    return weighted_1 * pair_log(p, q) + weighted_0 * pair_log(q, p)
 
 
 # ---------------------------------------------------------------- the loss of logits
@@ -381,60 +316,28 @@ cdef inline void sigmoid_parts(
     q[0] = smaller if z > 0 else larger
 
 
-cdef inline double wide_loss(real loss, real straight, real x) noexcept nogil:
+cdef inline double wide_loss(real loss, real z, real weighted_1, real weighted_0) noexcept nogil:
     # Beyond 2^60 the loss of a logit is a product in double, because it may exceed the range of float although its
     # product with a weight does not.
-    cdef double product = <double>straight * <double>x
+    cdef double straight = weighted_0 if z > 0 else weighted_1
+    cdef double product = straight * absolute(z)
     product = 0 if straight == 0 else product
-    return product if x > <real>1152921504606846976.0 else loss
+    return product if absolute(z) > <real>1152921504606846976.0 else loss
 
 
-cdef inline bint logits(
-    const Block *block, const Binary *given, int form,
-    double *restrict terms, real *restrict value, real *restrict gradient, real *restrict hessian
+cdef inline real logit_terms(
+    real z, real weighted_1, real weighted_0, real both, int form, real *derivative, real *curvature
 ) noexcept nogil:
-    # For float the second derivative comes with the short form of exp, so that the first derivative's bits may differ.
-    cdef const real *z = <const real *>block.x
-    cdef const real *t = <const real *>block.targets
-    cdef const real *pos_weights = <const real *>block.pos_weights
-    cdef const real *w = <const real *>block.weights
-    cdef const real *factors = <const real *>block.factors
-    cdef const double *wide_factors = block.wide_factors
-    cdef Binary loss = given[0]
+    # The loss of an element and its derivatives; `both` is weighted_1 + weighted_0. For float the second derivative
+    # comes with the short form of exp, so that the first derivative's bits may differ.
     cdef bint short_form = not form & VALUE if real is double else form & HESSIAN
-    cdef real u, weighted_1, weighted_0, both, p, q, curved, straight, weight, each
-    cdef Checks checks
-    cdef Py_ssize_t i
-    clear(&checks, 1)
-    for i in range(padded(block.n)):
-        u = <real>1 - t[i]
-        if not form & EVERY:
-            only_ordinary(z[i], &checks, 0)
-            check_target(t[i], u, w[i], form & PLAIN, &checks)
-        weighted_1 = t[i] if form & PLAIN else weighted_target(t[i], pos_weights[i], &loss)
-        weighted_0 = u if form & PLAIN else weighted_target(u, <real>1, &loss)
-        both = weighted_1 + weighted_0
-        weight = 1
-        if not form & PLAIN:
-            weight = w[i]
-            both = fma(pos_weights[i], weighted_target(t[i], <real>1, &loss), weighted_0)
-        if form & EVERY:
-            weight = 0 if (weighted_1 == 0) & (weighted_0 == 0) else weight
-        sigmoid_parts(z[i], form & EVERY, short_form, &p, &q, &curved)
-        if form & VALUE:
-            straight = weighted_0 if z[i] > 0 else weighted_1
-            each = fma(straight, absolute(z[i]), curved * both)
-            if form & EVERY:
-                terms[i] = wide_times(wide_loss(each, straight, absolute(z[i])), weight)
-            else:
-                value[i] = each
-        if form & GRADIENT:
-            each = fma(weighted_0, p, -(weighted_1 * q))
-            gradient[i] = times_factor(each, weight, factors[i], wide_factors[i], &loss, form)
-        if form & HESSIAN:
-            each = q * (both * p)
-            hessian[i] = each if form & PLAIN else times(each, weight, weight)
-    return are_met(&checks, 1)
+    cdef real p, q
+    cdef real curved = 0
+    cdef real straight = weighted_0 if z > 0 else weighted_1
+    sigmoid_parts(z, form & EVERY, short_form, &p, &q, &curved)
+    derivative[0] = fma(weighted_0, p, -(weighted_1 * q))
+    curvature[0] = q * (both * p)
+    return fma(straight, absolute(z), curved * both)
 
 
 # ---------------------------------------------------------------- the focal loss of logits
@@ -509,38 +412,77 @@ cdef inline real focal_terms(
     return value
 
 
-cdef inline bint focal(
+# ---------------------------------------------------------------- the loop of all losses
+
+cdef inline void check_element(real x, real t, real w, int form, Checks *checks) noexcept nogil:
+    if form & LOGIT_FORM:
+        only_ordinary(x, checks, 0)
+    else:
+        in_unit(x, <real>1 - x, checks, 0)
+    if form & HARD:
+        only_label(t, checks, 0)
+    else:
+        in_unit(t + 0, <real>1 - t, checks, 0)
+    if not form & PLAIN:
+        only_weight(w, checks, 0)
+
+
+cdef inline bint elements(
     const Block *block, const Binary *given, int form,
     double *restrict terms, real *restrict value, real *restrict gradient, real *restrict hessian
 ) noexcept nogil:
-    # The terms and the first derivatives, or both derivatives
-    cdef const real *z = <const real *>block.x
-    cdef const real *t = <const real *>block.targets
+    # Of probabilities, the terms or the derivatives: the gradient may be 0 where the loss is not.
+    cdef const real *xs = <const real *>block.x
+    cdef const real *ts = <const real *>block.targets
     cdef const real *pos_weights = <const real *>block.pos_weights
     cdef const real *w = <const real *>block.weights
     cdef const real *factors = <const real *>block.factors
     cdef const double *wide_factors = block.wide_factors
     cdef Binary loss = given[0]
-    cdef real u, weighted_1, weighted_0, weight, each, derivative, curvature
+    cdef real floor = <real>loss.floor if loss.flags & ZERO_OUTSIDE else -1
+    cdef real x, p, q, target, pos_weight, weighted_1, weighted_0, weight, each, derivative, curvature
     cdef Checks checks
     cdef Py_ssize_t i
     clear(&checks, 1)
     for i in range(padded(block.n)):
-        u = <real>1 - t[i]
+        x = xs[i] if form & LOGIT_FORM else xs[i] + 0  # a probability is not -0
         if not form & EVERY:
-            only_ordinary(z[i], &checks, 0)
-            check_target(t[i], u, w[i], form, &checks)
-        weighted_1 = weighted_target(t[i], pos_weights[i], &loss)
-        weighted_0 = weighted_target(u, <real>1, &loss)
-        weight = 0 if (weighted_1 == 0) & (weighted_0 == 0) else w[i]
-        each = focal_terms(z[i], weighted_1, weighted_0, loss.gamma, form, &derivative, &curvature)
-        gradient[i] = times_factor(derivative, weight, factors[i], wide_factors[i], &loss, form)
+            check_element(x, ts[i], w[i], form, &checks)
+        pos_weight = 1 if form & PLAIN else pos_weights[i]
+        target = ts[i] if form & PLAIN else smoothed(ts[i], &loss)
+        weighted_0 = <real>1 - ts[i] if form & PLAIN else smoothed(<real>1 - ts[i], &loss)
+        weighted_1 = pos_weight * target
+        weight = 1 if form & PLAIN else w[i]
+        if form & EVERY:
+            weight = 0 if (weighted_1 == 0) & (weighted_0 == 0) else weight
+        if form & FOCAL_FORM:
+            each = focal_terms(x, weighted_1, weighted_0, loss.gamma, form, &derivative, &curvature)
+        elif form & LOGIT_FORM:
+            curvature = fma(pos_weight, target, weighted_0)
+            each = logit_terms(x, weighted_1, weighted_0, curvature, form, &derivative, &curvature)
+        else:
+            p = clip_to(x, &loss)
+            q = clip_to(<real>1 - x, &loss)
+            if form & HARD:
+                each = label_terms(x, <real>1 - x, pos_weight, ts[i] == 1, &loss, &derivative, &curvature)
+            else:
+                each = probability_terms(p, q, weighted_1, weighted_0, form, &derivative, &curvature)
+            if form & GRADIENT and not form & PLAIN:
+                weight = 0 if (x < floor) | (<real>1 - x < floor) else weight
+            if form & GRADIENT and not form & EVERY:
+                only_zero(derivative - derivative, &checks, 0)  # 1 / p may overflow; NaN takes the form EVERY too
         if form & VALUE and form & EVERY:
-            terms[i] = wide_times(each, weight)
+            terms[i] = wide_times(wide_loss(each, x, weighted_1, weighted_0), weight)
         elif form & VALUE:
             value[i] = each
-        else:
-            hessian[i] = times(curvature, weight, weight)
+        if form & GRADIENT:
+            gradient[i] = times_factor(derivative, weight, factors[i], wide_factors[i], &loss, form)
+        if form & STEEP_FORM:
+            derivative = overflowed(gradient[i], derivative, p, q, weighted_1, weighted_0, wide_factors[i])
+            gradient[i] = 0 if weight == 0 else derivative
+            hessian[i] = steep_curvature(p, q, weighted_1, weighted_0, weight)
+        elif form & HESSIAN:
+            hessian[i] = curvature if form & PLAIN else times(curvature, weight, weight)
     return are_met(&checks, 1)
 
 
@@ -561,11 +503,6 @@ cdef enum:  # products
     FIRST = 0
     SECOND = 1  # of the elements with label 0, if pos_weight tells labels apart; of p q, if hard labels are smoothed
     KINDS = 2
-
-cdef enum:  # what a product's logarithm is taken from
-    BOTH = 0
-    FROM_PRODUCT = 1
-    FROM_COMPLEMENT = 2  # the product is 1 / (1 + complement), and the complement is relative to that
 
 cdef struct Lanes:  # what the lanes collect
     double product[KINDS][MOST_LANES]  # of a group
@@ -608,6 +545,19 @@ cdef inline void add_straight(Lanes *lanes, Py_ssize_t j, real x, real y) noexce
         lanes.straight[j] = CECORE_FMA(x, y, lanes.straight[j])
     else:
         lanes.short_straight[j] = CECORE_FMAF(x, y, lanes.short_straight[j])
+
+
+cdef inline real label_derivative(real p, real q, bint is_one, int form, const Binary *loss) noexcept nogil:
+    # The bits of pair_derivative for a hard label, from probabilities that are not clipped yet
+    cdef real weighted_1, weighted_0
+    if form & SMOOTHED:
+        p = clip_to(p, loss)
+        q = clip_to(q, loss)
+        weighted_1 = <real>loss.label_1[1] if is_one else <real>loss.label_1[0]
+        weighted_0 = <real>loss.label_0[1] if is_one else <real>loss.label_0[0]
+        return fma(weighted_0, p, -(weighted_1 * q)) / (p * q)
+    weighted_1 = -<real>loss.label_1[1] if is_one else 1
+    return weighted_1 / clip_to(p if is_one else q, loss)
 
 
 cdef inline void label_vector(
@@ -666,8 +616,8 @@ cdef inline void soft_vector(
             wide = p[j]
             lanes.product[FIRST][j] *= clip_to(wide if is_one else 1 - wide, loss)
         if form & GRADIENT:
-            weighted_1 = weighted_target(t[j], <real>1, loss)
-            weighted_0 = weighted_target(u, <real>1, loss)
+            weighted_1 = smoothed(t[j], loss)
+            weighted_0 = smoothed(u, loss)
             m = a if is_one else b
             b = b if is_one else a
             gradient[j] = pair_derivative(m, b, weighted_1, weighted_0) * <real>loss.factor
@@ -688,8 +638,8 @@ cdef inline void logit_vector(
         if form & BY_LABEL:
             only_label(t[j], &lanes.checks, j)
         is_one = t[j] == 1
-        weighted_1 = t[j] if form & PLAIN else weighted_target(t[j], <real>loss.pos_weight, loss)
-        weighted_0 = u if form & PLAIN else weighted_target(u, <real>1, loss)
+        weighted_1 = t[j] if form & PLAIN else <real>loss.pos_weight * smoothed(t[j], loss)
+        weighted_0 = u if form & PLAIN else smoothed(u, loss)
         add_straight(lanes, j, weighted_0 if z[j] > 0 else weighted_1, x)
         e = exp_fraction(-x, &n)
         larger = sigmoids(n, e, <real>1, &smaller)
@@ -708,52 +658,53 @@ cdef inline void logit_vector(
             gradient[j] = fma(weighted_0, p, -(weighted_1 * q)) * <real>loss.factor
 
 
-cdef inline void start_floats(Lanes *lanes) noexcept nogil:
+cdef inline void start_lanes(Lanes *lanes, int kinds, real unused) noexcept nogil:
     cdef Py_ssize_t j
+    cdef int kind
+    clear(&lanes.checks, MOST_LANES)
     for j in range(MOST_LANES):
-        lanes.short_straight[j] = 0
-        lanes.joined[FIRST][j] = lanes.joined[SECOND][j] = 0
+        lanes.straight[j] = lanes.short_straight[j] = 0
+    for kind in range(kinds):
+        for j in range(width(unused)):
+            lanes.product[kind][j] = 1
+            lanes.complement[kind][j] = lanes.joined[kind][j] = 0
 
 
-cdef inline void finish_floats(Lanes *lanes, int kinds) noexcept nogil:
-    # The complement of a lane's product, which is 1 + complement here, grows by that of SHORT_SUM floats.
+cdef inline void join_floats(Lanes *lanes, int kinds) noexcept nogil:
+    # Add what up to SHORT_SUM floats have given to the lanes of double. The complement of a lane's product, which is
+    # 1 + complement here, grows by theirs.
     cdef double c
     cdef Py_ssize_t j
+    cdef int kind
     for j in range(MOST_LANES):
         lanes.straight[j] += lanes.short_straight[j]
-    for j in range(MOST_LANES):
-        c = lanes.joined[FIRST][j]
-        lanes.complement[FIRST][j] = CECORE_FMA(lanes.complement[FIRST][j], c, c) + lanes.complement[FIRST][j]
-        if kinds == KINDS:
-            c = lanes.joined[SECOND][j]
-            lanes.complement[SECOND][j] = CECORE_FMA(lanes.complement[SECOND][j], c, c) + lanes.complement[SECOND][j]
-
-
-cdef inline void start_group(Lanes *lanes, int kinds, Py_ssize_t width) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(width):
-        lanes.product[FIRST][j] = 1
-        lanes.complement[FIRST][j] = 0
-        if kinds == KINDS:
-            lanes.product[SECOND][j] = 1
-            lanes.complement[SECOND][j] = 0
+        lanes.short_straight[j] = 0
+    for kind in range(kinds):
+        for j in range(MOST_LANES):
+            c = lanes.joined[kind][j]
+            lanes.complement[kind][j] = CECORE_FMA(lanes.complement[kind][j], c, c) + lanes.complement[kind][j]
+            lanes.joined[kind][j] = 0
 
 
 cdef inline void finish_group(
-    const Lanes *lanes, Products *products, int kind, int source, Py_ssize_t width
+    Lanes *lanes, Products *products, int kind, bint by_complement, bint by_product, Py_ssize_t lanes_used
 ) noexcept nogil:
+    # Keep the products of a group with their complements, and start the next group. If only the complement was
+    # collected, relative to the product, the product is 1 / (1 + complement).
     cdef double product, complement
     cdef Py_ssize_t j
-    for j in range(width):
+    for j in range(lanes_used):
         product = lanes.product[kind][j]
         complement = lanes.complement[kind][j]
-        if source == FROM_COMPLEMENT:
+        if by_complement:
             product = 1 / (1 + complement)
             complement *= product
-        elif source == FROM_PRODUCT:
+        elif by_product:
             complement = 1 - product
         products.product[kind][products.count + j] = product
         products.complement[kind][products.count + j] = complement
+        lanes.product[kind][j] = 1
+        lanes.complement[kind][j] = 0
 
 
 cdef double sum_of_logs(Products *products, int kind) noexcept nogil:
@@ -762,8 +713,7 @@ cdef double sum_of_logs(Products *products, int kind) noexcept nogil:
     cdef double product
     cdef uint64_t small = 0
     cdef Py_ssize_t i, j
-    for j in range(8):
-        lanes[j] = 0
+    memset(lanes, 0, sizeof(lanes))
     for i in range(products.count // 8):
         for j in range(8):
             product = products.product[kind][8 * i + j]
@@ -776,14 +726,6 @@ cdef double sum_of_logs(Products *products, int kind) noexcept nogil:
     return join_lanes(&lanes[0])
 
 
-cdef inline double total_of(double *lanes, real unused) noexcept nogil:
-    cdef Py_ssize_t j
-    if real is float:
-        for j in range(8):
-            lanes[j] += lanes[j + 8]
-    return join_lanes(lanes)
-
-
 cdef inline void multiply_group(
     Py_ssize_t first, Py_ssize_t last, const Block *block, const Binary *loss, int form, Lanes *lanes,
     Products *products, real *restrict gradient
@@ -791,41 +733,28 @@ cdef inline void multiply_group(
     # The products of some vectors
     cdef const real *x = <const real *>block.x
     cdef const real *t = <const real *>block.targets
-    cdef bint in_parts = real is float and not form & HARD
     cdef int kinds = KINDS if form & (BY_LABEL | SMOOTHED) else 1
-    cdef Py_ssize_t length = SHORT_SUM if in_parts else last - first
-    cdef Py_ssize_t part, i, j
-    start_group(lanes, kinds, width(<real>0))
-    for part in range((last - first + length - 1) // length):
-        if in_parts:
-            start_floats(lanes)
-        for i in range(first + part * length, min(first + (part + 1) * length, last)):
-            j = i * width(<real>0)
-            if form & HARD:
-                label_vector(x + j, t + j, loss, form, lanes, gradient + j)
-            elif form & LOGIT_FORM:
-                logit_vector(x + j, t + j, loss, form, lanes, gradient + j)
-            else:
-                soft_vector(x + j, t + j, loss, form, lanes, gradient + j)
-        if in_parts:
-            finish_floats(lanes, kinds)
-    if real is float and form & LOGIT_FORM:
-        finish_group(lanes, products, FIRST, FROM_COMPLEMENT, width(<real>0))
-    elif real is float and kinds == 1:
-        finish_group(lanes, products, FIRST, FROM_PRODUCT, width(<real>0))
-    else:
-        finish_group(lanes, products, FIRST, BOTH, width(<real>0))
-    if real is float and form & LOGIT_FORM and kinds == KINDS:
-        finish_group(lanes, products, SECOND, FROM_COMPLEMENT, width(<real>0))
-    elif form & SMOOTHED:
-        finish_group(lanes, products, SECOND, FROM_PRODUCT, width(<real>0))
-    elif kinds == KINDS:
-        finish_group(lanes, products, SECOND, BOTH, width(<real>0))
+    cdef bint by_complement = real is float and form & LOGIT_FORM
+    cdef bint by_product = real is float and kinds == 1
+    cdef Py_ssize_t i, j
+    for i in range(first, last):
+        j = i * width(<real>0)
+        if form & HARD:
+            label_vector(x + j, t + j, loss, form, lanes, gradient + j)
+        elif form & LOGIT_FORM:
+            logit_vector(x + j, t + j, loss, form, lanes, gradient + j)
+        else:
+            soft_vector(x + j, t + j, loss, form, lanes, gradient + j)
+        if real is float and not form & HARD and ((i + 1) % SHORT_SUM == 0 or i + 1 == last):
+            join_floats(lanes, kinds)
+    finish_group(lanes, products, FIRST, by_complement, by_product, width(<real>0))
+    if kinds == KINDS:
+        finish_group(lanes, products, SECOND, by_complement, form & SMOOTHED, width(<real>0))
     products.count += width(<real>0)
 
 
 cdef inline bint product_sum(
-    Py_ssize_t n, const Block *block, const Binary *given, int form, double *sum, real *restrict gradient
+    Py_ssize_t n, Block *block, const Binary *given, int form, real *restrict gradient
 ) noexcept nogil:
     # The sum of the first n losses, whole vectors without weights, and the gradient
     cdef Lanes lanes
@@ -833,20 +762,23 @@ cdef inline bint product_sum(
     cdef Binary loss = given[0]
     cdef Py_ssize_t vectors = n // width(<real>0)
     cdef Py_ssize_t size = 2 * width(<real>0)  # vectors of a group
-    cdef Py_ssize_t i
+    cdef int kinds = KINDS if form & (BY_LABEL | SMOOTHED) else 1
+    cdef Py_ssize_t i, j
+    cdef double sum
     products.count = products.small = 0
-    memset(lanes.straight, 0, sizeof(lanes.straight))
-    clear(&lanes.checks, MOST_LANES)
+    start_lanes(&lanes, kinds, <real>0)
     for i in range((vectors + size - 1) // size):
         multiply_group(i * size, min(i * size + size, vectors), block, &loss, form, &lanes, &products, gradient)
-    sum[0] = sum_of_logs(&products, FIRST)
+    sum = sum_of_logs(&products, FIRST)
     if form & BY_LABEL:  # the sums of the weighted targets of each label
-        sum[0] *= loss.pos_weight * (loss.keep + loss.spread) + (loss.spread if form & LOGIT_FORM else 0)
-        sum[0] += (loss.keep + loss.spread + loss.pos_weight * loss.spread) * sum_of_logs(&products, SECOND)
+        sum *= loss.pos_weight * (loss.keep + loss.spread) + (loss.spread if form & LOGIT_FORM else 0)
+        sum += (loss.keep + loss.spread + loss.pos_weight * loss.spread) * sum_of_logs(&products, SECOND)
     elif form & SMOOTHED:
-        sum[0] = loss.keep * sum[0] + loss.spread * sum_of_logs(&products, SECOND)
-    if not form & HARD:
-        sum[0] += total_of(&lanes.straight[0], <real>0)
+        sum = loss.keep * sum + loss.spread * sum_of_logs(&products, SECOND)
+    if real is float:
+        for j in range(8):
+            lanes.straight[j] += lanes.straight[j + 8]
+    block.sum = sum if form & HARD else sum + join_lanes(&lanes.straight[0])
     return are_met(&lanes.checks, MOST_LANES) and not products.small
 
 
@@ -854,84 +786,73 @@ cdef inline bint product_sum(
 #
 # Each call of a loop below is one form, compiled apart.
 
-cdef inline bint probability_loop(
-    const Block *block, const Binary *loss, int form, double *terms, real *value, real *gradient, real *hessian
-) noexcept nogil:
-    if form == VALUE | HARD:
-        return probabilities(block, loss, VALUE | HARD, terms, value, gradient, hessian)
-    if form == VALUE:
-        return probabilities(block, loss, VALUE, terms, value, gradient, hessian)
-    if form == VALUE | EVERY:
-        return probabilities(block, loss, VALUE | EVERY, terms, value, gradient, hessian)
-    if form == GRADIENT | PLAIN | HARD:
-        return probabilities(block, loss, GRADIENT | PLAIN | HARD, terms, value, gradient, hessian)
-    if form == GRADIENT | HESSIAN | PLAIN | HARD:
-        return probabilities(block, loss, GRADIENT | HESSIAN | PLAIN | HARD, terms, value, gradient, hessian)
-    if form == GRADIENT:
-        return probabilities(block, loss, GRADIENT, terms, value, gradient, hessian)
-    if not form & EVERY:
-        return probabilities(block, loss, GRADIENT | HESSIAN, terms, value, gradient, hessian)
-    if loss.flags & STEEP:
-        return probabilities(block, loss, GRADIENT | HESSIAN | EVERY | STEEP_FORM, terms, value, gradient, hessian)
-    return probabilities(block, loss, GRADIENT | HESSIAN | EVERY, terms, value, gradient, hessian)
-
-
-cdef inline bint logit_loop(
-    const Block *block, const Binary *loss, int form, double *terms, real *value, real *gradient, real *hessian
-) noexcept nogil:
-    if form == VALUE:
-        return logits(block, loss, VALUE, terms, value, gradient, hessian)
-    if form == VALUE | GRADIENT:
-        return logits(block, loss, VALUE | GRADIENT, terms, value, gradient, hessian)
-    if form == GRADIENT | PLAIN:
-        return logits(block, loss, GRADIENT | PLAIN, terms, value, gradient, hessian)
-    if form == GRADIENT | HESSIAN | PLAIN:
-        return logits(block, loss, GRADIENT | HESSIAN | PLAIN, terms, value, gradient, hessian)
-    if form == GRADIENT:
-        return logits(block, loss, GRADIENT, terms, value, gradient, hessian)
-    if not form & EVERY:
-        return logits(block, loss, GRADIENT | HESSIAN, terms, value, gradient, hessian)
-    if form & HESSIAN:
-        return logits(block, loss, GRADIENT | HESSIAN | EVERY, terms, value, gradient, hessian)
-    return logits(block, loss, VALUE | GRADIENT | EVERY, terms, value, gradient, hessian)
-
-
-cdef inline bint focal_form(
-    const Block *block, const Binary *loss, int form,
-    double *terms, real *value, real *gradient, real *hessian
-) noexcept nogil:
-    if loss.gamma < 8 and 2 * loss.gamma == <int>(2 * loss.gamma):
-        return focal(block, loss, form | BY_POWERS, terms, value, gradient, hessian)
-    return focal(block, loss, form, terms, value, gradient, hessian)
-
-
-cdef inline bint focal_loop(
-    const Block *block, const Binary *loss, int form,
-    double *terms, real *value, real *gradient, real *hessian
-) noexcept nogil:
-    if not form & HESSIAN:
-        if form & HARD:
-            return focal_form(block, loss, VALUE | GRADIENT | HARD, terms, value, gradient, hessian)
-        if form & EVERY:
-            return focal_form(block, loss, VALUE | GRADIENT | EVERY, terms, value, gradient, hessian)
-        return focal_form(block, loss, VALUE | GRADIENT, terms, value, gradient, hessian)
-    if form & HARD:
-        return focal_form(block, loss, GRADIENT | HESSIAN | HARD, terms, value, gradient, hessian)
-    if form & EVERY:
-        return focal_form(block, loss, GRADIENT | HESSIAN | EVERY, terms, value, gradient, hessian)
-    return focal_form(block, loss, GRADIENT | HESSIAN, terms, value, gradient, hessian)
-
-
-cdef bint run_form(const Block *block, const Binary *loss, int form, double *terms, real unused) noexcept nogil:
-    # Return False if the block takes another form.
+cdef inline bint run_loop(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
     cdef real *value = <real *>block.value
     cdef real *gradient = <real *>block.gradient
     cdef real *hessian = <real *>block.hessian
-    if loss.gamma != 0:
-        return focal_loop(block, loss, form, terms, value, gradient, hessian)
-    if loss.flags & LOGITS:
-        return logit_loop(block, loss, form, terms, value, gradient, hessian)
-    return probability_loop(block, loss, form, terms, value, gradient, hessian)
+    return elements(block, loss, form, block.terms, value, gradient, hessian)
+
+
+cdef inline bint by_targets(const Block *block, const Binary *loss, int form, int constant, real unused) noexcept nogil:
+    if form & HARD:
+        return run_loop(block, loss, constant | HARD, unused)
+    if form & EVERY:
+        return run_loop(block, loss, constant | EVERY, unused)
+    return run_loop(block, loss, constant, unused)
+
+
+cdef inline bint probability_forms(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+    if form & VALUE:
+        return by_targets(block, loss, form, VALUE, unused)
+    if form & HARD and form & HESSIAN:
+        return run_loop(block, loss, GRADIENT | HESSIAN | PLAIN | HARD, unused)
+    if form & HARD:
+        return run_loop(block, loss, GRADIENT | PLAIN | HARD, unused)
+    if form & EVERY and loss.flags & STEEP:
+        return run_loop(block, loss, GRADIENT | HESSIAN | EVERY | STEEP_FORM, unused)
+    if form & EVERY:
+        return run_loop(block, loss, GRADIENT | HESSIAN | EVERY, unused)
+    if form & HESSIAN:
+        return run_loop(block, loss, GRADIENT | HESSIAN, unused)
+    return run_loop(block, loss, GRADIENT, unused)
+
+
+cdef inline bint logit_forms(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+    if form & EVERY and form & HESSIAN:
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN | EVERY, unused)
+    if form & EVERY:
+        return run_loop(block, loss, LOGIT_FORM | VALUE | GRADIENT | EVERY, unused)
+    if form & VALUE and form & GRADIENT:
+        return run_loop(block, loss, LOGIT_FORM | VALUE | GRADIENT, unused)
+    if form & VALUE:
+        return run_loop(block, loss, LOGIT_FORM | VALUE, unused)
+    if form & PLAIN and form & HESSIAN:
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN | PLAIN, unused)
+    if form & PLAIN:
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | PLAIN, unused)
+    if form & HESSIAN:
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN, unused)
+    return run_loop(block, loss, LOGIT_FORM | GRADIENT, unused)
+
+
+cdef inline bint focal_forms(
+    const Block *block, const Binary *loss, int form, int constant, real unused
+) noexcept nogil:
+    if form & HESSIAN:
+        return by_targets(block, loss, form, constant | LOGIT_FORM | FOCAL_FORM | GRADIENT | HESSIAN, unused)
+    return by_targets(block, loss, form, constant | LOGIT_FORM | FOCAL_FORM | VALUE | GRADIENT, unused)
+
+
+cdef bint run_form(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+    # Return False if the block takes another form.
+    cdef double halves = 2 * loss.gamma
+    if loss.gamma == 0 and loss.flags & LOGITS:
+        return logit_forms(block, loss, form, unused)
+    if loss.gamma == 0:
+        return probability_forms(block, loss, form, unused)
+    if halves < 16 and halves == <int>halves:
+        return focal_forms(block, loss, form, BY_POWERS, unused)
+    return focal_forms(block, loss, form, 0, unused)
 
 
 cdef inline bint sum_form(
@@ -939,26 +860,27 @@ cdef inline bint sum_form(
 ) noexcept nogil:
     cdef real *gradient = <real *>block.gradient
     if wanted & GRADIENT:
-        return product_sum(n, block, loss, form | GRADIENT, &block.sum, gradient)
-    return product_sum(n, block, loss, form, &block.sum, gradient)
+        return product_sum(n, block, loss, form | GRADIENT, gradient)
+    return product_sum(n, block, loss, form, gradient)
 
 
 cdef bint sum_by_products(
     Py_ssize_t n, Block *block, const Binary *loss, bint hard, int wanted, real unused
 ) noexcept nogil:
     cdef bint by_label = loss.flags & POS_WEIGHT
-    cdef bint smoothed = loss.spread != 0
-    if by_label and (not hard or smoothed and not loss.flags & LOGITS):
+    cdef bint by_logits = loss.flags & LOGITS
+    cdef bint with_smoothing = loss.spread != 0
+    if by_label and (not hard or with_smoothing and not by_logits):
         return False
-    if loss.flags & LOGITS:
-        if by_label:
-            return sum_form(n, block, loss, LOGIT_FORM | BY_LABEL, wanted, unused)
-        if smoothed:
-            return sum_form(n, block, loss, LOGIT_FORM, wanted, unused)
+    if by_logits and by_label:
+        return sum_form(n, block, loss, LOGIT_FORM | BY_LABEL, wanted, unused)
+    if by_logits and with_smoothing:
+        return sum_form(n, block, loss, LOGIT_FORM, wanted, unused)
+    if by_logits:
         return sum_form(n, block, loss, LOGIT_FORM | PLAIN, wanted, unused)
     if by_label:
         return sum_form(n, block, loss, HARD | BY_LABEL, wanted, unused)
-    if hard and smoothed:
+    if hard and with_smoothing:
         return sum_form(n, block, loss, HARD | SMOOTHED, wanted, unused)
     if hard:
         return sum_form(n, block, loss, HARD, wanted, unused)
@@ -999,11 +921,11 @@ cdef bint run_fast(Block *block, const Binary *loss, int form, real unused) noex
         return False
     if derived and block.is_wide or (flags & STEEP and form & HESSIAN):
         return False
-    if hard and starts_hard(<const real *>block.targets) and run_form(block, loss, form | HARD, NULL, unused):
+    if hard and starts_hard(<const real *>block.targets) and run_form(block, loss, form | HARD, unused):
         return True
     if not flags & LOGITS:
         form &= ~PLAIN
-    return run_form(block, loss, form, NULL, unused)
+    return run_form(block, loss, form, unused)
 
 
 cdef int run_forms(Block *block, const Binary *loss, int wanted, real unused) noexcept nogil:
@@ -1023,7 +945,8 @@ cdef int run_forms(Block *block, const Binary *loss, int wanted, real unused) no
         return GOOD
     if not is_valid(block, loss, unused):
         return BAD
-    run_form(block, loss, form & ~PLAIN | EVERY, terms, unused)
+    block.terms = &terms[0]
+    run_form(block, loss, form & ~PLAIN | EVERY, unused)
     if wanted & VALUE_SUM:
         block.sum = lane_sum(padded(block.n), &terms[0])
     for i in range(padded(block.n) if wanted & VALUE_EACH else 0):
@@ -1103,10 +1026,10 @@ cdef void set_binary(
     loss.pos_weight = pos_weight
     loss.gamma = gamma
     loss.factor = <real>factor
-    loss.label_1[0] = weighted_target(<real>0, <real>pos_weight, loss)
-    loss.label_1[1] = weighted_target(<real>1, <real>pos_weight, loss)
-    loss.label_0[0] = weighted_target(<real>1, <real>1, loss)
-    loss.label_0[1] = weighted_target(<real>0, <real>1, loss)
+    loss.label_1[0] = <real>pos_weight * smoothed(<real>0, loss)
+    loss.label_1[1] = <real>pos_weight * smoothed(<real>1, loss)
+    loss.label_0[0] = smoothed(<real>1, loss)
+    loss.label_0[1] = smoothed(<real>0, loss)
     loss.flags = flags
     if flags & LOGITS:
         return
@@ -1123,42 +1046,32 @@ cdef void set_binary(
 
 # ---------------------------------------------------------------- sigmoid, log_sigmoid, sigmoid_backward
 
-cdef inline bint sigmoid_loop(Py_ssize_t n, const real *x, bint every, real *restrict out) noexcept nogil:
-    cdef real p, q, curved
+cdef inline bint sigmoid_loop(
+    Py_ssize_t n, const real *x, bint every, bint logarithm, real *restrict out
+) noexcept nogil:
+    # The logarithm is -(max(-x, 0) + log(1 + exp(-|x|))).
+    cdef real p, q, straight
+    cdef real curved = 0
     cdef Checks checks
     cdef Py_ssize_t i
     clear(&checks, 1)
     for i in range(padded(n)):
         if not every:
             only_ordinary(x[i], &checks, 0)
-        sigmoid_parts(x[i], every, True, &p, &q, &curved)
-        out[i] = p
-    return are_met(&checks, 1)
-
-
-cdef inline bint log_sigmoid_loop(Py_ssize_t n, const real *x, bint every, real *restrict out) noexcept nogil:
-    # -(max(-x, 0) + log(1 + exp(-|x|)))
-    cdef real p, q, curved, straight
-    cdef Checks checks
-    cdef Py_ssize_t i
-    clear(&checks, 1)
-    for i in range(padded(n)):
-        if not every:
-            only_ordinary(x[i], &checks, 0)
-        sigmoid_parts(x[i], every, False, &p, &q, &curved)
+        sigmoid_parts(x[i], every, not logarithm, &p, &q, &curved)
         straight = x[i] if x[i] < 0 else 0
-        out[i] = straight - curved
+        out[i] = straight - curved if logarithm else p
     return are_met(&checks, 1)
 
 
 cdef void sigmoids_of(Py_ssize_t n, const real *x, real *out) noexcept nogil:
-    if not sigmoid_loop(n, x, False, out):
-        sigmoid_loop(n, x, True, out)
+    if not sigmoid_loop(n, x, False, False, out):
+        sigmoid_loop(n, x, True, False, out)
 
 
 cdef void log_sigmoids_of(Py_ssize_t n, const real *x, real *out) noexcept nogil:
-    if not log_sigmoid_loop(n, x, False, out):
-        log_sigmoid_loop(n, x, True, out)
+    if not sigmoid_loop(n, x, False, True, out):
+        sigmoid_loop(n, x, True, True, out)
 
 
 cdef void sigmoid_backward_block(Py_ssize_t n, const real *s, const real *u, real *restrict out) noexcept nogil:
