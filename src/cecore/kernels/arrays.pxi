@@ -25,7 +25,7 @@ cdef enum:
 
 cdef enum:
     MAX_DIMS = 64  # of NumPy
-    SHORT = 16  # numbers: for rows of fewer, a call for each takes longer than they do
+    SHORT = 16  # numbers: a copy of fewer is slower than the numbers one by one
 
 cdef struct Layout:  # how flat indices (in C order) become addresses
     int ndim  # as few as do
@@ -48,12 +48,6 @@ cdef inline void convert(const source *data, real *restrict out, Py_ssize_t n) n
     cdef Py_ssize_t i
     for i in range(n):
         out[i] = <real>data[i]
-
-
-cdef inline void pick(const real *data, Py_ssize_t stride, real *out, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = data[i * stride]
 
 
 cdef void convert_half(
@@ -93,12 +87,6 @@ cdef bint lies_apart(const Array *array) noexcept nogil:
     return classes != array.size and array.layout.shape[array.layout.ndim - 2] > 1 and llabs(classes) > llabs(rows)
 
 
-cdef void prefetch(const Array *array, Py_ssize_t start, Py_ssize_t n, bint near) noexcept nogil:
-    # What is soon to be read; it may lie beyond the end.
-    if array.layout == NULL:
-        cecore_ask(array.data + start * array.size, n * array.size, near)
-
-
 cdef inline void turn_four(const real *data, Py_ssize_t stride, real *out, Py_ssize_t out_stride) noexcept nogil:
     if real is double:
         cecore_turn(data, stride, out, out_stride)
@@ -106,123 +94,97 @@ cdef inline void turn_four(const real *data, Py_ssize_t stride, real *out, Py_ss
         cecore_turnf(data, stride, out, out_stride)
 
 
-cdef inline Py_ssize_t in_fours(Py_ssize_t rows, Py_ssize_t classes) noexcept nogil:
-    # How many rows turn_four serves. Three classes are turned with a fourth one, which is the next row's first and a
-    # column of the tile that means nothing; the last row has none.
-    return (rows - (classes == 3)) // 4 * 4 if classes > 2 else 0
+cdef inline void turn_one(
+    const real *data, Py_ssize_t r, Py_ssize_t k, Py_ssize_t classes, bint back, real *restrict out
+) noexcept nogil:
+    if back:
+        out[r * classes + k] = data[k * WIDTH + r]
+    else:
+        out[k * WIDTH + r] = data[r * classes + k]
+
+
+cdef inline void turn_few(
+    const real *data, Py_ssize_t rows, Py_ssize_t classes, bint back, real *restrict out
+) noexcept nogil:
+    # Of two or three classes, which are constants: vector code
+    cdef Py_ssize_t r
+    for r in range(rows):
+        turn_one(data, r, 0, classes, back, out)
+        turn_one(data, r, 1, classes, back, out)
+        if classes == 3:
+            turn_one(data, r, 2, classes, back, out)
+
+
+cdef inline void turn(
+    const real *data, Py_ssize_t rows, Py_ssize_t classes, bint back, real *restrict out
+) noexcept nogil:
+    # Rows one after another become rows side by side, or back, in squares of four rows and four classes. The last
+    # squares overlap those before them.
+    cdef Py_ssize_t i, j, r, k
+    if classes == 2:
+        turn_few(data, rows, 2, back, out)
+    elif classes == 3:
+        turn_few(data, rows, 3, back, out)
+    elif rows < 4 or classes < 4:
+        for r in range(rows):
+            for k in range(classes):
+                turn_one(data, r, k, classes, back, out)
+    else:
+        for i in range(0, rows, 4):
+            r = min(i, rows - 4)
+            for j in range(0, classes, 4):
+                k = min(j, classes - 4)
+                if back:
+                    turn_four(data + k * WIDTH + r, WIDTH, out + r * classes + k, classes)
+                else:
+                    turn_four(data + r * classes + k, classes, out + k * WIDTH + r, WIDTH)
 
 
 cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, real *restrict tile) noexcept nogil:
-    # Rows one after another become rows side by side, four by four; the last four classes overlap those before them.
-    # Of two or three classes, vector code, as the stride is known.
-    cdef Py_ssize_t whole = in_fours(rows, classes)
-    cdef Py_ssize_t r, i, k
-    if classes == 2:
-        for r in range(rows):
-            tile[r] = data[2 * r]
-            tile[WIDTH + r] = data[2 * r + 1]
-        return
-    if classes == 3:
-        for r in range(rows):
-            tile[r] = data[3 * r]
-            tile[WIDTH + r] = data[3 * r + 1]
-            tile[2 * WIDTH + r] = data[3 * r + 2]
-        return
-    for r in range(0, whole, 4):
-        for i in range(0, classes, 4):
-            k = max(min(i, classes - 4), <Py_ssize_t>0)
-            turn_four(data + r * classes + k, classes, tile + k * WIDTH + r, WIDTH)
-    for r in range(whole, rows):
-        for k in range(classes):
-            tile[k * WIDTH + r] = data[r * classes + k]
+    turn(data, rows, classes, False, tile)
 
 
 cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, real *restrict out) noexcept nogil:
-    # And back, in the order of the rows: what a fourth class leaves in the next row is overwritten.
-    cdef Py_ssize_t whole = in_fours(rows, classes)
-    cdef Py_ssize_t r, i, k
-    if classes == 2:
-        for r in range(rows):
-            out[2 * r] = tile[r]
-            out[2 * r + 1] = tile[WIDTH + r]
-        return
-    if classes == 3:
-        for r in range(rows):
-            out[3 * r] = tile[r]
-            out[3 * r + 1] = tile[WIDTH + r]
-            out[3 * r + 2] = tile[2 * WIDTH + r]
-        return
-    for r in range(0, whole, 4):
-        for i in range(0, classes, 4):
-            k = max(min(i, classes - 4), <Py_ssize_t>0)
-            turn_four(tile + k * WIDTH + r, WIDTH, out + r * classes + k, classes)
-    for r in range(whole, rows):
-        for k in range(classes):
-            out[r * classes + k] = tile[k * WIDTH + r]
+    turn(tile, rows, classes, True, out)
 
 
 cdef inline void move_each(
-    char *place, Py_ssize_t stride, char *restrict block, Py_ssize_t size, Py_ssize_t n, bint back
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if back:
-            memcpy(place + i * stride, block + i * size, size)
-        else:
-            memcpy(block + i * size, place + i * stride, size)
-
-
-cdef inline void move_either(
-    char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
-) noexcept nogil:
-    if stride == 16 and size == 8:  # one of two columns: read by vector code, as the stride is known
-        move_each(place, 16, block, 8, n, back)
-    elif stride == 8 and size == 4:
-        move_each(place, 8, block, 4, n, back)
-    elif size == 8:
-        move_each(place, stride, block, 8, n, back)
-    elif size == 4:
-        move_each(place, stride, block, 4, n, back)
-    elif size == 2:
-        move_each(place, stride, block, 2, n, back)
-    elif size == 1:
-        move_each(place, stride, block, 1, n, back)
-    else:
-        move_each(place, stride, block, size, n, back)
-
-
-cdef void move(
-    char *place, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t n, bint back
-) noexcept nogil:
-    # n numbers at any address and stride to a block, or back
-    if back and stride == size:
-        memcpy(place, block, n * size)
-    elif back:
-        move_either(place, stride, block, size, n, True)
-    elif stride == size:
-        memcpy(block, place, n * size)
-    else:
-        move_either(place, stride, block, size, n, False)
-
-
-cdef inline void move_rows_of(
     char *place, Py_ssize_t row_stride, Py_ssize_t stride, char *restrict block, Py_ssize_t size, Py_ssize_t rows,
     Py_ssize_t n, bint back
 ) noexcept nogil:
-    cdef Py_ssize_t r
+    cdef Py_ssize_t r, i
     for r in range(rows):
-        move_each(place + r * row_stride, stride, block + r * n * size, size, n, back)
+        if back:
+            for i in range(n):
+                memcpy(place + i * stride, block + i * size, size)
+        else:
+            for i in range(n):
+                memcpy(block + i * size, place + i * stride, size)
+        place += row_stride
+        block += n * size
 
 
-cdef void move_short_rows(
+cdef void move(
     char *place, Py_ssize_t row_stride, Py_ssize_t stride, char *block, Py_ssize_t size, Py_ssize_t rows,
     Py_ssize_t n, bint back
 ) noexcept nogil:
-    # Rows of n numbers each, of 4 or 8 bytes, without a call for each row
-    if size == 8:
-        move_rows_of(place, row_stride, stride, block, 8, rows, n, back)
+    # Rows of n numbers, at any address and strides, to a block, or back
+    if stride == size and n >= SHORT:  # a row is moved as if it were one number
+        move_each(place, 0, row_stride, block, n * size, 1, rows, back)
+    elif stride == 16 and size == 8:  # one of two columns: read by vector code, as the stride is known
+        move_each(place, row_stride, 16, block, 8, rows, n, back)
+    elif stride == 8 and size == 4:
+        move_each(place, row_stride, 8, block, 4, rows, n, back)
+    elif size == 8:
+        move_each(place, row_stride, stride, block, 8, rows, n, back)
+    elif size == 4:
+        move_each(place, row_stride, stride, block, 4, rows, n, back)
+    elif size == 2:
+        move_each(place, row_stride, stride, block, 2, rows, n, back)
+    elif size == 1:
+        move_each(place, row_stride, stride, block, 1, rows, n, back)
     else:
-        move_rows_of(place, row_stride, stride, block, 4, rows, n, back)
+        move_each(place, row_stride, stride, block, size, rows, n, back)
 
 
 cdef void walk(
@@ -230,51 +192,41 @@ cdef void walk(
 ) noexcept nogil:
     # The numbers from a flat index on, or of one class in some rows (column), to a block, or back
     cdef const Layout *layout = array.layout
-    cdef Py_ssize_t index[MAX_DIMS]
-    cdef char *place = array.data
+    cdef char *origin = array.data
+    cdef char *place
     cdef int last = layout.ndim - 1
     cdef int d
-    cdef Py_ssize_t length, step, count
-    cdef bint brief
+    cdef Py_ssize_t length = layout.shape[last]
+    cdef Py_ssize_t step = layout.strides[last]
+    cdef Py_ssize_t row_stride, left, first, rest, count, rows
     if column:
-        place += start % layout.shape[last] * layout.strides[last]
-        start //= layout.shape[last]
+        origin += start % length * step
+        start //= length
         last -= 1
-    length = layout.shape[last]
-    step = layout.strides[last]
-    if not column and last > 0 and layout.strides[last - 1] == length * step:  # a row begins where the last one ended
+        length = layout.shape[last]
+        step = layout.strides[last]
+    elif last > 0 and layout.strides[last - 1] == length * step:  # a row begins where the last one ended
         last -= 1
         length *= layout.shape[last]
-    for d in range(last, -1, -1):
-        count = length if d == last else layout.shape[d]
-        index[d] = start % count if d > 0 else start
-        start //= count
-        place += index[d] * (step if d == last else layout.strides[d])
-    brief = last > 0 and length < SHORT and (array.size == 8 or array.size == 4)
     while n > 0:
-        if brief and index[last] == 0 and n >= length:
-            count = min(n // length, layout.shape[last - 1] - index[last - 1])
-            move_short_rows(place, layout.strides[last - 1], step, block, array.size, count, length, back)
-            index[last - 1] += count
-            place += count * layout.strides[last - 1]
-            count *= length
-        else:
-            count = min(n, length - index[last])
-            move(place, step, block, array.size, count, back)
-            index[last] += count
-            place += count * step
-            if last > 0 and index[last] == length:
-                index[last] = 0
-                index[last - 1] += 1
-                place += layout.strides[last - 1] - length * step
-        block += count * array.size
-        n -= count
-        d = last - 1
-        while d > 0 and index[d] == layout.shape[d]:
-            place += layout.strides[d - 1] - layout.shape[d] * layout.strides[d]
-            index[d] = 0
-            d -= 1
-            index[d] += 1
+        first = start % length
+        place = origin + first * step
+        rest = start // length
+        rows = 1
+        row_stride = 0
+        if last > 0:
+            left = layout.shape[last - 1] - rest % layout.shape[last - 1]
+            row_stride = layout.strides[last - 1]
+            if first == 0:  # whole rows, until the dimension above ends
+                rows = max(min(n // length, left), <Py_ssize_t>1)
+        for d in range(last - 1, -1, -1):
+            place += rest % layout.shape[d] * layout.strides[d]
+            rest //= layout.shape[d]
+        count = min(n, length - first)
+        move(place, row_stride, step, block, array.size, rows, count, back)
+        start += rows * count
+        block += rows * count * array.size
+        n -= rows * count
 
 
 cdef inline void swap_each(char *block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
@@ -296,14 +248,11 @@ cdef void swap_bytes(char *block, Py_ssize_t size, Py_ssize_t n) noexcept nogil:
         swap_each(block, size, n)
 
 
-cdef char *fetch(const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssize_t n, char *room) noexcept nogil:
-    # At most BLOCK numbers as they are, one after another; every one from start on (stride 1), or those of one class
+cdef char *fetch(const Array *array, Py_ssize_t start, bint column, Py_ssize_t n, char *room) noexcept nogil:
+    # At most BLOCK numbers as they are, one after another: from start on, or those of one class (column)
     if array.layout == NULL:
-        if stride == 1:
-            return array.data + start * array.size
-        move(array.data + start * array.size, stride * array.size, room, array.size, n, False)
-        return room
-    walk(array, start, stride != 1, n, room, False)
+        return array.data + start * array.size
+    walk(array, start, column, n, room, False)
     if array.swapped:
         swap_bytes(room, array.size, n)
     return room
@@ -359,26 +308,18 @@ cdef void round_to_unit(real *block, Py_ssize_t n, double tolerance) noexcept no
         block[i] = 0 if (value < 0) & (-value <= outside) else value
 
 
-cdef void load(
-    const Array *array, Py_ssize_t start, Py_ssize_t stride, Py_ssize_t n, real *out
-) noexcept nogil:
-    # At most BLOCK numbers; the stride is 1, or the number of classes for those of one class
+cdef void load(const Array *array, Py_ssize_t start, bint column, Py_ssize_t n, real *out) noexcept nogil:
+    # At most BLOCK numbers from a flat index on; or, of an array that is not plain, those of one class in some rows
     cdef longdouble room[BLOCK]  # for any type, aligned
     cdef float narrow[BLOCK]
     cdef char *data
-    if of_computing_type(array, <real>0) and stride != 1:
-        pick(<const real *>array.data + start, stride, out, n)
-        return
     if array.layout != NULL and holds_computing_type(array, <real>0):
-        walk(array, start, stride != 1, n, <char *>out, False)
+        walk(array, start, column, n, <char *>out, False)
         return
-    data = fetch(array, start, stride, n, <char *>&room[0])
-    if real is double:
-        if array.narrow:
-            convert_from(array.type, data, n, &narrow[0])
-            convert(&narrow[0], out, n)
-        else:
-            convert_from(array.type, data, n, out)
+    data = fetch(array, start, column, n, <char *>&room[0])
+    if real is double and array.narrow:
+        convert_from(array.type, data, n, &narrow[0])
+        convert(&narrow[0], out, n)
     else:
         convert_from(array.type, data, n, out)
     if array.tolerance > 0:
@@ -389,10 +330,12 @@ cdef void load_all(const Array *array, Py_ssize_t start, Py_ssize_t n, real *out
     # Any number of numbers from a flat index on
     cdef Py_ssize_t i
     for i in range(blocks(n)):
-        load(array, start + i * BLOCK, 1, min(n - i * BLOCK, <Py_ssize_t>BLOCK), out + i * BLOCK)
+        load(array, start + i * BLOCK, False, min(n - i * BLOCK, <Py_ssize_t>BLOCK), out + i * BLOCK)
 
 
-cdef const real *numbers_of(const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch) noexcept nogil:
+cdef inline const real *numbers_of(
+    const Array *array, Py_ssize_t start, Py_ssize_t n, real *scratch
+) noexcept nogil:
     # Numbers of the computing type are read where they lie.
     if of_computing_type(array, <real>0):
         return <const real *>array.data + start
@@ -474,7 +417,7 @@ cdef void load_tile(
     # Load some rows. The other lanes are 0.
     cdef real scratch[BLOCK]
     cdef const real *data
-    cdef Py_ssize_t group = BLOCK // classes & -4  # rows, as rows_to_tile serves them
+    cdef Py_ssize_t group = BLOCK // classes & -4  # rows, so that their squares do not overlap
     cdef Py_ssize_t i, start, count, r, k
     for i in range((rows + group - 1) // group if x.layout == NULL else 0):  # in the order of the memory
         start = i * group
@@ -482,7 +425,7 @@ cdef void load_tile(
         data = numbers_of(x, (first + start) * classes, count * classes, scratch)
         rows_to_tile(data, count, classes, tile + start)
     for k in range(classes if x.layout != NULL else 0):
-        load(x, first * classes + k, classes, rows, tile + k * WIDTH)
+        load(x, first * classes + k, True, rows, tile + k * WIDTH)
     for k in range(classes if rows < lanes else 0):
         for r in range(rows, lanes):
             tile[k * WIDTH + r] = 0

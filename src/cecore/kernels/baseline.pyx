@@ -25,7 +25,10 @@ def pack(
     options.eps = eps
     options.smoothing = smoothing
     options.gamma = gamma
+    options.ignored_number = NAN
     if ignore_index is not None:
+        if float(ignore_index) == ignore_index:
+            options.ignored_number = ignore_index
         options.ignores = SIGNED if ignore_index < 1 << 63 else UNSIGNED
         options.ignore_index = <int64_t><uint64_t>(ignore_index & 0xffffffffffffffff)
     options.axis = axis

@@ -75,15 +75,6 @@ cdef bint load_factors(
     return differ != 0
 
 
-cdef void prefetch_block(const Call *call, Py_ssize_t block, Py_ssize_t last) noexcept nogil:
-    # Prefetch what a block reads: there are processors that do not foresee it, float above all.
-    if call.n >= UNCACHED and block < last:
-        prefetch(&call.x, block * ELEMENTS, <Py_ssize_t>ELEMENTS, True)
-        prefetch(&call.targets, block * ELEMENTS, <Py_ssize_t>ELEMENTS, True)
-        if call.given & WEIGHTS:
-            prefetch(&call.weights, block * ELEMENTS, <Py_ssize_t>ELEMENTS, True)
-
-
 cdef inline real *destination(
     const Call *call, const Array *out, bint wanted, Py_ssize_t start, Py_ssize_t n, real *scratch
 ) noexcept nogil:
@@ -149,7 +140,6 @@ cdef void run_elements(State *state, Py_ssize_t first, Py_ssize_t last, real unu
     for number in range(first, last):
         start = number * ELEMENTS
         block.n = min(call.n - start, <Py_ssize_t>ELEMENTS)
-        prefetch_block(call, number + 1, last)
         block.x = block_of(&call.x, start, block.n, &scratch[0][0], <real>1)
         block.targets = block_of(&call.targets, start, block.n, &scratch[1][0], <real>1)
         if block.weighted or block.n != former:
@@ -189,7 +179,6 @@ cdef void run_elementwise(const State *state, Py_ssize_t first, Py_ssize_t last,
     for block in range(first, last):
         start = block * ELEMENTS
         n = min(call.n - start, <Py_ssize_t>ELEMENTS)
-        prefetch_block(call, block + 1, last)
         place = destination(call, &call.gradient, True, start, n, &out[0])
         x = block_of(&call.x, start, n, scratch, <real>0)
         if call.kind == SIGMOID:

@@ -106,7 +106,7 @@ cdef extern from "Python.h":
     void *PyExc_RuntimeError
 
 cdef extern from "memory.h" nogil:
-    void cecore_ask(const char *, Py_ssize_t, bint) noexcept
+    void cecore_ask(const char *, Py_ssize_t) noexcept
     void cecore_stream(char *, const char *, Py_ssize_t) noexcept
     void cecore_stream_end() noexcept
     void cecore_turn(const double *, Py_ssize_t, double *, Py_ssize_t) noexcept

@@ -142,26 +142,14 @@ cdef void store_results(
 
 
 cdef bint load_row_targets(
-    const Call *call, Py_ssize_t row, int64_t label, double w, Py_ssize_t first, Py_ssize_t n, real *buffer, real **t
+    const Call *call, Py_ssize_t row, int64_t label, Py_ssize_t first, Py_ssize_t n, real *buffer, real **t
 ) noexcept nogil:
     # The weighted targets of a segment, in t; False if one is out of its domain
-    cdef double wide[BLOCK]
-    cdef bint chosen = True
-    cdef const double *weights = NULL
-    cdef Py_ssize_t i, k, count
-    t[0] = buffer
-    if tau_lies_there(call, w, <real>0):
+    if are_taus(call) and of_computing_type(&call.targets, <real>0):
         t[0] = <real *>call.targets.data + row * call.classes + first
         return in_domain(<const real *>t[0], n)
-    for i in range(blocks(n)):
-        k = i * BLOCK
-        count = min(n - k, <Py_ssize_t>BLOCK)
-        if call.given & CLASS_WEIGHTS:
-            weights = call.class_weights + first + k
-        if not taus_of_rows(call, row, 1, &label, &chosen, &w, first + k, count, weights, wide):
-            return False
-        convert(&wide[0], buffer + k, count)
-    return True
+    t[0] = buffer
+    return taus_of_row(call, row, label, first, n, buffer)
 
 
 cdef struct Batch:  # some rows of many classes: their places
@@ -197,7 +185,7 @@ cdef void load_columns(
     cdef real column[WIDTH]
     cdef Py_ssize_t k, r
     for k in range(n):
-        load(array, start + k, classes, rows, column)
+        load(array, start + k, True, rows, column)
         for r in range(rows):
             buffer[r * stride + k] = column[r]
 
@@ -271,8 +259,7 @@ cdef bint load_targets(
     cdef Py_ssize_t r
     for r in range(block.rows if block.has_targets else 0):
         if not load_row_targets(
-            call, batch.row[r], batch.label[r], block.weight[r], segment * BATCH, n,
-            <real *>arena.t + r * batch.stride, &t[r]
+            call, batch.row[r], batch.label[r], segment * BATCH, n, <real *>arena.t + r * batch.stride, &t[r]
         ):
             return False
     return True
@@ -464,9 +451,7 @@ cdef void store_places(
         store(out, batch.row[r] * call.classes + first, n, places[r])
 
 
-cdef bint check_targets(
-    const State *state, Py_ssize_t row, int64_t label, double w, real *buffer
-) noexcept nogil:
+cdef bint check_targets(const State *state, Py_ssize_t row, int64_t label, real *buffer) noexcept nogil:
     # Of a row, without computing anything
     cdef real *t
     cdef Py_ssize_t classes = state.call.classes
@@ -476,7 +461,7 @@ cdef bint check_targets(
             return True
         first = segment * BATCH
         n = min(classes - first, <Py_ssize_t>BATCH)
-        if not load_row_targets(state.call, row, label, w, first, n, buffer, &t):
+        if not load_row_targets(state.call, row, label, first, n, buffer, &t):
             return False
     return True
 
@@ -525,7 +510,7 @@ cdef bint run_batches(
             clear_results_of_row(state, start + i)
             continue
         if block.wanted == 0:
-            if has_targets and not check_targets(state, start + i, rows.labels[i], rows.weights[i], <real *>arena.t):
+            if has_targets and not check_targets(state, start + i, rows.labels[i], <real *>arena.t):
                 return False
             continue
         batch.row[count] = start + i

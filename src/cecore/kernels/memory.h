@@ -8,28 +8,19 @@
 
 #include "compiler.h"
 
-#if defined(__GNUC__)
-/* GCC drops calls of a function that does no more than ask: the empty instruction keeps them. */
-#define CECORE_ASK(place, level) \
-    do { __builtin_prefetch(place, 0, level); __asm__ volatile(""); } while (0)
-#elif defined(CECORE_X86)
-#define CECORE_ASK(place, level) _mm_prefetch(place, (level) == 3 ? _MM_HINT_T0 : _MM_HINT_T1)
-#else
-#define CECORE_ASK(place, level) ((void)(place))
-#endif
-
 /* The hardware foresees an array that is read from end to end, but not a panel of rows that comes in a burst, nor its
- * result. This asks for it in time, into the first cache or the second one; an address where there is nothing does no
- * harm. */
-CECORE_INLINE void cecore_ask(const char *data, ptrdiff_t size, int near)
+ * result. This asks for it in time, into the second cache; an address where there is nothing does no harm. */
+CECORE_INLINE void cecore_ask(const char *data, ptrdiff_t size)
 {
     ptrdiff_t i;
-    if (near)
-        for (i = 0; i < size; i += 64)
-            CECORE_ASK(data + i, 3);
-    else
-        for (i = 0; i < size; i += 64)
-            CECORE_ASK(data + i, 2);
+    for (i = 0; i < size; i += 64) {
+#if defined(__GNUC__)
+        __builtin_prefetch(data + i, 0, 2);
+        __asm__ volatile(""); /* GCC drops calls of a function that does no more than ask */
+#elif defined(CECORE_X86)
+        _mm_prefetch(data + i, _MM_HINT_T1);
+#endif
+    }
 }
 
 /* Copy bytes past the caches: whole cache lines by non-temporal stores, which do not read the line from memory first.

@@ -69,6 +69,7 @@ cdef struct Options:  # of a loss; behind it lie its pos_weight or class_weight
     double smoothing
     double gamma
     int64_t ignore_index
+    double ignored_number  # the same if a double holds it, else NaN
     int ignores  # 0, SIGNED or UNSIGNED
     int axis
     int reduction

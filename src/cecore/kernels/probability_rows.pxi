@@ -35,7 +35,7 @@ cdef void gather(
     cdef Py_ssize_t i
     if x.layout != NULL and x.layout.ndim > 2:
         for i in range(n):
-            load(x, (start + i) * classes + labels[i], 1, 1, &out[i])
+            load(x, (start + i) * classes + labels[i], False, 1, &out[i])
         return
     if x.layout != NULL:
         row_stride = x.layout.strides[0]

@@ -896,7 +896,7 @@ cdef void fill_exponentials(RowBlock *block, real **z, Py_ssize_t n, real *e, Py
     cdef Py_ssize_t r
     for r in range(block.rows):
         if block.ahead != NULL:
-            cecore_ask(block.ahead + r * n * sizeof(real), n * sizeof(real), False)
+            cecore_ask(block.ahead + r * n * sizeof(real), n * sizeof(real))
         row_exponentials(z[r], n, offset[r], shifter[r], lowest[r], e + r * stride)
 
 

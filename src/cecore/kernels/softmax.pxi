@@ -411,7 +411,7 @@ cdef void tile_exponentials(
     cdef Py_ssize_t k, r
     for k in range(classes):
         if ahead != NULL:
-            cecore_ask(ahead + k * WIDTH * sizeof(real), WIDTH * sizeof(real), False)
+            cecore_ask(ahead + k * WIDTH * sizeof(real), WIDTH * sizeof(real))
         for r in range(lanes):
             e[k * WIDTH + r] = exponential(z[k * WIDTH + r], offset[r], shifter[r], lowest[r], &error)
 

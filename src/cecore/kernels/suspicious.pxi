@@ -40,8 +40,8 @@ cdef bint looks_swapped(const Call *call) noexcept nogil:
     cdef Py_ssize_t n = min(call.n, <Py_ssize_t>BLOCK)
     cdef Py_ssize_t i
     cdef bint any_between = False
-    load(&call.x, 0, 1, n, x)
-    load(&call.targets, 0, 1, n, t)
+    load(&call.x, 0, False, n, x)
+    load(&call.targets, 0, False, n, t)
     round_to_unit(&x[0], n, TOLERATED * machine_epsilon(call.x.type))
     for i in range(n):
         if x[i] != 0 and x[i] != 1:
@@ -127,7 +127,7 @@ cdef double row_sum(const State *state, Py_ssize_t row, double near) noexcept no
         if halted_at(state, piece):
             break
         n = min(call.classes - piece * BLOCK, <Py_ssize_t>BLOCK)
-        load(&call.x, start + piece * BLOCK, 1, n, scratch)
+        load(&call.x, start + piece * BLOCK, False, n, scratch)
         round_to_unit(&scratch[0], n, TOLERATED * machine_epsilon(call.x.type))
         total += long_sum(<const double *>&scratch[0], n)
     return total
@@ -149,7 +149,7 @@ cdef Py_ssize_t unnormalized_row(State *state) noexcept nogil:
         return -1
     while start < call.n and left > 0:
         if call.given & WEIGHTS:
-            load(&call.weights, start, 1, n, w)
+            load(&call.weights, start, False, n, w)
         if call.options.ignores:
             load_labels(&call.targets, &call.options, start, n, labels)
         for i in range(n):

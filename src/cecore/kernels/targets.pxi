@@ -6,22 +6,20 @@ cdef enum:
     NOT_ONE_HOT = -3
 
 
-cdef void load_long_labels(
-    const longdouble *data, const Options *options, Py_ssize_t n, int64_t *out
+ctypedef fused any_label:
+    double
+    longdouble
+
+
+cdef void convert_labels(
+    const any_label *data, any_label ignored, Py_ssize_t n, int64_t *restrict out
 ) noexcept nogil:
-    # As load_labels. A long double holds every integer of 64 bits, so that the index to ignore is not rounded.
-    cdef longdouble ignored = <longdouble>options.ignore_index
-    cdef longdouble number
+    # Above 9e15 the integers may be rounded ones. NaN ignores nothing.
     cdef Py_ssize_t i
-    if options.ignores == UNSIGNED:
-        ignored = <longdouble><uint64_t>options.ignore_index
     for i in range(n):
-        number = data[i]
-        if options.ignores and number == ignored:
-            out[i] = IGNORED
-            continue
-        out[i] = <int64_t>number if 0 <= number < 9e15 else INVALID
-        out[i] = out[i] if <longdouble>out[i] == number else INVALID
+        out[i] = <int64_t>data[i] if 0 <= data[i] < 9e15 else INVALID
+        out[i] = out[i] if <any_label>out[i] == data[i] else INVALID
+        out[i] = IGNORED if data[i] == ignored else out[i]
 
 
 cdef void load_labels(
@@ -31,53 +29,35 @@ cdef void load_labels(
     cdef uint32_t word
     cdef longdouble room[BLOCK]
     cdef double number[BLOCK]
-    cdef const char *data = fetch(array, start, 1, n, <char *>&room[0])
-    cdef bint ignores = options.ignores == SIGNED
-    cdef double ignored_number = <double>options.ignore_index
-    cdef bint negative_ignored
-    cdef int64_t unusual = 0
-    cdef int64_t ignored = options.ignore_index if options.ignores else -1
-    cdef Py_ssize_t i
+    cdef longdouble long_ignored = NAN
+    cdef const char *data = fetch(array, start, False, n, <char *>&room[0])
     cdef int type = array.type
-    if type == cnp.NPY_LONG or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG:
-        if sizeof(long) == 8 or type == cnp.NPY_LONGLONG or type == cnp.NPY_ULONGLONG:
-            memcpy(out, data, 8 * n)
-            for i in range(n):
-                unusual += (out[i] < 0) | (out[i] == ignored)
-            if unusual == 0:
-                return
-            # the upper half of the unsigned numbers arrives as negative ones
-            negative_ignored = options.ignores == (
-                UNSIGNED if type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG else SIGNED
-            )
-            for i in range(n):
-                if out[i] == options.ignore_index and (negative_ignored if out[i] < 0 else ignores):
-                    out[i] = IGNORED
-                elif out[i] < 0:
-                    out[i] = INVALID
-            return
-    if type == cnp.NPY_LONGDOUBLE and sizeof(longdouble) > sizeof(double):
+    cdef int kind
+    cdef bint ignores
+    cdef int64_t ignored = options.ignore_index
+    cdef int64_t value, label, special
+    cdef Py_ssize_t i
+    if array.size == 8 and cnp.NPY_LONG <= type <= cnp.NPY_ULONGLONG:
+        memcpy(out, data, 8 * n)
+        # The upper half of the unsigned numbers arrives as negative ones.
+        kind = UNSIGNED if ignored < 0 and (type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG) else SIGNED
+        ignores = options.ignores == kind
+        for i in range(n):
+            value = out[i]
+            label = INVALID if value < 0 else value
+            special = IGNORED if ignores else label
+            out[i] = special if value == ignored else label
+    elif type == cnp.NPY_LONGDOUBLE and sizeof(longdouble) > sizeof(double):
         word = cecore_enter_long()
-        load_long_labels(<const longdouble *>data, options, n, out)
+        if options.ignores == SIGNED:
+            long_ignored = <longdouble>options.ignore_index
+        elif options.ignores == UNSIGNED:
+            long_ignored = <longdouble><uint64_t>options.ignore_index
+        convert_labels(<const longdouble *>data, long_ignored, n, out)
         cecore_leave_long(word)
-        return
-    convert_from(type, data, n, number)
-    # as a number, if it is one exactly
-    if options.ignores == UNSIGNED:
-        ignored_number = <double><uint64_t>options.ignore_index
-        ignores = ignored_number < 18446744073709551616.0 and (
-            <uint64_t>ignored_number == <uint64_t>options.ignore_index
-        )
     else:
-        ignores = ignores and ignored_number < 9223372036854775808.0 and (
-            <int64_t>ignored_number == options.ignore_index
-        )
-    for i in range(n):
-        if ignores and number[i] == ignored_number:
-            out[i] = IGNORED
-            continue
-        out[i] = <int64_t>number[i] if 0 <= number[i] < 9e15 else INVALID
-        out[i] = out[i] if <double>out[i] == number[i] else INVALID
+        convert_from(type, data, n, number)
+        convert_labels(<const double *>&number[0], options.ignored_number, n, out)
 
 
 cdef int64_t one_hot_label(const State *state, Py_ssize_t row, real unused) noexcept nogil:
@@ -96,13 +76,7 @@ cdef int64_t one_hot_label(const State *state, Py_ssize_t row, real unused) noex
             break
         first = piece * BLOCK
         n = min(classes - first, <Py_ssize_t>BLOCK)
-        if of_computing_type(targets, unused):  # a short row too: what lies behind it is not read
-            t = <const real *>targets.data + start + first
-        else:
-            load(targets, start + first, 1, n, scratch)
-            t = scratch
-        if not (t[0] == 0 or t[0] == 1):
-            return NOT_ONE_HOT
+        t = numbers_of(targets, start + first, n, scratch)
         for k in range(n):  # without branches: where the 1 is, nothing foresees
             ones += t[k] == 1
             others += t[k] != 0
@@ -203,24 +177,11 @@ cdef bint find_labels(
 
 cdef bint in_domain(const real *t, Py_ssize_t n) noexcept nogil:
     # 0 <= t <= 1, or NaN
-    cdef real least[LANES]
-    cdef real u, smaller
-    cdef bint fine = True
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        least[j] = 0
-    for i in range(n // LANES):
-        for j in range(LANES):
-            u = 1 - t[i * LANES + j]
-            smaller = t[i * LANES + j] if t[i * LANES + j] < u else u
-            least[j] = smaller if smaller < least[j] else least[j]
-    for j in range(n // LANES * LANES, n):
-        u = 1 - t[j]
-        smaller = t[j] if t[j] < u else u
-        least[0] = smaller if smaller < least[0] else least[0]
-    for j in range(LANES):
-        fine &= least[j] >= 0
-    return fine
+    cdef int outside = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        outside += (t[i] < 0) | (t[i] > 1)
+    return outside == 0
 
 
 cdef inline double tau_of(double t, double weight, double smoothing, double uniform) noexcept nogil:
@@ -231,58 +192,60 @@ cdef inline double tau_of(double t, double weight, double smoothing, double unif
     return 0 if weight == 0 else value
 
 
-cdef bint taus_of_rows(
-    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w,
-    Py_ssize_t first, Py_ssize_t n, const double *weights, double *tau
+cdef inline bint are_taus(const Call *call) noexcept nogil:
+    # whether the targets as they are given are the taus, but of rows of weight 0
+    return not call.labels and not call.given & CLASS_WEIGHTS and call.options.smoothing == 0
+
+
+cdef bint taus_of_row(
+    const Call *call, Py_ssize_t row, int64_t label, Py_ssize_t first, Py_ssize_t n, real *t
 ) noexcept nogil:
-    # n classes from first on, of some rows one after another (all classes, if there are several). weights has their
-    # class weights, as often; NULL for 1. False if a target is out of its domain.
+    # n classes of a row from first on. False if a target is out of its domain.
     cdef double smoothing = call.options.smoothing
     cdef double uniform = smoothing / call.classes
-    cdef Py_ssize_t i, k
+    cdef Py_ssize_t k
     if call.labels:
-        memset(tau, 0, rows * n * sizeof(double))
-        for i in range(rows):
-            if first <= labels[i] < first + n:
-                tau[i * n + labels[i] - first] = 1
+        memset(t, 0, n * sizeof(real))
+        if first <= label < first + n:
+            t[label - first] = 1
     else:
-        load(&call.targets, row * call.classes + first, 1, rows * n, tau)
-        for i in range(rows):
-            if not mine[i] or w[i] == 0:
-                memset(tau + i * n, 0, n * sizeof(double))
-        if not in_domain(tau, rows * n):
+        load_all(&call.targets, row * call.classes + first, n, t)
+        if not in_domain(<const real *>t, n):
             return False
-    if weights != NULL:
-        for k in range(rows * n):
-            tau[k] = tau_of(tau[k], weights[k], smoothing, uniform)
+    if call.given & CLASS_WEIGHTS:
+        for k in range(n):
+            t[k] = <real>tau_of(t[k], call.class_weights[first + k], smoothing, uniform)
     elif smoothing != 0:
-        for k in range(rows * n):
-            tau[k] = tau_of(tau[k], 1, smoothing, uniform)
+        for k in range(n):
+            t[k] = <real>tau_of(t[k], 1, smoothing, uniform)
     return True
 
 
-cdef bint taus_of_class(
-    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w,
-    Py_ssize_t class_, double *tau
+cdef bint taus_tile(
+    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w, real *t
 ) noexcept nogil:
-    # The same of one class, for rows side by side
+    # The same of all classes, for rows of few classes side by side. Rows that are not mine or have weight 0 are not
+    # read.
     cdef double smoothing = call.options.smoothing
     cdef double uniform = smoothing / call.classes
-    cdef double weight = call.class_weights[class_] if call.given & CLASS_WEIGHTS else 1
-    cdef Py_ssize_t i
-    for i in range(rows, WIDTH):
-        tau[i] = 0
+    cdef double weight
+    cdef Py_ssize_t classes = call.classes
+    cdef Py_ssize_t r, k
     if call.labels:
-        for i in range(rows):
-            tau[i] = 1 if labels[i] == class_ else 0
+        memset(t, 0, classes * WIDTH * sizeof(real))
+        for r in range(rows):
+            t[labels[r] * WIDTH + r] = 1
     else:
-        load(&call.targets, row * call.classes + class_, call.classes, rows, tau)
-        for i in range(rows):
-            tau[i] = tau[i] if mine[i] and w[i] != 0 else 0
-        if not in_domain(tau, WIDTH):
+        load_tile(&call.targets, row, rows, WIDTH, classes, t)
+        for r in range(rows):
+            for k in range(0 if mine[r] and w[r] != 0 else classes):
+                t[k * WIDTH + r] = 0
+        if not in_domain(<const real *>t, classes * WIDTH):
             return False
-    for i in range(WIDTH):
-        tau[i] = tau_of(tau[i], weight, smoothing, uniform)
+    for k in range(0 if are_taus(call) else classes):
+        weight = call.class_weights[k] if call.given & CLASS_WEIGHTS else 1
+        for r in range(WIDTH):
+            t[k * WIDTH + r] = <real>tau_of(t[k * WIDTH + r], weight, smoothing, uniform)
     return True
 
 
@@ -300,42 +263,12 @@ cdef double target_weight(const State *state, Py_ssize_t row, int64_t label) noe
             break
         first = piece * BLOCK
         n = min(call.classes - first, <Py_ssize_t>BLOCK)
-        load(&call.targets, row * call.classes + first, 1, n, t)
+        load(&call.targets, row * call.classes + first, False, n, t)
         for k in range(n):
             t[k] = tau_of(t[k], call.class_weights[first + k], 0, 0)
         sums_add(&sums, &t[0], n)
     sums_join(&sums)
     return sums_round(&sums, 0)
-
-
-cdef inline bint are_taus(const Call *call) noexcept nogil:
-    # whether the targets as they are given are the taus, but of rows of weight 0
-    return not call.labels and not call.given & CLASS_WEIGHTS and call.options.smoothing == 0
-
-
-cdef inline bint tau_lies_there(const Call *call, double w, real unused) noexcept nogil:
-    return are_taus(call) and w != 0 and of_computing_type(&call.targets, unused)
-
-
-cdef bint taus_tile(
-    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w, real *t
-) noexcept nogil:
-    # The taus of rows of few classes, side by side
-    cdef double wide[WIDTH]
-    cdef Py_ssize_t classes = call.classes
-    cdef Py_ssize_t r, k
-    if are_taus(call):
-        load_tile(&call.targets, row, rows, WIDTH, classes, t)
-        for r in range(rows):
-            if not mine[r] or w[r] == 0:
-                for k in range(classes):
-                    t[k * WIDTH + r] = 0
-        return in_domain(t, classes * WIDTH)
-    for k in range(classes):
-        if not taus_of_class(call, row, rows, labels, mine, w, k, wide):
-            return False
-        convert(&wide[0], t + k * WIDTH, WIDTH)
-    return True
 
 
 cdef inline bint have_own_weights(const Call *call, bint in_taus) noexcept nogil:
