@@ -137,8 +137,8 @@ MUTATIONS = [
     Mutation(
         "cross term of products dropped",
         ELEMENTS,
-        "CECORE_FMA(lanes.complement[FIRST][j], c, c) + lanes.complement[FIRST][j]",
-        "c + lanes.complement[FIRST][j]",
+        "CECORE_FMA(lanes.complement[kind][j], c, c) + lanes.complement[kind][j]",
+        "c + lanes.complement[kind][j]",
     ),
     Mutation("only the first class read", ARRAYS, "        origin += start % length * step\n", ""),
     Mutation("dimensions merged too often", ENTRY, "layout.strides[last] == size * stride", "stride != 0"),

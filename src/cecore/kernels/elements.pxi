@@ -670,20 +670,26 @@ cdef inline void start_lanes(Lanes *lanes, int kinds, real unused) noexcept nogi
             lanes.complement[kind][j] = lanes.joined[kind][j] = 0
 
 
+cdef inline void join_kind(Lanes *lanes, int kind) noexcept nogil:
+    cdef double c
+    cdef Py_ssize_t j
+    for j in range(MOST_LANES):
+        c = lanes.joined[kind][j]
+        lanes.complement[kind][j] = CECORE_FMA(lanes.complement[kind][j], c, c) + lanes.complement[kind][j]
+    for j in range(MOST_LANES):
+        lanes.joined[kind][j] = 0
+
+
 cdef inline void join_floats(Lanes *lanes, int kinds) noexcept nogil:
     # Add what up to SHORT_SUM floats have given to the lanes of double. The complement of a lane's product, which is
     # 1 + complement here, grows by theirs.
-    cdef double c
     cdef Py_ssize_t j
-    cdef int kind
     for j in range(MOST_LANES):
         lanes.straight[j] += lanes.short_straight[j]
         lanes.short_straight[j] = 0
-    for kind in range(kinds):
-        for j in range(MOST_LANES):
-            c = lanes.joined[kind][j]
-            lanes.complement[kind][j] = CECORE_FMA(lanes.complement[kind][j], c, c) + lanes.complement[kind][j]
-            lanes.joined[kind][j] = 0
+    join_kind(lanes, FIRST)
+    if kinds == KINDS:
+        join_kind(lanes, SECOND)
 
 
 cdef inline void finish_group(
