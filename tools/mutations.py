@@ -314,8 +314,8 @@ MUTATIONS = [
     Mutation(
         "unsigned labels taken for negative ones",
         TARGETS,
-        "ignores = options.ignores == kind",
-        "ignores = options.ignores != 0",
+        "if options.ignores == kind:",
+        "if options.ignores:",
         "options::test_large_labels_are_not_the_ignored_one",
     ),
     Mutation(

@@ -24,6 +24,8 @@ VALUE, GRADIENT, HESSIAN = 1, 2, 4  # the results that a kernel must compute
 BITS = 8, 16, 32, 64  # set if the predictions, targets, weights or upstream are passed as the bits of bfloat16
 PREPARED, IN_PLACE, STATE, WARNED = 128, 256, 512, 1024  # as in the kernels
 BINARY, BINARY_LOGITS, CATEGORICAL, CATEGORICAL_LOGITS = range(4)  # kinds of losses, as in the kernels
+CLASSES = "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits", "CrossEntropy", "CrossEntropyWithLogits"  # by kind
+FUNCTIONS = "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "cross_entropy_with_logits"
 BLOCK = 256  # elements: the kernels look at so many for swapped arguments
 WEIGHTS_TOO_LARGE = (
     "the sum of the weights overflows float64. Divide all weights (sample_weight or class_weight) by the same large "
@@ -100,7 +102,7 @@ class Spec(NamedTuple):
 
     @property
     def function(self) -> str:
-        return function_name(self.rows, self.x == "logits")
+        return FUNCTIONS[self.kind]
 
 
 class Call(NamedTuple):
@@ -160,14 +162,6 @@ def shown(value: object) -> str:
     """The repr of a value, on one line and not longer than about 60 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:40]}...{text[-15:]}"
-
-
-def function_name(rows: bool, logits: bool) -> str:
-    return ("" if rows else "binary_") + "cross_entropy" + ("_with_logits" if logits else "")
-
-
-def class_name(rows: bool, logits: bool) -> str:
-    return ("" if rows else "Binary") + "CrossEntropy" + ("WithLogits" if logits else "")
 
 
 def choice(name: str, value: object, allowed: dict[str, Any]) -> str:
@@ -369,7 +363,8 @@ def _positional(name: str, call: str, options: list[str], positional: tuple[Any,
 def _instead(name: str, call: str, options: list[str], logits: bool, word: str, value: Any) -> str:
     """What to use instead of an option that a loss or a function does not have."""
     is_class, rows = name[0].isupper(), "axis" in options
-    named = class_name if is_class else function_name
+    names = CLASSES if is_class else FUNCTIONS
+    on_probs, on_logits = (CATEGORICAL, CATEGORICAL_LOGITS) if rows else (BINARY, BINARY_LOGITS)
     own = (
         "class_weight= (one weight per class)"
         if rows
@@ -380,7 +375,7 @@ def _instead(name: str, call: str, options: list[str], logits: bool, word: str, 
         if bool(value) == logits:
             return f"its predictions are {'logits' if logits else 'probabilities'} already. Leave it out"
         arguments = "" if is_class else f"({'probs' if logits else 'logits'}, targets)"
-        return f"use {named(rows, not logits)}{arguments}"
+        return f"use {names[on_probs if logits else on_logits]}{arguments}"
     if word == "weight":
         return f"use {own} or {'pass sample_weight= to each call' if is_class else 'sample_weight='} (one per sample)"
     if word == "alpha" and not rows:
@@ -390,15 +385,16 @@ def _instead(name: str, call: str, options: list[str], logits: bool, word: str, 
     if word in ("normalize", "size_average", "reduce"):
         return "use reduction='mean', 'sum' or 'none'"
     if word in OF_METHODS:
-        return f"pass it to a method of {class_name(rows, logits)}, such as backward"
+        return f"pass it to a method of {CLASSES[on_logits if logits else on_probs]}, such as backward"
     if meant == "sample_weight" and is_class:
         return f"pass sample_weight to each call: {call[:-1]}, sample_weight=w)"
     if meant == "focal_gamma" and not logits:
-        return f"only losses on logits have focal_gamma. Use {named(rows, True)}"
+        return f"only losses on logits have focal_gamma. Use {names[on_logits]}"
     if meant in ("eps", "gradient_outside") and logits:
         return "logits are not clipped. Leave it out"
     if meant == "axis" and not rows:
-        return f"each element is a loss of its own. For classes along an axis, use {named(True, logits)}"
+        categorical = names[CATEGORICAL_LOGITS if logits else CATEGORICAL]
+        return f"each element is a loss of its own. For classes along an axis, use {categorical}"
     if meant == "ignore_index" and not rows:
         mask = f"sample_weight=(targets != {shown(value)})"
         return f"to ignore elements, {'give each call' if is_class else 'pass'} {mask}"
@@ -770,7 +766,7 @@ def unequal_elements(spec: Spec, shape: tuple[int, ...], targets: tuple[int, ...
     """Return the message for a binary loss whose targets have another shape than the predictions."""
     name = spec.x
     got = f"{name} has shape {shape}, targets has shape {targets}"
-    rows = "CrossEntropy" if name == "probs" else "CrossEntropyWithLogits"
+    rows = CATEGORICAL_LOGITS if spec.kind == BINARY_LOGITS else CATEGORICAL
     equal = f"{got}: expected equal shapes (cecore does not broadcast)"
     if shape == (*targets, 1):
         return f"{equal}. Pass {_column(name, shape, 0)}"
@@ -778,9 +774,9 @@ def unequal_elements(spec: Spec, shape: tuple[int, ...], targets: tuple[int, ...
         return f"{equal}. Pass {_column('targets', targets, 0)}"
     if targets and shape[:-1] == targets:
         pick = f"Pass {_column(name, shape, 1)}, or use" if shape[-1] == 2 and name == "probs" else "Use"
-        return f"{got}: a binary loss needs equal shapes. {pick} {rows} for one column per class"
+        return f"{got}: a binary loss needs equal shapes. {pick} {CLASSES[rows]} for one column per class"
     if shape and targets[:-1] == shape:
-        right = f"{function_name(True, name == 'logits')}({name}, targets)"
+        right = f"{FUNCTIONS[rows]}({name}, targets)"
         hint = f"Are the arguments swapped? Predictions come first: {right}"
         if targets[-1] == 2:
             pick = _column("targets", targets, 1)

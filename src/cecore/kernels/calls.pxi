@@ -171,16 +171,15 @@ cdef void tolerate(Array *array, object given, bint rows, Layout *layout, double
 
 cdef bint load_units(Accumulator *sum, object units) except *:
     # An integer number of the smallest float64; False if it is larger than any sum here
-    cdef uint32_t limbs[LIMBS]
+    cdef const unsigned char *data
     cdef int i
     if units >> (32 * LIMBS):
         return False
-    data = units.to_bytes(sizeof(limbs), "little")
-    memcpy(limbs, <const char *>data, sizeof(limbs))
-    order_bytes(limbs)
+    digits = units.to_bytes(4 * LIMBS, "little")
+    data = digits
     accumulator_clear(sum)
-    for i in range(LIMBS):
-        sum.limb[i] = limbs[i]
+    for i in range(4 * LIMBS):
+        sum.limb[i // 4] |= <int64_t>data[i] << 8 * (i % 4)
     sum.first = 0
     sum.last = LIMBS
     return True

@@ -21,19 +21,9 @@ cdef bint is_real(object array) noexcept:
 
 
 cdef bint may_overflow(object upstream, object x) noexcept:
-    # Whether a finite number of upstream may become infinite in the computing type. If so, _checks looks for it. This
-    # function looks at short plain arrays only.
+    # Whether the computing type may not hold a finite number of upstream. If so, _checks looks for it.
     cdef int type = cnp.PyArray_TYPE(upstream)
-    cdef const double *data = <const double *>cnp.PyArray_DATA(upstream)
-    cdef int beyond = 0
-    cdef Py_ssize_t i
-    if type != cnp.NPY_DOUBLE or not in_halves(cnp.PyArray_TYPE(x)):
-        return type == cnp.NPY_LONGDOUBLE
-    if not cnp.PyArray_ISCARRAY_RO(upstream) or cnp.PyArray_SIZE(upstream) > GIL_KEPT_BELOW:
-        return True
-    for i in range(cnp.PyArray_SIZE(upstream)):
-        beyond += (data[i] > FLT_MAX) | (data[i] < -FLT_MAX)
-    return beyond != 0
+    return type == cnp.NPY_LONGDOUBLE or (type == cnp.NPY_DOUBLE and in_halves(cnp.PyArray_TYPE(x)))
 
 
 cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
@@ -115,33 +105,27 @@ cdef bint apart(const Call *call, const Array *out) noexcept:
 
 cdef void set_layout(Layout *layout, object array, bint rows) noexcept:
     # Merge dimensions as far as the order of the numbers allows. The dimension of the classes is never merged.
+    cdef int last = 0
     cdef int ndim = cnp.PyArray_NDIM(array)
-    cdef int i, last
+    cdef int i
     cdef Py_ssize_t size, stride
     cdef bint apart
-    layout.ndim = 0
+    layout.shape[0] = 1  # this dimension is merged with any
+    layout.strides[0] = 0
     for i in range(ndim):
         size = cnp.PyArray_DIM(array, i)
         stride = cnp.PyArray_STRIDE(array, i)
         apart = rows and i == ndim - 1
-        last = layout.ndim - 1
-        if apart and last < 0:  # one row
-            layout.shape[0] = 1
-            layout.strides[0] = 0
-            layout.ndim = 1
         if size == 1 and not apart:
             continue
-        if last >= 0 and not apart and layout.strides[last] == size * stride:
+        if not apart and (layout.shape[last] == 1 or layout.strides[last] == size * stride):
             layout.shape[last] *= size
             layout.strides[last] = stride
             continue
-        layout.shape[layout.ndim] = size
-        layout.strides[layout.ndim] = stride
-        layout.ndim += 1
-    if layout.ndim == 0:
-        layout.shape[0] = 1
-        layout.strides[0] = 0
-        layout.ndim = 1
+        last += 1
+        layout.shape[last] = size
+        layout.strides[last] = stride
+    layout.ndim = last + 1
 
 
 cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *layout) noexcept:
@@ -218,21 +202,13 @@ cdef bint is_extreme(double x) noexcept nogil:
     return x != 0 and not (2.0 ** -60 <= x <= 2.0 ** 60)
 
 
-cdef void order_bytes(uint32_t *limbs) noexcept:
-    # From the machine's order to the least significant byte first, or back
-    if sys.byteorder == "big":
-        swap_bytes(<char *>limbs, sizeof(uint32_t), LIMBS)
-
-
-cdef object exact(Accumulator *sum):
+cdef object exact(const Accumulator *sum):
     # As an integer, in units of the least number
-    cdef uint32_t limbs[LIMBS]
     cdef int i
-    accumulator_carry(sum)
-    for i in range(LIMBS):
-        limbs[i] = <uint32_t>sum.limb[i]
-    order_bytes(limbs)
-    return int.from_bytes((<const char *>limbs)[:sizeof(limbs)], "little")
+    result = 0
+    for i in range(sum.last - 1, sum.first - 1, -1):
+        result = (result << 32) + sum.limb[i]
+    return result << 32 * sum.first
 
 
 cdef object exact_sums_of(Accumulator *sums):
@@ -407,20 +383,17 @@ cdef object compute(
     return (value, gradient_out) if wanted & GRADIENT else value
 
 
-cdef object exact_loss(bytes options, object x, object targets, object weights, int wanted):
-    cdef Accumulator sums[3]
-    return compute(options, x, targets, weights, 1.0, wanted, None, None, None, sums)
-
-
 def loss(bytes options, x, targets, weights, upstream, int wanted, value_out, gradient_out, hessian_out):
     """Compute the wanted results of a loss, or return None if the arrays must be prepared first.
 
     Prepared arrays have their classes along the last axis; for them BadBlock or Suspicious is raised instead.
     """
+    cdef Accumulator sums[3]
     require_stack()
-    if wanted & STATE:
-        return exact_loss(options, x, targets, weights, wanted)
-    return compute(options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out, NULL)
+    return compute(
+        options, x, targets, weights, upstream, wanted, value_out, gradient_out, hessian_out,
+        &sums[0] if wanted & STATE else NULL
+    )
 
 
 cdef bint is_own_call(int kind, object x, object upstream, bint prepared) noexcept:

@@ -16,12 +16,10 @@
 # its arms would be a branch), and constants come from local variables.
 
 import os
-import sys
 import threading
 from time import sleep
 
 cimport numpy as cnp
-from libc.float cimport FLT_MAX
 from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc
@@ -43,6 +41,8 @@ cdef extern from "scalar_math.h" nogil:
     const double CECORE_LEAST_PRODUCT
     const double CECORE_ORDINARY
     const float CECORE_ORDINARYF
+    const double CECORE_LEAST_NORMAL
+    const float CECORE_LEAST_NORMALF
     const double CECORE_LOG2E
     const float CECORE_LOG2EF
     const double CECORE_INTEGERS

@@ -27,7 +27,7 @@ CECORE_INLINE void cecore_ask(const char *data, ptrdiff_t size)
  * cecore_stream_end must follow before another thread may read them. */
 CECORE_INLINE void cecore_stream(char *restrict to, const char *restrict from, ptrdiff_t size)
 {
-#if defined(CECORE_X86)
+#if defined(__AVX__)
     ptrdiff_t head = (ptrdiff_t)(-(uintptr_t)to & 63);
     ptrdiff_t i;
     head = head < size ? head : size;
@@ -35,18 +35,9 @@ CECORE_INLINE void cecore_stream(char *restrict to, const char *restrict from, p
     for (i = head; i + 64 <= size; i += 64) {
 #if defined(__AVX512F__)
         _mm512_stream_si512((void *)(to + i), _mm512_loadu_si512((const void *)(from + i)));
-#elif defined(__AVX__)
+#else
         _mm256_stream_si256((__m256i *)(to + i), _mm256_loadu_si256((const __m256i *)(from + i)));
         _mm256_stream_si256((__m256i *)(to + i + 32), _mm256_loadu_si256((const __m256i *)(from + i + 32)));
-#else
-        __m128i a = _mm_loadu_si128((const __m128i *)(from + i));
-        __m128i b = _mm_loadu_si128((const __m128i *)(from + i + 16));
-        __m128i c = _mm_loadu_si128((const __m128i *)(from + i + 32));
-        __m128i d = _mm_loadu_si128((const __m128i *)(from + i + 48));
-        _mm_stream_si128((__m128i *)(to + i), a);
-        _mm_stream_si128((__m128i *)(to + i + 16), b);
-        _mm_stream_si128((__m128i *)(to + i + 32), c);
-        _mm_stream_si128((__m128i *)(to + i + 48), d);
 #endif
     }
     memcpy(to + i, from + i, (size_t)(size - i));

@@ -42,7 +42,7 @@ cdef struct Task:  # one pass
     Accumulator sum
     Py_ssize_t bad
     int noticed
-    Worker *team[MAX_THREADS]
+    Worker *team[MAX_THREADS]  # those that have not begun; NULL in place of the others
     int size  # of the team
     int helpers  # of the team that have neither ended nor been sent home
     bint waiting
@@ -51,14 +51,13 @@ cdef struct Task:  # one pass
 cdef struct Worker:
     PyThread_type_lock wake
     Task *task  # NULL: none
-    bint begun
+    int place  # in the team, until it begins
     bint ends
     Worker *next  # that is idle too
 
 cdef struct Pool:
     PyThread_type_lock mutex
     Worker *idle
-    Worker *spare  # whose threads have ended
     int count  # that have not
     int generation  # of the process: a child that is forked has none of the threads
 
@@ -198,6 +197,7 @@ cdef void recruit(Task *task, int wanted) noexcept nogil:
         worker = pool.idle
         pool.idle = worker.next
         worker.task = task
+        worker.place = task.size
         task.team[task.size] = worker
         task.size += 1
         PyThread_release_lock(worker.wake)
@@ -209,7 +209,7 @@ cdef void dismiss(Task *task) noexcept nogil:
     cdef int i
     lock()
     for i in range(task.size):
-        if task.team[i].task == task and not task.team[i].begun:
+        if task.team[i] != NULL:
             task.team[i].task = NULL
             task.helpers -= 1
     task.waiting = task.helpers > 0
@@ -279,17 +279,7 @@ cdef bint run_pass(State *state) noexcept nogil:
 
 
 cdef Worker *make_worker() noexcept nogil:
-    # One that has ended, or a new one. Their memory is never freed, as a task may still look at it.
-    cdef Worker *worker
-    lock()
-    worker = pool.spare
-    if worker != NULL:
-        pool.spare = worker.next
-        worker.ends = False
-    unlock()
-    if worker != NULL:
-        return worker
-    worker = <Worker *>calloc(1, sizeof(Worker))
+    cdef Worker *worker = <Worker *>calloc(1, sizeof(Worker))
     if worker == NULL:
         return NULL
     worker.wake = PyThread_allocate_lock()
@@ -300,17 +290,15 @@ cdef Worker *make_worker() noexcept nogil:
     return worker
 
 
-cdef void spare(Worker *worker) noexcept nogil:
-    lock()
-    worker.next = pool.spare
-    pool.spare = worker
-    unlock()
+cdef void free_worker(Worker *worker) noexcept nogil:
+    # Nothing refers to a worker that has been taken from the idle ones and has no task.
+    PyThread_free_lock(worker.wake)
+    free(worker)
 
 
 cdef void rest(Worker *worker) noexcept nogil:
     lock()
     worker.task = NULL
-    worker.begun = False
     worker.next = pool.idle
     pool.idle = worker
     unlock()
@@ -333,7 +321,8 @@ cdef void serve(void *given) noexcept nogil:
         look_then_wait(worker.wake, -1)  # calls often follow each other
         lock()
         task = worker.task
-        worker.begun = task != NULL
+        if task != NULL:
+            task.team[worker.place] = NULL
         ends = worker.ends
         unlock()
         if ends:
@@ -342,7 +331,7 @@ cdef void serve(void *given) noexcept nogil:
             work_on(task, False)
             leave(task)
         rest(worker)
-    spare(worker)
+    free_worker(worker)
 
 
 cdef int hire(int wanted) noexcept:
@@ -361,7 +350,7 @@ cdef int hire(int wanted) noexcept:
         if worker == NULL:
             break
         if PyThread_start_new_thread(&serve, worker) == PYTHREAD_INVALID_THREAD_ID:
-            spare(worker)
+            free_worker(worker)
             break
         rest(worker)
         missing -= 1
@@ -397,7 +386,7 @@ def forget():
     if pool.mutex == NULL:
         raise MemoryError
     pool.generation += 1
-    pool.idle = pool.spare = NULL
+    pool.idle = NULL
     pool.count = 0
 
 

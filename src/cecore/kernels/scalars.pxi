@@ -79,9 +79,9 @@ cdef inline real ordinary_logit(real unused) noexcept nogil:
 
 cdef inline real least_normal(real unused) noexcept nogil:
     if real is double:
-        return 2.2250738585072014e-308
+        return CECORE_LEAST_NORMAL
     else:
-        return 1.1754943508222875e-38
+        return CECORE_LEAST_NORMALF
 
 
 cdef inline real root(real x) noexcept nogil:

@@ -7,19 +7,15 @@ cdef enum:
     FLAT_CLASSES = 32  # rows of fewer classes are taken together
 
 
-cdef inline real product_of(real s, real u) noexcept nogil:
-    cdef real value = s * u
-    return 0 if s == 0 else value
+cdef inline real counted(real s, real u, bint careful) noexcept nogil:
+    # careful: some u may be infinite or NaN
+    return 0 if careful and s == 0 else u
 
 
 cdef void products_of(const real *s, const real *u, Py_ssize_t n, real *restrict out) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        out[i] = product_of(s[i], u[i])
-
-
-cdef inline real counted(real s, real u, bint careful) noexcept nogil:
-    return 0 if careful and s == 0 else u
+        out[i] = s[i] * counted(s[i], u[i], True)
 
 
 cdef inline void add_registers(
@@ -39,8 +35,7 @@ cdef inline void add_registers(
         add_term(&total[j], &error[j], first)
 
 
-cdef inline double dot(const real *s, const real *u, Py_ssize_t n, bint careful, double *error) noexcept nogil:
-    # The sum of the products; what double rounds off is added to the error. careful: some u may be infinite or NaN.
+cdef inline double dot_of(const real *s, const real *u, Py_ssize_t n, bint careful, double *error) noexcept nogil:
     cdef double totals[SUM_LANES]
     cdef double errors[SUM_LANES]
     cdef Py_ssize_t lanes = width(<real>0)
@@ -54,17 +49,19 @@ cdef inline double dot(const real *s, const real *u, Py_ssize_t n, bint careful,
         add_registers(s + i * lanes, u + i * lanes, 1, careful, totals, errors)
     for i in range(n // lanes * lanes, n):
         add_term(&totals[i % lanes], &errors[i % lanes], s[i] * counted(s[i], u[i], careful))
+    error[0] = 0
     if real is double:
-        error[0] += join_lanes(errors)
+        error[0] = join_lanes(errors)
     else:
         for j in range(LANES):
             totals[j] += totals[j + LANES]
     return join_lanes(totals)
 
 
-cdef double careful_dot(const real *s, const real *u, Py_ssize_t n, double *error) noexcept nogil:
-    error[0] = 0
-    return dot(s, u, n, True, error)
+cdef inline double dot(const real *s, const real *u, Py_ssize_t n, double *error) noexcept nogil:
+    # The sum of the products, and what double rounds off
+    cdef double total = dot_of(s, u, n, False, error)
+    return total if total - total == 0 else dot_of(s, u, n, True, error)
 
 
 cdef inline void slopes(
@@ -91,15 +88,10 @@ cdef void rows_slopes(
     const real *s, const real *u, Py_ssize_t rows, Py_ssize_t classes, real *restrict out
 ) noexcept nogil:
     cdef double d, error
-    cdef real narrow
     cdef Py_ssize_t r
     for r in range(rows):
-        error = 0
-        d = dot(s + r * classes, u + r * classes, classes, False, &error)
-        if d - d != 0:
-            d = careful_dot(s + r * classes, u + r * classes, classes, &error)
-        narrow = <real>finite_sum(d, error)
-        slopes(s + r * classes, u + r * classes, &narrow, True, classes, out + r * classes)
+        d = dot(s + r * classes, u + r * classes, classes, &error)
+        row_slopes(s + r * classes, u + r * classes, finite_sum(d, error), classes, out + r * classes)
 
 
 cdef inline real *slopes_dest(const Call *call, Py_ssize_t start, real *scratch) noexcept nogil:
@@ -162,10 +154,7 @@ cdef void long_row(const State *state, Py_ssize_t row, real *room) noexcept nogi
         n = min(call.classes - piece * TERMS, <Py_ssize_t>TERMS)
         s = numbers_of(&call.x, start, n, room)
         u = numbers_of(&call.targets, start, n, room + TERMS)
-        part_error = 0
-        part = dot(s, u, n, False, &part_error)
-        if part - part != 0:
-            part = careful_dot(s, u, n, &part_error)
+        part = dot(s, u, n, &part_error)
         error += part_error
         add_exactly(&total, &error, part)
     total = finite_sum(total, error)

@@ -33,20 +33,20 @@ cdef void load_labels(
     cdef const char *data = fetch(array, start, False, n, <char *>&room[0])
     cdef int type = array.type
     cdef int kind
-    cdef bint ignores
     cdef int64_t ignored = options.ignore_index
-    cdef int64_t value, label, special
+    cdef int64_t label, special
     cdef Py_ssize_t i
     if array.size == 8 and cnp.NPY_LONG <= type <= cnp.NPY_ULONGLONG:
         memcpy(out, data, 8 * n)
         # The upper half of the unsigned numbers arrives as negative ones.
         kind = UNSIGNED if ignored < 0 and (type == cnp.NPY_ULONG or type == cnp.NPY_ULONGLONG) else SIGNED
-        ignores = options.ignores == kind
+        if options.ignores == kind:
+            special = IGNORED
+        else:
+            special = INVALID if ignored < 0 else ignored
         for i in range(n):
-            value = out[i]
-            label = INVALID if value < 0 else value
-            special = IGNORED if ignores else label
-            out[i] = special if value == ignored else label
+            label = INVALID if out[i] < 0 else out[i]
+            out[i] = special if out[i] == ignored else label
     elif type == cnp.NPY_LONGDOUBLE and sizeof(longdouble) > sizeof(double):
         word = cecore_enter_long()
         if options.ignores == SIGNED:
