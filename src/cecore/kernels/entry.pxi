@@ -177,11 +177,12 @@ cdef void set_plan(Plan *plan, const Call *call, int wanted) except *:
     plan.room_size = 0
     if not has_rows(call.kind):
         plan.block = ELEMENTS
-    elif chooses:
-        plan.block = max(min(LONG_PROBS_BLOCK // call.classes, <Py_ssize_t>BLOCK), <Py_ssize_t>LEAST_ROWS)
-    else:
+    elif exponentials:
         plan.block = max(min(LONG_BLOCK // call.classes, <Py_ssize_t>BLOCK), <Py_ssize_t>1)
-        plan.room_size = arena_size(call.classes, <double>0) if exponentials else <Py_ssize_t>DISTRIBUTION_ROOM
+        plan.room_size = arena_size(call.classes, <double>0)
+    else:
+        plan.block = max(min(LONG_PROBS_BLOCK // call.classes, <Py_ssize_t>BLOCK), <Py_ssize_t>LEAST_ROWS)
+        plan.room_size = 0 if chooses else DISTRIBUTION_ROOM
     if chooses and not wanted & (GRADIENT | HESSIAN):
         plan.cost = 1  # of a row, the label's probability
     plan.threads = 1

@@ -58,9 +58,9 @@ cdef enum:  # why a result cannot be computed
     NO_MEMORY = 3
 
 cdef enum:
-    LONG_BLOCK = 1 << 14  # numbers in a block of rows, unless one row has more: threads share short batches too
-    LONG_PROBS_BLOCK = 1 << 18  # probabilities with labels, and how many rows at least: a row is one number then
-    LEAST_ROWS = 32
+    LONG_BLOCK = 1 << 14  # logits in a block of rows, unless one row has more: threads share short batches too
+    LONG_PROBS_BLOCK = 1 << 18  # probabilities, and how many rows at least: with labels a row is one number. One-hot
+    LEAST_ROWS = 32  # rows give the bits of labels, so both have these blocks.
     GIL_KEPT_BELOW = 4096  # elements: handing the GIL over costs more than they do
     UNCACHED = 1 << 18  # elements: arrays of fewer may lie in the second cache
 
