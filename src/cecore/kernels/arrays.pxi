@@ -62,7 +62,7 @@ cdef void convert_half(
             out[i] = <real>cecore_from_half(data[i])
 
 
-cdef inline bint holds_computing_type(const Array *array, real unused) noexcept nogil:
+cdef inline bint holds_computing_type(const Array *array, real of_type) noexcept nogil:
     # Return whether the numbers can be read as they are, in any layout.
     if array.layout != NULL and (array.swapped or array.tolerance > 0):
         return False
@@ -72,9 +72,9 @@ cdef inline bint holds_computing_type(const Array *array, real unused) noexcept 
         return array.type == cnp.NPY_FLOAT
 
 
-cdef inline bint of_computing_type(const Array *array, real unused) noexcept nogil:
+cdef inline bint of_computing_type(const Array *array, real of_type) noexcept nogil:
     # and plain
-    return array.layout == NULL and holds_computing_type(array, unused)
+    return array.layout == NULL and holds_computing_type(array, of_type)
 
 
 cdef bint lies_apart(const Array *array) noexcept nogil:
@@ -87,14 +87,14 @@ cdef bint lies_apart(const Array *array) noexcept nogil:
     return classes != array.size and array.layout.shape[array.layout.ndim - 2] > 1 and llabs(classes) > llabs(rows)
 
 
-cdef inline void turn_four(const real *data, Py_ssize_t stride, real *out, Py_ssize_t out_stride) noexcept nogil:
+cdef inline void transpose_four(const real *data, Py_ssize_t stride, real *out, Py_ssize_t out_stride) noexcept nogil:
     if real is double:
-        cecore_turn(data, stride, out, out_stride)
+        cecore_transpose(data, stride, out, out_stride)
     else:
-        cecore_turnf(data, stride, out, out_stride)
+        cecore_transposef(data, stride, out, out_stride)
 
 
-cdef inline void turn_one(
+cdef inline void transpose_one(
     const real *data, Py_ssize_t r, Py_ssize_t k, Py_ssize_t classes, bint back, real *restrict out
 ) noexcept nogil:
     if back:
@@ -103,49 +103,49 @@ cdef inline void turn_one(
         out[k * WIDTH + r] = data[r * classes + k]
 
 
-cdef inline void turn_few(
+cdef inline void transpose_few(
     const real *data, Py_ssize_t rows, Py_ssize_t classes, bint back, real *restrict out
 ) noexcept nogil:
     # Of two or three classes, which are constants: vector code
     cdef Py_ssize_t r
     for r in range(rows):
-        turn_one(data, r, 0, classes, back, out)
-        turn_one(data, r, 1, classes, back, out)
+        transpose_one(data, r, 0, classes, back, out)
+        transpose_one(data, r, 1, classes, back, out)
         if classes == 3:
-            turn_one(data, r, 2, classes, back, out)
+            transpose_one(data, r, 2, classes, back, out)
 
 
-cdef inline void turn(
+cdef inline void transpose(
     const real *data, Py_ssize_t rows, Py_ssize_t classes, bint back, real *restrict out
 ) noexcept nogil:
     # Rows one after another become rows side by side, or back, in squares of four rows and four classes. The last
     # squares overlap those before them.
     cdef Py_ssize_t i, j, r, k
     if classes == 2:
-        turn_few(data, rows, 2, back, out)
+        transpose_few(data, rows, 2, back, out)
     elif classes == 3:
-        turn_few(data, rows, 3, back, out)
+        transpose_few(data, rows, 3, back, out)
     elif rows < 4 or classes < 4:
         for r in range(rows):
             for k in range(classes):
-                turn_one(data, r, k, classes, back, out)
+                transpose_one(data, r, k, classes, back, out)
     else:
         for i in range(0, rows, 4):
             r = min(i, rows - 4)
             for j in range(0, classes, 4):
                 k = min(j, classes - 4)
                 if back:
-                    turn_four(data + k * WIDTH + r, WIDTH, out + r * classes + k, classes)
+                    transpose_four(data + k * WIDTH + r, WIDTH, out + r * classes + k, classes)
                 else:
-                    turn_four(data + r * classes + k, classes, out + k * WIDTH + r, WIDTH)
+                    transpose_four(data + r * classes + k, classes, out + k * WIDTH + r, WIDTH)
 
 
 cdef void rows_to_tile(const real *data, Py_ssize_t rows, Py_ssize_t classes, real *restrict tile) noexcept nogil:
-    turn(data, rows, classes, False, tile)
+    transpose(data, rows, classes, False, tile)
 
 
 cdef void tile_to_rows(const real *tile, Py_ssize_t rows, Py_ssize_t classes, real *restrict out) noexcept nogil:
-    turn(tile, rows, classes, True, out)
+    transpose(tile, rows, classes, True, out)
 
 
 cdef inline void move_each(
@@ -432,16 +432,16 @@ cdef void load_tile(
 
 
 cdef void store_tile(
-    const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *mine
+    const Array *out, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, const real *tile, const bint *row_mask
 ) noexcept nogil:
-    # Store the rows of a tile, or those of them that the mask `mine` holds. Without a mask it is NULL.
+    # Store the rows of a tile, or those of them that the mask holds. Without a mask it is NULL.
     cdef real flat[BLOCK]
     cdef Py_ssize_t group = BLOCK // classes  # rows
     cdef Py_ssize_t start, count, i, r, k
     cdef int missing = 0
     cdef bint all
-    for r in range(rows if mine != NULL else 0):
-        missing += mine[r] == 0
+    for r in range(rows if row_mask != NULL else 0):
+        missing += row_mask[r] == 0
     all = missing == 0
     if all and out.layout != NULL:  # the classes may be anywhere, the rows side by side
         for k in range(classes):
@@ -458,5 +458,5 @@ cdef void store_tile(
             store(out, (first + start) * classes, count * classes, &flat[0])
             continue
         for r in range(count):
-            if mine[start + r]:
+            if row_mask[start + r]:
                 store(out, (first + start + r) * classes, classes, &flat[r * classes])

@@ -95,7 +95,7 @@ cdef void load_pos_weights(const Call *call, Py_ssize_t start, Block *block, rea
         scratch[i] = 1
 
 
-cdef void set_loss(const State *state, Binary *loss, real unused) noexcept nogil:
+cdef void set_loss(const State *state, Binary *loss, real of_type) noexcept nogil:
     cdef const Call *call = state.call
     cdef const Options *options = &call.options
     cdef double factor = cecore_product(1, state.plan.scale, state.plan.scale_low)
@@ -116,11 +116,11 @@ cdef void set_loss(const State *state, Binary *loss, real unused) noexcept nogil
     if rows:
         flags |= KNOWN_WEIGHTS
     set_binary(
-        loss, options.eps, pos_weight, 0 if rows else options.smoothing, options.gamma, factor, flags, unused
+        loss, options.eps, pos_weight, 0 if rows else options.smoothing, options.gamma, factor, flags, of_type
     )
 
 
-cdef void run_elements(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_elements(State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     cdef const Call *call = state.call
     cdef real scratch[8][ELEMENTS]
     cdef double wide[ELEMENTS]
@@ -129,7 +129,7 @@ cdef void run_elements(State *state, Py_ssize_t first, Py_ssize_t last, real unu
     cdef int wanted = state.plan.wanted
     cdef Py_ssize_t former = 0
     cdef Py_ssize_t i, start, number
-    set_loss(state, &loss, unused)
+    set_loss(state, &loss, of_type)
     for i in range(min(padded(call.n - first * ELEMENTS), <Py_ssize_t>ELEMENTS)):
         scratch[3][i] = <real>loss.pos_weight
     block.weighted = call.given & (WEIGHTS | UPSTREAM) != 0
@@ -154,7 +154,7 @@ cdef void run_elements(State *state, Py_ssize_t first, Py_ssize_t last, real unu
         block.value = destination(call, &call.value, wanted & VALUE_EACH, start, block.n, &scratch[5][0])
         block.gradient = destination(call, &call.gradient, wanted & GRADIENT, start, block.n, &scratch[6][0])
         block.hessian = destination(call, &call.hessian, wanted & HESSIAN, start, block.n, &scratch[7][0])
-        if binary_block(&block, &loss, wanted, unused) == BAD:
+        if binary_block(&block, &loss, wanted, of_type) == BAD:
             state.bad = start
             return
         if wanted & VALUE_SUM:
@@ -167,7 +167,7 @@ cdef void run_elements(State *state, Py_ssize_t first, Py_ssize_t last, real unu
             store(&call.hessian, start, block.n, &scratch[7][0])
 
 
-cdef void run_elementwise(const State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_elementwise(const State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     # sigmoid, log_sigmoid and sigmoid_backward, whose upstream is in the place of the targets
     cdef const Call *call = state.call
     cdef real scratch[ELEMENTS]

@@ -14,7 +14,7 @@ cdef enum:
     DISTRIBUTION_ROOM = 7 * TERMS * 8  # bytes of scratch of distribution_block
 
 
-cdef void make_clip(Clip *clip, double eps, bint zero_outside, real unused) noexcept nogil:
+cdef void make_clip(Clip *clip, double eps, bint zero_outside, real of_type) noexcept nogil:
     clip.eps = <real>eps
     clip.floor = clip.eps
     if clip.eps < eps:  # in float only
@@ -30,8 +30,8 @@ cdef inline real clipped(real p, real b, real below, real eps, real top) noexcep
     return top if b <= below else value
 
 
-cdef inline bint is_normal(const Clip *clip, real unused) noexcept nogil:
-    return clip.floor >= least_normal(unused)
+cdef inline bint is_normal(const Clip *clip, real of_type) noexcept nogil:
+    return clip.floor >= least_normal(of_type)
 
 
 cdef inline void note_outside(real x, real most, uint64_t *wide, uint32_t *narrow) noexcept nogil:
@@ -262,10 +262,10 @@ cdef void weight_targets(
     cdef Py_ssize_t i
     if segment.class_weights != NULL:
         for i in range(n):
-            out[i] = <real>tau_of(t[i], segment.class_weights[i], smoothing, uniform)
+            out[i] = <real>weighted_target(t[i], segment.class_weights[i], smoothing, uniform)
     else:
         for i in range(n):
-            out[i] = <real>tau_of(t[i], 1, smoothing, uniform)
+            out[i] = <real>weighted_target(t[i], 1, smoothing, uniform)
 
 
 cdef inline bint is_outside(real x) noexcept nogil:

@@ -151,7 +151,7 @@ cdef inline real lesser(real x, real y) noexcept nogil:
     return y if y < x else x
 
 
-cdef bint is_valid(const Block *block, const Binary *loss, real unused) noexcept nogil:
+cdef bint is_valid(const Block *block, const Binary *loss, real of_type) noexcept nogil:
     # Whether all predictions that are probabilities, all targets and all weights are in their domains. NaN is a legal
     # prediction or target. An element of weight 0 is not checked, nor is a prediction whose weighted targets are 0.
     cdef const real *x = <const real *>block.x
@@ -658,14 +658,14 @@ cdef inline void logit_vector(
             gradient[j] = fma(weighted_0, p, -(weighted_1 * q)) * <real>loss.factor
 
 
-cdef inline void start_lanes(Lanes *lanes, int kinds, real unused) noexcept nogil:
+cdef inline void start_lanes(Lanes *lanes, int kinds, real of_type) noexcept nogil:
     cdef Py_ssize_t j
     cdef int kind
     clear(&lanes.checks, MOST_LANES)
     for j in range(MOST_LANES):
         lanes.straight[j] = lanes.short_straight[j] = 0
     for kind in range(kinds):
-        for j in range(width(unused)):
+        for j in range(width(of_type)):
             lanes.product[kind][j] = 1
             lanes.complement[kind][j] = lanes.joined[kind][j] = 0
 
@@ -792,77 +792,79 @@ cdef inline bint product_sum(
 #
 # Each call of a loop below is one form, compiled apart.
 
-cdef inline bint run_loop(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+cdef inline bint run_loop(const Block *block, const Binary *loss, int form, real of_type) noexcept nogil:
     cdef real *value = <real *>block.value
     cdef real *gradient = <real *>block.gradient
     cdef real *hessian = <real *>block.hessian
     return elements(block, loss, form, block.terms, value, gradient, hessian)
 
 
-cdef inline bint by_targets(const Block *block, const Binary *loss, int form, int constant, real unused) noexcept nogil:
+cdef inline bint by_targets(
+    const Block *block, const Binary *loss, int form, int constant, real of_type
+) noexcept nogil:
     if form & HARD:
-        return run_loop(block, loss, constant | HARD, unused)
+        return run_loop(block, loss, constant | HARD, of_type)
     if form & EVERY:
-        return run_loop(block, loss, constant | EVERY, unused)
-    return run_loop(block, loss, constant, unused)
+        return run_loop(block, loss, constant | EVERY, of_type)
+    return run_loop(block, loss, constant, of_type)
 
 
-cdef inline bint probability_forms(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+cdef inline bint probability_forms(const Block *block, const Binary *loss, int form, real of_type) noexcept nogil:
     if form & VALUE:
-        return by_targets(block, loss, form, VALUE, unused)
+        return by_targets(block, loss, form, VALUE, of_type)
     if form & HARD and form & HESSIAN:
-        return run_loop(block, loss, GRADIENT | HESSIAN | PLAIN | HARD, unused)
+        return run_loop(block, loss, GRADIENT | HESSIAN | PLAIN | HARD, of_type)
     if form & HARD:
-        return run_loop(block, loss, GRADIENT | PLAIN | HARD, unused)
+        return run_loop(block, loss, GRADIENT | PLAIN | HARD, of_type)
     if form & EVERY and loss.flags & STEEP:
-        return run_loop(block, loss, GRADIENT | HESSIAN | EVERY | STEEP_FORM, unused)
+        return run_loop(block, loss, GRADIENT | HESSIAN | EVERY | STEEP_FORM, of_type)
     if form & EVERY:
-        return run_loop(block, loss, GRADIENT | HESSIAN | EVERY, unused)
+        return run_loop(block, loss, GRADIENT | HESSIAN | EVERY, of_type)
     if form & HESSIAN:
-        return run_loop(block, loss, GRADIENT | HESSIAN, unused)
-    return run_loop(block, loss, GRADIENT, unused)
+        return run_loop(block, loss, GRADIENT | HESSIAN, of_type)
+    return run_loop(block, loss, GRADIENT, of_type)
 
 
-cdef inline bint logit_forms(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+cdef inline bint logit_forms(const Block *block, const Binary *loss, int form, real of_type) noexcept nogil:
     if form & EVERY and form & HESSIAN:
-        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN | EVERY, unused)
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN | EVERY, of_type)
     if form & EVERY:
-        return run_loop(block, loss, LOGIT_FORM | VALUE | GRADIENT | EVERY, unused)
+        return run_loop(block, loss, LOGIT_FORM | VALUE | GRADIENT | EVERY, of_type)
     if form & VALUE and form & GRADIENT:
-        return run_loop(block, loss, LOGIT_FORM | VALUE | GRADIENT, unused)
+        return run_loop(block, loss, LOGIT_FORM | VALUE | GRADIENT, of_type)
     if form & VALUE:
-        return run_loop(block, loss, LOGIT_FORM | VALUE, unused)
+        return run_loop(block, loss, LOGIT_FORM | VALUE, of_type)
     if form & PLAIN and form & HESSIAN:
-        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN | PLAIN, unused)
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN | PLAIN, of_type)
     if form & PLAIN:
-        return run_loop(block, loss, LOGIT_FORM | GRADIENT | PLAIN, unused)
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | PLAIN, of_type)
     if form & HESSIAN:
-        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN, unused)
-    return run_loop(block, loss, LOGIT_FORM | GRADIENT, unused)
+        return run_loop(block, loss, LOGIT_FORM | GRADIENT | HESSIAN, of_type)
+    return run_loop(block, loss, LOGIT_FORM | GRADIENT, of_type)
 
 
 cdef inline bint focal_forms(
-    const Block *block, const Binary *loss, int form, int constant, real unused
+    const Block *block, const Binary *loss, int form, int constant, real of_type
 ) noexcept nogil:
     if form & HESSIAN:
-        return by_targets(block, loss, form, constant | LOGIT_FORM | FOCAL_FORM | GRADIENT | HESSIAN, unused)
-    return by_targets(block, loss, form, constant | LOGIT_FORM | FOCAL_FORM | VALUE | GRADIENT, unused)
+        return by_targets(block, loss, form, constant | LOGIT_FORM | FOCAL_FORM | GRADIENT | HESSIAN, of_type)
+    return by_targets(block, loss, form, constant | LOGIT_FORM | FOCAL_FORM | VALUE | GRADIENT, of_type)
 
 
-cdef bint run_form(const Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+cdef bint run_form(const Block *block, const Binary *loss, int form, real of_type) noexcept nogil:
     # Return False if the block takes another form.
     cdef double halves = 2 * loss.gamma
     if loss.gamma == 0 and loss.flags & LOGITS:
-        return logit_forms(block, loss, form, unused)
+        return logit_forms(block, loss, form, of_type)
     if loss.gamma == 0:
-        return probability_forms(block, loss, form, unused)
+        return probability_forms(block, loss, form, of_type)
     if halves < 16 and halves == <int>halves:
-        return focal_forms(block, loss, form, BY_POWERS, unused)
-    return focal_forms(block, loss, form, 0, unused)
+        return focal_forms(block, loss, form, BY_POWERS, of_type)
+    return focal_forms(block, loss, form, 0, of_type)
 
 
 cdef inline bint sum_form(
-    Py_ssize_t n, Block *block, const Binary *loss, int form, int wanted, real unused
+    Py_ssize_t n, Block *block, const Binary *loss, int form, int wanted, real of_type
 ) noexcept nogil:
     cdef real *gradient = <real *>block.gradient
     if wanted & GRADIENT:
@@ -871,7 +873,7 @@ cdef inline bint sum_form(
 
 
 cdef bint sum_by_products(
-    Py_ssize_t n, Block *block, const Binary *loss, bint hard, int wanted, real unused
+    Py_ssize_t n, Block *block, const Binary *loss, bint hard, int wanted, real of_type
 ) noexcept nogil:
     cdef bint by_label = loss.flags & POS_WEIGHT
     cdef bint by_logits = loss.flags & LOGITS
@@ -879,18 +881,18 @@ cdef bint sum_by_products(
     if by_label and (not hard or with_smoothing and not by_logits):
         return False
     if by_logits and by_label:
-        return sum_form(n, block, loss, LOGIT_FORM | BY_LABEL, wanted, unused)
+        return sum_form(n, block, loss, LOGIT_FORM | BY_LABEL, wanted, of_type)
     if by_logits and with_smoothing:
-        return sum_form(n, block, loss, LOGIT_FORM, wanted, unused)
+        return sum_form(n, block, loss, LOGIT_FORM, wanted, of_type)
     if by_logits:
-        return sum_form(n, block, loss, LOGIT_FORM | PLAIN, wanted, unused)
+        return sum_form(n, block, loss, LOGIT_FORM | PLAIN, wanted, of_type)
     if by_label:
-        return sum_form(n, block, loss, HARD | BY_LABEL, wanted, unused)
+        return sum_form(n, block, loss, HARD | BY_LABEL, wanted, of_type)
     if hard and with_smoothing:
-        return sum_form(n, block, loss, HARD | SMOOTHED, wanted, unused)
+        return sum_form(n, block, loss, HARD | SMOOTHED, wanted, of_type)
     if hard:
-        return sum_form(n, block, loss, HARD, wanted, unused)
-    return not loss.flags & SUBNORMAL and sum_form(n, block, loss, 0, wanted, unused)
+        return sum_form(n, block, loss, HARD, wanted, of_type)
+    return not loss.flags & SUBNORMAL and sum_form(n, block, loss, 0, wanted, of_type)
 
 
 cdef bint starts_hard(const real *t) noexcept nogil:
@@ -918,7 +920,7 @@ cdef double weigh(const Block *block, int wanted, real *restrict value) noexcept
     return join_lanes(&lanes[0])
 
 
-cdef bint run_fast(Block *block, const Binary *loss, int form, real unused) noexcept nogil:
+cdef bint run_fast(Block *block, const Binary *loss, int form, real of_type) noexcept nogil:
     # Try the forms that are fast. Return False if none fits the block.
     cdef int flags = loss.flags
     cdef bint derived = form & (GRADIENT | HESSIAN) != 0
@@ -927,14 +929,14 @@ cdef bint run_fast(Block *block, const Binary *loss, int form, real unused) noex
         return False
     if derived and block.is_wide or (flags & STEEP and form & HESSIAN):
         return False
-    if hard and starts_hard(<const real *>block.targets) and run_form(block, loss, form | HARD, unused):
+    if hard and starts_hard(<const real *>block.targets) and run_form(block, loss, form | HARD, of_type):
         return True
     if not flags & LOGITS:
         form &= ~PLAIN
-    return run_form(block, loss, form, unused)
+    return run_form(block, loss, form, of_type)
 
 
-cdef int run_forms(Block *block, const Binary *loss, int wanted, real unused) noexcept nogil:
+cdef int run_forms(Block *block, const Binary *loss, int wanted, real of_type) noexcept nogil:
     # Compute what is wanted, by the first form that fits the block. Return BAD if an input is outside its domain.
     cdef double terms[ELEMENTS]
     cdef real *value = <real *>block.value
@@ -945,14 +947,14 @@ cdef int run_forms(Block *block, const Binary *loss, int wanted, real unused) no
         form |= VALUE
     if not form & VALUE and not options and not block.weighted:
         form |= PLAIN
-    if run_fast(block, loss, form, unused):
+    if run_fast(block, loss, form, of_type):
         if wanted & (VALUE_SUM | VALUE_EACH):
             block.sum = weigh(block, wanted, value)
         return GOOD
-    if not is_valid(block, loss, unused):
+    if not is_valid(block, loss, of_type):
         return BAD
     block.terms = &terms[0]
-    run_form(block, loss, form & ~PLAIN | EVERY, unused)
+    run_form(block, loss, form & ~PLAIN | EVERY, of_type)
     if wanted & VALUE_SUM:
         block.sum = lane_sum(padded(block.n), &terms[0])
     for i in range(padded(block.n) if wanted & VALUE_EACH else 0):
@@ -960,7 +962,7 @@ cdef int run_forms(Block *block, const Binary *loss, int wanted, real unused) no
     return GOOD
 
 
-cdef inline void advance(Block *block, Py_ssize_t first, real unused) noexcept nogil:
+cdef inline void advance(Block *block, Py_ssize_t first, real of_type) noexcept nogil:
     # Leave out the first elements.
     block.n -= first
     block.x = <const real *>block.x + first
@@ -974,7 +976,7 @@ cdef inline void advance(Block *block, Py_ssize_t first, real unused) noexcept n
     block.hessian = <real *>block.hessian + first
 
 
-cdef Py_ssize_t summed(Block *block, const Binary *loss, int wanted, real unused) noexcept nogil:
+cdef Py_ssize_t summed(Block *block, const Binary *loss, int wanted, real of_type) noexcept nogil:
     # The sum of a block without weights, by products over whole vectors. Return how many elements are done.
     cdef Py_ssize_t whole = block.n & -SUM_LANES
     if whole == 0 or not wanted & VALUE_SUM or loss.gamma != 0:
@@ -983,12 +985,12 @@ cdef Py_ssize_t summed(Block *block, const Binary *loss, int wanted, real unused
         return 0
     if block.weighted and not all_ones(<const real *>block.weights, block.n):
         return 0
-    if starts_hard(<const real *>block.targets) and sum_by_products(whole, block, loss, True, wanted, unused):
+    if starts_hard(<const real *>block.targets) and sum_by_products(whole, block, loss, True, wanted, of_type):
         return whole
-    return whole if sum_by_products(whole, block, loss, False, wanted, unused) else 0
+    return whole if sum_by_products(whole, block, loss, False, wanted, of_type) else 0
 
 
-cdef int binary_block(Block *block, const Binary *loss, int wanted, real unused) noexcept nogil:
+cdef int binary_block(Block *block, const Binary *loss, int wanted, real of_type) noexcept nogil:
     # One block of a binary loss: its sum, and what else is wanted. Return BAD if an input is outside its domain.
     # `wanted` is 0 for a check alone; a value and a Hessian are not wanted together. Losses and derivatives of
     # probabilities choose their forms apart, so that a sum has the same bits whatever else is wanted.
@@ -998,26 +1000,26 @@ cdef int binary_block(Block *block, const Binary *loss, int wanted, real unused)
     cdef int derived = wanted & (GRADIENT | HESSIAN)
     cdef bint both = derived != 0 and derived != wanted
     if both and (block.is_wide or loss.flags & ZERO_OUTSIDE):
-        state = binary_block(block, loss, wanted ^ derived, unused)
-        return BAD if state == BAD else run_forms(block, loss, derived, unused)
-    done = summed(block, loss, wanted, unused)
+        state = binary_block(block, loss, wanted ^ derived, of_type)
+        return BAD if state == BAD else run_forms(block, loss, derived, of_type)
+    done = summed(block, loss, wanted, of_type)
     if done == block.n:
         return GOOD
     if done > 0:  # the last elements do not fill a vector: the weights of the padding are 0
         tail = block[0]
-        advance(&tail, done, unused)
+        advance(&tail, done, of_type)
         tail.weighted = True
-        state = binary_block(&tail, loss, wanted, unused)
+        state = binary_block(&tail, loss, wanted, of_type)
         block.sum += tail.sum
         return state
     if both and not loss.flags & LOGITS:
-        state = run_forms(block, loss, wanted ^ derived, unused)
-        return BAD if state == BAD else run_forms(block, loss, derived, unused)
-    return run_forms(block, loss, wanted, unused)
+        state = run_forms(block, loss, wanted ^ derived, of_type)
+        return BAD if state == BAD else run_forms(block, loss, derived, of_type)
+    return run_forms(block, loss, wanted, of_type)
 
 
 cdef void set_binary(
-    Binary *loss, double eps, double pos_weight, double smoothing, double gamma, double factor, int flags, real unused
+    Binary *loss, double eps, double pos_weight, double smoothing, double gamma, double factor, int flags, real of_type
 ) noexcept nogil:
     # The constants of a loss. The caller sets these flags: LOGITS, ZERO_OUTSIDE, POS_WEIGHT, POS_WEIGHTS and with it
     # STEEP, ONLY_GENERAL if a pos_weight is 0, KNOWN_WEIGHTS. For float, eps, pos_weight and smoothing must be in
@@ -1041,7 +1043,7 @@ cdef void set_binary(
         return
     if eps > 0.25:
         loss.flags |= ONLY_GENERAL
-    if eps < least_normal(unused):
+    if eps < least_normal(of_type):
         loss.flags |= SUBNORMAL | STEEP
     if real is float:
         if eps < 2.0 ** -28:

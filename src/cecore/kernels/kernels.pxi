@@ -106,11 +106,11 @@ cdef extern from "Python.h":
     void *PyExc_RuntimeError
 
 cdef extern from "memory.h" nogil:
-    void cecore_ask(const char *, Py_ssize_t) noexcept
+    void cecore_prefetch(const char *, Py_ssize_t) noexcept
     void cecore_stream(char *, const char *, Py_ssize_t) noexcept
     void cecore_stream_end() noexcept
-    void cecore_turn(const double *, Py_ssize_t, double *, Py_ssize_t) noexcept
-    void cecore_turnf(const float *, Py_ssize_t, float *, Py_ssize_t) noexcept
+    void cecore_transpose(const double *, Py_ssize_t, double *, Py_ssize_t) noexcept
+    void cecore_transposef(const float *, Py_ssize_t, float *, Py_ssize_t) noexcept
 
 cdef enum:
     LANES = 8
@@ -132,14 +132,15 @@ cdef inline Py_ssize_t padded(Py_ssize_t n) noexcept nogil:
     return (n + SUM_LANES - 1) & -SUM_LANES
 
 
-cdef inline Py_ssize_t width(real unused) noexcept nogil:
-    # the lanes of a register of 64 bytes, SUM_LANES or half as many
+cdef inline Py_ssize_t width(real of_type) noexcept nogil:
+    # The lanes of a register of 64 bytes, SUM_LANES or half as many. Here and elsewhere, the value of `of_type` is not
+    # read: it only says which type `real` is.
     return 64 // sizeof(real)
 
 
-cdef inline Py_ssize_t padded_rows(Py_ssize_t n, real unused) noexcept nogil:
+cdef inline Py_ssize_t padded_rows(Py_ssize_t n, real of_type) noexcept nogil:
     # as many as are computed of n rows side by side
-    return (n + width(unused) - 1) & -width(unused)
+    return (n + width(of_type) - 1) & -width(of_type)
 
 
 include "accumulator.pxi"

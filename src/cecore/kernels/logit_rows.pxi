@@ -19,20 +19,20 @@ cdef struct Arena:  # where the numbers of some rows are while they are computed
     char *second
 
 
-cdef inline Py_ssize_t tile_size(Py_ssize_t classes, real unused) noexcept nogil:
+cdef inline Py_ssize_t tile_size(Py_ssize_t classes, real of_type) noexcept nogil:
     return (classes * WIDTH + SUM_LANES) * sizeof(real)
 
 
-cdef inline Py_ssize_t kept_classes(Py_ssize_t classes, real unused) noexcept nogil:
+cdef inline Py_ssize_t kept_classes(Py_ssize_t classes, real of_type) noexcept nogil:
     # How many exponentials of a row the arena holds
     return min(classes, <Py_ssize_t>KEPT_BYTES // <Py_ssize_t>sizeof(real)) + ROW_BUFFER
 
 
-cdef Py_ssize_t arena_size(Py_ssize_t classes, real unused) noexcept nogil:
+cdef Py_ssize_t arena_size(Py_ssize_t classes, real of_type) noexcept nogil:
     cdef Py_ssize_t size = sizeof(RowBlock) + sizeof(RowConstants) + sizeof(FocalSums) + 8 * 64
     if classes <= MAX_TILE_CLASSES:
-        return size + 4 * tile_size(classes, unused)
-    return size + (4 * ROW_BUFFER + kept_classes(classes, unused)) * sizeof(real)
+        return size + 4 * tile_size(classes, of_type)
+    return size + (4 * ROW_BUFFER + kept_classes(classes, of_type)) * sizeof(real)
 
 
 cdef char *take(char **place, Py_ssize_t size) noexcept nogil:
@@ -41,12 +41,12 @@ cdef char *take(char **place, Py_ssize_t size) noexcept nogil:
     return taken
 
 
-cdef void lay_out(Arena *arena, char *memory, Py_ssize_t classes, real unused) noexcept nogil:
+cdef void lay_out(Arena *arena, char *memory, Py_ssize_t classes, real of_type) noexcept nogil:
     cdef char *place = memory
     cdef Py_ssize_t size = ROW_BUFFER * sizeof(real)
-    cdef Py_ssize_t e_size = kept_classes(classes, unused) * sizeof(real)
+    cdef Py_ssize_t e_size = kept_classes(classes, of_type) * sizeof(real)
     if classes <= MAX_TILE_CLASSES:
-        size = e_size = tile_size(classes, unused)
+        size = e_size = tile_size(classes, of_type)
     arena.block = <RowBlock *>take(&place, sizeof(RowBlock))
     arena.constants = <RowConstants *>take(&place, sizeof(RowConstants))
     arena.focal = <FocalSums *>take(&place, sizeof(FocalSums))
@@ -80,16 +80,16 @@ cdef struct RowInputs:  # of a block of rows
     double *losses
 
 
-cdef void prefetch_tile(const Call *call, RowBlock *block, Py_ssize_t row, real unused) noexcept nogil:
+cdef void prefetch_tile(const Call *call, RowBlock *block, Py_ssize_t row, real of_type) noexcept nogil:
     # What tile_exponentials prefetches: the next tile's logits, if they are read where they lie
     block.ahead = NULL
-    if call.n * call.classes >= UNCACHED and of_computing_type(&call.x, unused):
+    if call.n * call.classes >= UNCACHED and of_computing_type(&call.x, of_type):
         block.ahead = call.x.data + row * call.classes * sizeof(real)
 
 
 cdef bint run_tile(
     State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t first, Py_ssize_t last,
-    bint has_targets, real unused
+    bint has_targets, real of_type
 ) noexcept nogil:
     # The rows of a tile that have targets, or those that have labels. The others are computed too, but not stored.
     # Return False if a target is out of its domain.
@@ -112,13 +112,13 @@ cdef bint run_tile(
     block.label = rows.labels + first
     block.weight = rows.weights + first
     block.factor = rows.factors + first
-    if has_targets and not taus_tile(call, start + first, n, block.label, chosen, block.weight, t):
+    if has_targets and not weighted_targets_tile(call, start + first, n, block.label, chosen, block.weight, t):
         return False
     if block.wanted == 0:
         return True
     load_tile(&call.x, start + first, n, whole_lanes(n), call.classes, z)
-    prefetch_tile(call, block, start + first + n, unused)
-    compute_tile(block, arena.constants, z, <real *>arena.e, t, results, unused)
+    prefetch_tile(call, block, start + first + n, of_type)
+    compute_tile(block, arena.constants, z, <real *>arena.e, t, results, of_type)
     for r in range(n if block.wanted & VALUE else 0):
         rows.losses[first + r] = block.loss[r] if chosen[r] else rows.losses[first + r]
     if state.plan.wanted & HESSIAN:
@@ -145,11 +145,11 @@ cdef bint load_row_targets(
     const Call *call, Py_ssize_t row, int64_t label, Py_ssize_t first, Py_ssize_t n, real *buffer, real **t
 ) noexcept nogil:
     # The weighted targets of a segment, in t; False if one is out of its domain
-    if are_taus(call) and of_computing_type(&call.targets, <real>0):
+    if are_weighted_targets(call) and of_computing_type(&call.targets, <real>0):
         t[0] = <real *>call.targets.data + row * call.classes + first
         return in_domain(<const real *>t[0], n)
     t[0] = buffer
-    return taus_of_row(call, row, label, first, n, buffer)
+    return weighted_targets_of_row(call, row, label, first, n, buffer)
 
 
 cdef struct Batch:  # some rows of many classes: their places
@@ -265,7 +265,7 @@ cdef bint load_targets(
     return True
 
 
-cdef real *exponentials_of(const Arena *arena, const Batch *batch, Py_ssize_t segment, real unused) noexcept nogil:
+cdef real *exponentials_of(const Arena *arena, const Batch *batch, Py_ssize_t segment, real of_type) noexcept nogil:
     return <real *>arena.e + (segment * BATCH if batch.kept else 0)
 
 
@@ -312,7 +312,7 @@ cdef real *reload(
 
 cdef bint run_batch(
     State *state, Arena *arena, const Batch *batch, const RowInputs *rows, Py_ssize_t start, Py_ssize_t count,
-    real unused
+    real of_type
 ) noexcept nogil:
     # The first rows of a batch. Return False if a target is out of its domain.
     cdef const Call *call = state.call
@@ -324,10 +324,10 @@ cdef bint run_batch(
     cdef RowBlock *block = arena.block
     cdef Py_ssize_t segment, first, n
     block.rows = count
-    start_rows(block, unused)
+    start_rows(block, of_type)
     if not fill_sums(state, arena, batch, &z[0], &t[0]):
         return False
-    finish_rows(block, block.rows, arena.constants, unused)
+    finish_rows(block, block.rows, arena.constants, of_type)
     if is_general_focal(block):
         add_focal_segments(state, arena, batch, &z[0], &t[0])
     keep_losses(block, batch, rows, start)
@@ -404,10 +404,10 @@ cdef void clear_row(const RowBlock *block, Py_ssize_t n, real *gradient, real *h
         memset(hessian, 0, n * sizeof(real))
 
 
-cdef inline bint is_streamed(const Call *call, const Array *out, real unused) noexcept nogil:
+cdef inline bint is_streamed(const Call *call, const Array *out, real of_type) noexcept nogil:
     # Whether results go past the caches: the arrays are larger than the last cache, and the rows too short for the
     # processor to foresee them.
-    if not of_computing_type(out, unused) or call.classes > PREFETCHED_CLASSES:
+    if not of_computing_type(out, of_type) or call.classes > PREFETCHED_CLASSES:
         return False
     return call.n * call.classes >= STREAMED
 
@@ -481,7 +481,7 @@ cdef void clear_results_of_row(const State *state, Py_ssize_t row) noexcept nogi
 
 
 cdef bint run_batches(
-    State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, bint has_targets, real unused
+    State *state, Arena *arena, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, bint has_targets, real of_type
 ) noexcept nogil:
     # The rows of many classes that have targets, or those that have labels; those of weight 0 are not read. Return
     # False if a target is out of its domain.
@@ -500,7 +500,7 @@ cdef bint run_batches(
     batch.segments = segments_of(call.classes)
     batch.stride = ROW_BUFFER
     if batch.segments == 1:  # whole registers, and one more
-        batch.stride = (call.classes // width(unused) + 1) * width(unused)
+        batch.stride = (call.classes // width(of_type) + 1) * width(of_type)
     batch.kept = batch.segments == 1 or call.classes <= KEPT_BYTES // <Py_ssize_t>sizeof(real)
     for i in range(n):
         if rows.has_targets[i] != has_targets:
@@ -519,10 +519,10 @@ cdef bint run_batches(
         batch.factor[count] = rows.factors[i]
         count += 1
         if count == height:
-            if not run_batch(state, arena, &batch, rows, start, count, unused):
+            if not run_batch(state, arena, &batch, rows, start, count, of_type):
                 return False
             count = 0
-    return count == 0 or run_batch(state, arena, &batch, rows, start, count, unused)
+    return count == 0 or run_batch(state, arena, &batch, rows, start, count, of_type)
 
 
 cdef void keep_losses(
@@ -534,33 +534,33 @@ cdef void keep_losses(
 
 
 cdef bint logit_rows(
-    State *state, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real unused
+    State *state, const RowInputs *rows, Py_ssize_t start, Py_ssize_t n, real of_type
 ) noexcept nogil:
     # A block of rows: those with labels, then those with targets. Return False if a target is out of its domain.
     cdef Arena arena
     cdef Py_ssize_t tile
     cdef bint has_targets
-    lay_out(&arena, state.room, state.call.classes, unused)
+    lay_out(&arena, state.room, state.call.classes, of_type)
     for has_targets in range(2):
         if rows.targets == (0 if has_targets else n):
             continue
         if state.call.classes > MAX_TILE_CLASSES:
-            if not run_batches(state, &arena, rows, start, n, has_targets, unused):
+            if not run_batches(state, &arena, rows, start, n, has_targets, of_type):
                 return False
             continue
         for tile in range((n + WIDTH - 1) // WIDTH):
-            if not run_tile(state, &arena, rows, start, tile * WIDTH, n, has_targets, unused):
+            if not run_tile(state, &arena, rows, start, tile * WIDTH, n, has_targets, of_type):
                 return False
     return True
 
 
-cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     cdef const Plan *plan = state.plan
     cdef const Call *call = state.call
     cdef int64_t labels[BLOCK]
     cdef bint has_targets[BLOCK]
     cdef real w_scratch[BLOCK]
-    cdef real own_w[BLOCK]
+    cdef real weights_of_rows[BLOCK]
     cdef real factors[BLOCK]
     cdef double wide_w[BLOCK]
     cdef double wide_factors[BLOCK]
@@ -571,8 +571,8 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
     cdef RowInputs rows
     cdef Py_ssize_t block, start, n, i
     cdef bint all_have = call.options.smoothing != 0 and (call.given & CLASS_WEIGHTS or call.options.gamma != 0)
-    cdef bint in_taus = call.options.smoothing != 0 and call.given & CLASS_WEIGHTS != 0
-    cdef bint even = not call.given & WEIGHTS and not call.given & UPSTREAM and not have_own_weights(call, in_taus)
+    cdef bint in_targets = call.options.smoothing != 0 and call.given & CLASS_WEIGHTS != 0
+    cdef bint even = not call.given & WEIGHTS and not call.given & UPSTREAM and not change_weights(call, in_targets)
     cdef Py_ssize_t filled = -1  # rows whose weights, which are alike, are there
     rows.labels = &labels[0]
     rows.has_targets = &has_targets[0]
@@ -593,8 +593,8 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
         ):
             break
         if not even or n != filled:
-            loss_weights(call, n, in_taus, labels, given_w, wide_w)
-            w = weight_rows(state, n, in_taus, labels, given_w, own_w, factors)
+            loss_weights(call, n, in_targets, labels, given_w, wide_w)
+            w = weight_rows(state, n, in_targets, labels, given_w, weights_of_rows, factors)
             for i in range(padded(n)):
                 row_w[i] = w[i]
                 wide_factors[i] = factors[i]
@@ -607,7 +607,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
         for i in range(n if call.options.ignores else 0):
             labels[i] = 0 if labels[i] == IGNORED else labels[i]
         memset(losses, 0, padded(n) * sizeof(double))
-        if not logit_rows(state, &rows, start, n, unused):
+        if not logit_rows(state, &rows, start, n, of_type):
             break
         state.bad = -1
         for i in range(0 if even else n):
@@ -616,7 +616,7 @@ cdef void run_logit_rows(State *state, Py_ssize_t first, Py_ssize_t last, real u
     cecore_stream_end()
 
 
-cdef void run_activation(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_activation(State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     # softmax and log_softmax: rows whose labels are not looked at
     cdef int64_t labels[BLOCK]
     cdef bint has_targets[BLOCK]
@@ -634,5 +634,5 @@ cdef void run_activation(State *state, Py_ssize_t first, Py_ssize_t last, real u
     rows.losses = &losses[0]
     for block in range(first, last):
         start = block * state.plan.block
-        logit_rows(state, &rows, start, min(state.call.n - start, state.plan.block), unused)
+        logit_rows(state, &rows, start, min(state.call.n - start, state.plan.block), of_type)
     cecore_stream_end()

@@ -10,7 +10,7 @@
 
 /* The hardware foresees an array that is read from end to end, but not a panel of rows that comes in a burst, nor its
  * result. This asks for it in time, into the second cache; an address where there is nothing does no harm. */
-CECORE_INLINE void cecore_ask(const char *data, ptrdiff_t size)
+CECORE_INLINE void cecore_prefetch(const char *data, ptrdiff_t size)
 {
     ptrdiff_t i;
     for (i = 0; i < size; i += 64) {
@@ -64,7 +64,7 @@ CECORE_INLINE void cecore_stream_end(void)
 
 /* Four rows of four numbers, each a stride after the one before, become four columns, which are written in their
  * order. */
-CECORE_INLINE void cecore_turn(const double *from, ptrdiff_t stride, double *to, ptrdiff_t to_stride)
+CECORE_INLINE void cecore_transpose(const double *from, ptrdiff_t stride, double *to, ptrdiff_t to_stride)
 {
 #if defined(__AVX__)
     __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from)), _mm_loadu_pd(from + 2 * stride), 1);
@@ -96,7 +96,7 @@ CECORE_INLINE void cecore_turn(const double *from, ptrdiff_t stride, double *to,
 #endif
 }
 
-CECORE_INLINE void cecore_turnf(const float *from, ptrdiff_t stride, float *to, ptrdiff_t to_stride)
+CECORE_INLINE void cecore_transposef(const float *from, ptrdiff_t stride, float *to, ptrdiff_t to_stride)
 {
 #if defined(CECORE_X86)
     __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + stride);

@@ -1,6 +1,6 @@
 # Passes over the blocks of a call: each computes what the plan says, block by block.
 
-cdef void run_divisor(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_divisor(State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     # Add up what the mean divides by. Passes that compute the loss find what is outside its domain.
     cdef const Call *call = state.call
     cdef const Plan *plan = state.plan
@@ -31,22 +31,22 @@ cdef void run_divisor(State *state, Py_ssize_t first, Py_ssize_t last, real unus
         add_all(n, &state.sum, &counted[0])
 
 
-cdef void run_kind(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_kind(State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     cdef int kind = state.call.kind
     if state.plan.divisor:
-        run_divisor(state, first, last, unused)
+        run_divisor(state, first, last, of_type)
     elif kind == CATEGORICAL:
-        run_probability_rows(state, first, last, unused)
+        run_probability_rows(state, first, last, of_type)
     elif kind == CATEGORICAL_LOGITS:
-        run_logit_rows(state, first, last, unused)
+        run_logit_rows(state, first, last, of_type)
     elif kind == SOFTMAX_BACKWARD:
-        run_softmax_backward(state, first, last, unused)
+        run_softmax_backward(state, first, last, of_type)
     elif kind == SOFTMAX or kind == LOG_SOFTMAX:
-        run_activation(state, first, last, unused)
+        run_activation(state, first, last, of_type)
     elif is_activation(kind):
-        run_elementwise(state, first, last, unused)
+        run_elementwise(state, first, last, of_type)
     else:
-        run_elements(state, first, last, unused)
+        run_elements(state, first, last, of_type)
 
 
 cdef void run_blocks(State *state, Py_ssize_t first, Py_ssize_t last) noexcept nogil:

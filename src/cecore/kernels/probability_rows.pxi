@@ -141,11 +141,12 @@ cdef bint probability_block(
     # False if something is outside its domain.
     cdef const Call *call = state.call
     cdef bint is_distribution[BLOCK]
-    cdef real own_w[BLOCK]
+    cdef real weights_of_rows[BLOCK]
     cdef double losses[BLOCK]
     cdef bint smoothed = call.options.smoothing != 0
-    cdef const real *w = weight_rows(state, n, smoothed, labels, given_w, own_w, factors)
+    cdef const real *w = weight_rows(state, n, smoothed, labels, given_w, weights_of_rows, factors)
     cdef Segment segment
+    cdef bint weighted
     cdef Py_ssize_t distributions = 0
     cdef Py_ssize_t i
     for i in range(n):
@@ -169,9 +170,10 @@ cdef bint probability_block(
         if state.plan.wanted & VALUE_SUM:
             accumulator_add(&state.sum, lane_sum(n, &losses[0]))
     if 0 < distributions < n:
-        w = mask_rows(n, is_distribution, w, own_w, factors)
+        w = mask_rows(n, is_distribution, w, weights_of_rows, factors)
+    weighted = w == &weights_of_rows[0] or call.given & WEIGHTS != 0
     if distributions < n and not label_block(
-        state, start, n, labels, is_distribution, w == &own_w[0] or call.given & WEIGHTS != 0, w, factors, losses
+        state, start, n, labels, is_distribution, weighted, w, factors, losses
     ):
         return False
     if state.plan.wanted & VALUE_EACH:
@@ -179,7 +181,7 @@ cdef bint probability_block(
     return True
 
 
-cdef void run_probability_rows(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_probability_rows(State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     cdef const Call *call = state.call
     cdef int64_t labels[BLOCK]
     cdef real scratch[BLOCK]

@@ -91,7 +91,7 @@ def exact_sum(cnp.ndarray terms, int64_t repeats=1):
 
 
 cdef double run_probe(
-    Binary *loss, Block *block, int wanted, tuple arrays, tuple constants, int flags, real unused
+    Binary *loss, Block *block, int wanted, tuple arrays, tuple constants, int flags, real of_type
 ) except? -1:
     cdef int state
     cdef uint64_t saved
@@ -110,8 +110,8 @@ cdef double run_probe(
     block.hessian = cnp.PyArray_DATA(hessian)
     block.sum = 0
     saved = cecore_enter()
-    set_binary(loss, eps, pos_weight, smoothing, gamma, factor, flags, unused)
-    state = binary_block(block, loss, wanted, unused)
+    set_binary(loss, eps, pos_weight, smoothing, gamma, factor, flags, of_type)
+    state = binary_block(block, loss, wanted, of_type)
     cecore_settle(&block.sum)
     cecore_leave(saved)
     return NAN if state == BAD else block.sum

@@ -139,19 +139,19 @@ cdef void row_results(
 
 # ---------------------------------------------------------------- row ends
 
-cdef inline double least_unboosted(real unused) noexcept nogil:
+cdef inline double least_unboosted(real of_type) noexcept nogil:
     return 1e-150 if real is double else 1e-18
 
 
-cdef inline double most_unboosted(real unused) noexcept nogil:
+cdef inline double most_unboosted(real of_type) noexcept nogil:
     return 1e150 if real is double else 1e18
 
 
 cdef inline int64_t count_boosted(
-    const double *factor, const double *target_sum, bint has_targets, Py_ssize_t rows, real unused
+    const double *factor, const double *target_sum, bint has_targets, Py_ssize_t rows, real of_type
 ) noexcept nogil:
-    cdef double least = least_unboosted(unused)
-    cdef double most = most_unboosted(unused)
+    cdef double least = least_unboosted(of_type)
+    cdef double most = most_unboosted(of_type)
     cdef double size, product
     cdef int64_t boosted_rows = 0
     cdef int64_t small, large
@@ -167,21 +167,21 @@ cdef inline int64_t count_boosted(
     return boosted_rows
 
 
-cdef bint any_boosted(const RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+cdef bint any_boosted(const RowBlock *block, Py_ssize_t rows, real of_type) noexcept nogil:
     # Return whether the factor of a row times the sum of its targets is very small or large. The product may underflow
     # to 0, so the two numbers are compared with 0.
     if block.has_targets:
-        return count_boosted(block.factor, block.target_sum, True, rows, unused) > 0
-    return count_boosted(block.factor, block.target_sum, False, rows, unused) > 0
+        return count_boosted(block.factor, block.target_sum, True, rows, of_type) > 0
+    return count_boosted(block.factor, block.target_sum, False, rows, of_type) > 0
 
 
-cdef inline double boosted(double factor, double targets, double *unscale, real unused) noexcept nogil:
+cdef inline double boosted(double factor, double targets, double *unscale, real of_type) noexcept nogil:
     # A factor over unscale, by which the results are to be multiplied where factor times the sum of the targets is very
     # small, large or infinite: so their quotient by the total is a normal number of the type. For an infinite factor,
     # unscale is the largest number, so that results of 0 stay 0; with `up`, all others are infinite.
     cdef double size = fabs(factor) * targets
-    cdef double small = least_unboosted(unused)
-    cdef double large = most_unboosted(unused)
+    cdef double small = least_unboosted(of_type)
+    cdef double large = most_unboosted(of_type)
     cdef double most = 1.7976931348623157e+308 if real is double else 3.4028234663852886e+38
     cdef double up = 3.273390607896142e+150 if real is double else 1.2089258196146292e+24  # 2^500, 2^80
     cdef double down = 3.054936363499605e-151 if real is double else 8.271806125530277e-25
@@ -213,12 +213,12 @@ cdef inline double over_total(double x, double low, const RowBlock *block, Py_ss
     return quotient_by_total(x, low, block, r, &lost)
 
 
-cdef inline real low_part(double value, double lost, real unused) noexcept nogil:
+cdef inline real low_part(double value, double lost, real of_type) noexcept nogil:
     # What a constant loses as a number of the computing type; `lost` is what its rounding to double lost.
     return lost if real is double else <real>(value - <float>value)
 
 
-cdef void label_losses(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+cdef void label_losses(RowBlock *block, Py_ssize_t rows, real of_type) noexcept nogil:
     # (maximum - z of the label) + log(total / largest); with smoothing a, the first term is its mean with the gap's
     cdef const real *maximum = <const real *>block.maximum
     cdef const real *label_z = <const real *>block.label_z
@@ -736,23 +736,23 @@ cdef inline void take_label(RowBlock *block, Py_ssize_t r, real z, real *e) noex
     e[0] = 0
 
 
-cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants, real unused) noexcept nogil:
+cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants, real of_type) noexcept nogil:
     # Losses, and the constants of the results
     cdef real *gradient = <real *>constants.gradient
     cdef real *hessian = <real *>constants.hessian
     cdef Py_ssize_t r
-    finish_sums(block, lanes, unused)
+    finish_sums(block, lanes, of_type)
     if block.wanted & SOFTMAX_BIT:
         constants.kind = PROBABILITY
         activation_constants(block, lanes, gradient)
         return
     if block.wanted & (VALUE | LOG_SOFTMAX_BIT) or block.gamma != 0 or block.has_targets:
-        set_log_totals(block, lanes, unused)
+        set_log_totals(block, lanes, of_type)
     if block.wanted & LOG_SOFTMAX_BIT:
         constants.kind = LOGARITHM
         activation_constants(block, lanes, gradient)
         return
-    block.boosts = block.wanted & GRADIENT and any_boosted(block, lanes, unused)
+    block.boosts = block.wanted & GRADIENT and any_boosted(block, lanes, of_type)
     constants.hessian_kind = CURVATURE
     if block.wanted & HESSIAN:
         curvature_constants(block, lanes, hessian)
@@ -761,7 +761,7 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
         target_constants(block, lanes, gradient)
         return  # with a focal factor, only what does not depend on it
     if block.wanted & VALUE or block.gamma != 0:
-        label_losses(block, lanes, unused)
+        label_losses(block, lanes, of_type)
     if block.gamma != 0:
         constants.kind = FOCAL
         constants.hessian_kind = FOCAL_CURVATURE
@@ -771,7 +771,7 @@ cdef void finish_rows(RowBlock *block, Py_ssize_t lanes, RowConstants *constants
         label_constants(block, lanes, gradient, constants.label_gradient)
 
 
-cdef void number_labels(RowBlock *block, Py_ssize_t lanes, real unused) noexcept nogil:
+cdef void number_labels(RowBlock *block, Py_ssize_t lanes, real of_type) noexcept nogil:
     cdef real *number = <real *>block.label_number
     cdef real none = -1
     cdef Py_ssize_t r
@@ -784,7 +784,7 @@ cdef void number_labels(RowBlock *block, Py_ssize_t lanes, real unused) noexcept
 
 
 cdef void compute_tile(
-    RowBlock *block, RowConstants *constants, real *z, real *e, real *t, real *gradient, real unused
+    RowBlock *block, RowConstants *constants, real *z, real *e, real *t, real *gradient, real of_type
 ) noexcept nogil:
     # The gradient, softmax or log_softmax of a tile; the Hessian is left in z.
     cdef real *maximum = <real *>block.maximum
@@ -797,13 +797,13 @@ cdef void compute_tile(
     prepare(block)
     tile_maxima(z, classes, lanes, maximum)
     resolve_tile(z, classes, block.rows, maximum)
-    set_row_scales(block, lanes, unused)
+    set_row_scales(block, lanes, of_type)
     tile_exponentials(
         z, <const real *>block.offset, <const real *>block.shifter, <const real *>block.lowest, classes, lanes,
         block.ahead, e
     )
     if not block.but_largest:
-        number_labels(block, lanes, unused)
+        number_labels(block, lanes, of_type)
         tile_sums(z, <const real *>e, False, lanes, block)
     if block.but_largest or block.wanted & HESSIAN:
         tile_sums(z, <const real *>e, True, lanes, block)
@@ -811,7 +811,7 @@ cdef void compute_tile(
         tile_targets(z, <const real *>t, e, maximum, largest, lanes, block)
     elif block.smoothing != 0:
         tile_gaps(z, maximum, lanes, block)
-    finish_rows(block, lanes, constants, unused)
+    finish_rows(block, lanes, constants, of_type)
     if is_general_focal(block):
         compute_focal_tile(block, z, <const real *>e, t, lanes, gradient)
         clear_tile(block, z, gradient)
@@ -875,7 +875,7 @@ cdef void unscale_tile(RowBlock *block, Py_ssize_t lanes, real *gradient) noexce
 # classes come alone, segment by segment: a stage is called for each segment before the next one begins. first is the
 # segment's first class, n its length, which is at least SUM_LANES.
 
-cdef void start_rows(RowBlock *block, real unused) noexcept nogil:
+cdef void start_rows(RowBlock *block, real of_type) noexcept nogil:
     cdef Py_ssize_t r
     prepare(block)
     for r in range(WIDTH):
@@ -896,7 +896,7 @@ cdef void fill_exponentials(RowBlock *block, real **z, Py_ssize_t n, real *e, Py
     cdef Py_ssize_t r
     for r in range(block.rows):
         if block.ahead != NULL:
-            cecore_ask(block.ahead + r * n * sizeof(real), n * sizeof(real))
+            cecore_prefetch(block.ahead + r * n * sizeof(real), n * sizeof(real))
         row_exponentials(z[r], n, offset[r], shifter[r], lowest[r], e + r * stride)
 
 

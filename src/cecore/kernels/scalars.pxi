@@ -70,14 +70,14 @@ cdef inline real log1p_fraction(real n, real e) noexcept nogil:
         return cecore_log1p_fractionf(n, e)
 
 
-cdef inline real ordinary_logit(real unused) noexcept nogil:
+cdef inline real ordinary_logit(real of_type) noexcept nogil:
     if real is double:
         return CECORE_ORDINARY
     else:
         return CECORE_ORDINARYF
 
 
-cdef inline real least_normal(real unused) noexcept nogil:
+cdef inline real least_normal(real of_type) noexcept nogil:
     if real is double:
         return CECORE_LEAST_NORMAL
     else:

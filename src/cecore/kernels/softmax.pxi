@@ -127,7 +127,7 @@ cdef void set_scales(
         errors[r] = error
 
 
-cdef void set_row_scales(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+cdef void set_row_scales(RowBlock *block, Py_ssize_t rows, real of_type) noexcept nogil:
     # After the maxima, in which +inf has been replaced by 0 (resolve_infinite)
     set_scales(
         <const real *>block.maximum, rows, <real *>block.offset, <real *>block.shifter, <real *>block.lowest,
@@ -247,7 +247,7 @@ cdef inline void strip_label_sum(
         label_e[j] = picked_e[j]
 
 
-cdef inline real gap_scale(real unused) noexcept nogil:
+cdef inline real gap_scale(real of_type) noexcept nogil:
     # Gaps are added in sixteenths, so that four of the largest floats do not overflow.
     return 0.0625
 
@@ -411,7 +411,7 @@ cdef void tile_exponentials(
     cdef Py_ssize_t k, r
     for k in range(classes):
         if ahead != NULL:
-            cecore_ask(ahead + k * WIDTH * sizeof(real), WIDTH * sizeof(real))
+            cecore_prefetch(ahead + k * WIDTH * sizeof(real), WIDTH * sizeof(real))
         for r in range(lanes):
             e[k * WIDTH + r] = exponential(z[k * WIDTH + r], offset[r], shifter[r], lowest[r], &error)
 
@@ -529,7 +529,7 @@ cdef void row_exponentials(
 
 
 cdef inline void keep_lanes(
-    const double *sums, const double *errors, bint begins, Py_ssize_t r, RowLanes *kept, real unused
+    const double *sums, const double *errors, bint begins, Py_ssize_t r, RowLanes *kept, real of_type
 ) noexcept nogil:
     # Store the lanes of the first segment of row r, or add those of another one: 8 of them, whatever the type.
     cdef Py_ssize_t j
@@ -612,21 +612,21 @@ cdef void add_row_targets(
     keep_lanes(sums.gap, sums.gap_error, begins, r, &block.lanes_of_gap, <real>0)
 
 
-cdef inline void join_half_lanes(RowLanes *lanes, Py_ssize_t rows, Py_ssize_t half, real unused) noexcept nogil:
+cdef inline void join_half_lanes(RowLanes *lanes, Py_ssize_t rows, Py_ssize_t half, real of_type) noexcept nogil:
     cdef Py_ssize_t r, j, k
     for r in range(rows):
         for j in range(half):
             k = r * LANES + j
             if real is double:
                 lanes.error[k] += lanes.error[k + half]
-            add_term_of(&lanes.sum[k], &lanes.error[k], lanes.sum[k + half], unused)
+            add_term_of(&lanes.sum[k], &lanes.error[k], lanes.sum[k + half], of_type)
 
 
-cdef void join_rows(RowLanes *lanes, Py_ssize_t rows, double *restrict sum, real unused) noexcept nogil:
+cdef void join_rows(RowLanes *lanes, Py_ssize_t rows, double *restrict sum, real of_type) noexcept nogil:
     # The sums of the lanes of each row, by one tree; the errors stay in the first lanes
     cdef Py_ssize_t r
-    join_half_lanes(lanes, rows, 4, unused)
-    join_half_lanes(lanes, rows, 2, unused)
+    join_half_lanes(lanes, rows, 4, of_type)
+    join_half_lanes(lanes, rows, 2, of_type)
     for r in range(rows):
         if real is double:
             lanes.error[r * LANES] += lanes.error[r * LANES + 1]
@@ -636,40 +636,40 @@ cdef void join_rows(RowLanes *lanes, Py_ssize_t rows, double *restrict sum, real
             sum[r] = lanes.sum[r * LANES] + lanes.sum[r * LANES + 1]
 
 
-cdef void join_and_round(RowLanes *lanes, Py_ssize_t rows, double *restrict sum, real unused) noexcept nogil:
+cdef void join_and_round(RowLanes *lanes, Py_ssize_t rows, double *restrict sum, real of_type) noexcept nogil:
     cdef Py_ssize_t r
-    join_rows(lanes, rows, sum, unused)
+    join_rows(lanes, rows, sum, of_type)
     for r in range(rows if real is double else 0):
         sum[r] = finite_sum(sum[r], lanes.error[r * LANES])
 
 
 # ---------------------------------------------------------------- what stage two needs of each row
 
-cdef void join_sums(RowBlock *block, real unused) noexcept nogil:
+cdef void join_sums(RowBlock *block, real of_type) noexcept nogil:
     # After the last segment of rows of many classes
     cdef double error, largest_error
     cdef Py_ssize_t r
     if not block.but_largest:
-        join_rows(&block.lanes_of_sum, block.rows, block.sum, unused)
+        join_rows(&block.lanes_of_sum, block.rows, block.sum, of_type)
         for r in range(block.rows):
             block.sum_error[r] = block.lanes_of_sum.error[r * LANES] if real is double else 0
     if block.but_largest or block.wanted & HESSIAN:
-        join_rows(&block.lanes_of_rest, block.rows, block.rest, unused)
+        join_rows(&block.lanes_of_rest, block.rows, block.rest, of_type)
         for r in range(block.rows):
             block.rest_error[r] = block.lanes_of_rest.error[r * LANES] if real is double else 0
             block.ties[r] = join_lanes(block.lanes_of_ties + r * LANES)
     if block.has_targets:
-        join_rows(&block.lanes_of_others, block.rows, block.others, unused)
-        join_rows(&block.lanes_of_largest, block.rows, block.target_sum, unused)
+        join_rows(&block.lanes_of_others, block.rows, block.others, of_type)
+        join_rows(&block.lanes_of_largest, block.rows, block.target_sum, of_type)
         for r in range(block.rows):
             error = block.lanes_of_others.error[r * LANES] if real is double else 0
             largest_error = block.lanes_of_largest.error[r * LANES] if real is double else 0
             keep_target_sums(block, r, block.others[r], error, block.target_sum[r], largest_error)
     if block.has_targets or block.smoothing != 0:
-        join_and_round(&block.lanes_of_gap, block.rows, block.gap, unused)
+        join_and_round(&block.lanes_of_gap, block.rows, block.gap, of_type)
 
 
-cdef void finish_rests(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+cdef void finish_rests(RowBlock *block, Py_ssize_t rows, real of_type) noexcept nogil:
     # The sum without one of the largest, where it is added up
     cdef const real *largest = <const real *>block.largest
     cdef double sum, error
@@ -683,7 +683,7 @@ cdef void finish_rests(RowBlock *block, Py_ssize_t rows, real unused) noexcept n
         block.curvature_rest[r] = block.rest[r]
 
 
-cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t rows, real unused) noexcept nogil:
+cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t rows, real of_type) noexcept nogil:
     cdef const real *largest = <const real *>block.largest
     cdef const real *largest_error = <const real *>block.largest_error
     cdef const real *label_e = <const real *>block.label_e
@@ -715,18 +715,18 @@ cdef inline void finish_sums_of(RowBlock *block, bint but_largest, Py_ssize_t ro
         block.inverse[r] = inverse + inverse * cecore_remainder(1, inverse, total)
 
 
-cdef void finish_sums(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+cdef void finish_sums(RowBlock *block, Py_ssize_t rows, real of_type) noexcept nogil:
     # From the sums: the total, the rest without the largest, and the complement without the label. No difference
     # cancels: nothing is subtracted but what is smaller than another term of the sum.
     if block.but_largest or block.wanted & HESSIAN:
-        finish_rests(block, rows, unused)
+        finish_rests(block, rows, of_type)
     if block.but_largest:
-        finish_sums_of(block, True, rows, unused)
+        finish_sums_of(block, True, rows, of_type)
     else:
-        finish_sums_of(block, False, rows, unused)
+        finish_sums_of(block, False, rows, of_type)
 
 
-cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real unused) noexcept nogil:
+cdef void set_log_totals(RowBlock *block, Py_ssize_t rows, real of_type) noexcept nogil:
     # log(total / largest) = log(1 + rest / largest), relative also where it is tiny. For float, a logarithm in float of
     # a quotient in double.
     cdef const real *largest = <const real *>block.largest

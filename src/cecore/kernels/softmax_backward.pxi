@@ -171,7 +171,7 @@ cdef void long_row(const State *state, Py_ssize_t row, real *room) noexcept nogi
             store(&call.gradient, start, n, dest)
 
 
-cdef void run_softmax_backward(State *state, Py_ssize_t first, Py_ssize_t last, real unused) noexcept nogil:
+cdef void run_softmax_backward(State *state, Py_ssize_t first, Py_ssize_t last, real of_type) noexcept nogil:
     # s is in x, and u in the place of the targets.
     cdef const Call *call = state.call
     cdef real *room = <real *>state.room

@@ -59,7 +59,7 @@ cdef inline void add_exactly(double *total, double *lost, double term) noexcept 
     lost[0] += (before - (after - part)) + (term - part)
 
 
-cdef inline void add_term_of(double *sum, double *error, double term, real unused) noexcept nogil:
+cdef inline void add_term_of(double *sum, double *error, double term, real of_type) noexcept nogil:
     # Sums of floats need no more than double.
     if real is double:
         add_exactly(sum, error, term)

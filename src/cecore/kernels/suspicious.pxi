@@ -39,7 +39,7 @@ cdef bint looks_swapped(const Call *call) noexcept nogil:
     return any_between
 
 
-cdef double row_sum(const State *state, Py_ssize_t row, bint rounded, real unused) noexcept nogil:
+cdef double row_sum(const State *state, Py_ssize_t row, bint rounded, real of_type) noexcept nogil:
     # rounded: numbers just outside [0, 1] count as 0 or 1
     cdef const Call *call = state.call
     cdef real scratch[BLOCK]

@@ -60,7 +60,7 @@ cdef void load_labels(
         convert_labels(<const double *>&number[0], options.ignored_number, n, out)
 
 
-cdef int64_t one_hot_label(const State *state, Py_ssize_t row, real unused) noexcept nogil:
+cdef int64_t one_hot_label(const State *state, Py_ssize_t row, real of_type) noexcept nogil:
     # The label of a row that holds one 1 and is 0 elsewhere, or NOT_ONE_HOT.
     cdef real scratch[BLOCK]
     cdef const real *t
@@ -87,7 +87,7 @@ cdef int64_t one_hot_label(const State *state, Py_ssize_t row, real unused) noex
 
 
 cdef void one_hot_labels(
-    const Array *targets, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, int64_t *labels, real unused
+    const Array *targets, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t classes, int64_t *labels, real of_type
 ) noexcept nogil:
     # The same of rows of few classes, side by side
     cdef real tile[MAX_TILE_CLASSES * WIDTH]
@@ -110,7 +110,7 @@ cdef void one_hot_labels(
         labels[r] = <int64_t>place[r] if ones[r] == 1 and others[r] == 1 else <int64_t>NOT_ONE_HOT
 
 
-cdef bint any_one(const State *state, Py_ssize_t start, Py_ssize_t n, real unused) noexcept nogil:
+cdef bint any_one(const State *state, Py_ssize_t start, Py_ssize_t n, real of_type) noexcept nogil:
     # Return whether any target of these rows equals 1. Every one-hot row has such a target.
     cdef real scratch[4 * BLOCK]
     cdef const real *t
@@ -184,7 +184,7 @@ cdef bint in_domain(const real *t, Py_ssize_t n) noexcept nogil:
     return outside == 0
 
 
-cdef inline double tau_of(double t, double weight, double smoothing, double uniform) noexcept nogil:
+cdef inline double weighted_target(double t, double weight, double smoothing, double uniform) noexcept nogil:
     # class weight * smoothed target, by the form that rounds less; 0 where the weight is, whatever the target holds
     cdef double little = t + (uniform - smoothing * t)
     cdef double much = t * (1 - smoothing) + uniform
@@ -192,12 +192,12 @@ cdef inline double tau_of(double t, double weight, double smoothing, double unif
     return 0 if weight == 0 else value
 
 
-cdef inline bint are_taus(const Call *call) noexcept nogil:
-    # whether the targets as they are given are the taus, but of rows of weight 0
+cdef inline bint are_weighted_targets(const Call *call) noexcept nogil:
+    # whether the targets as they are given are the weighted targets, but for rows of weight 0
     return not call.labels and not call.given & CLASS_WEIGHTS and call.options.smoothing == 0
 
 
-cdef bint taus_of_row(
+cdef bint weighted_targets_of_row(
     const Call *call, Py_ssize_t row, int64_t label, Py_ssize_t first, Py_ssize_t n, real *t
 ) noexcept nogil:
     # n classes of a row from first on. False if a target is out of its domain.
@@ -214,17 +214,18 @@ cdef bint taus_of_row(
             return False
     if call.given & CLASS_WEIGHTS:
         for k in range(n):
-            t[k] = <real>tau_of(t[k], call.class_weights[first + k], smoothing, uniform)
+            t[k] = <real>weighted_target(t[k], call.class_weights[first + k], smoothing, uniform)
     elif smoothing != 0:
         for k in range(n):
-            t[k] = <real>tau_of(t[k], 1, smoothing, uniform)
+            t[k] = <real>weighted_target(t[k], 1, smoothing, uniform)
     return True
 
 
-cdef bint taus_tile(
-    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *mine, const double *w, real *t
+cdef bint weighted_targets_tile(
+    const Call *call, Py_ssize_t row, Py_ssize_t rows, const int64_t *labels, const bint *row_mask, const double *w,
+    real *t
 ) noexcept nogil:
-    # The same of all classes, for rows of few classes side by side. Rows that are not mine or have weight 0 are not
+    # The same of all classes, for rows of few classes side by side. Rows outside the mask or with weight 0 are not
     # read.
     cdef double smoothing = call.options.smoothing
     cdef double uniform = smoothing / call.classes
@@ -238,14 +239,14 @@ cdef bint taus_tile(
     else:
         load_tile(&call.targets, row, rows, WIDTH, classes, t)
         for r in range(rows):
-            for k in range(0 if mine[r] and w[r] != 0 else classes):
+            for k in range(0 if row_mask[r] and w[r] != 0 else classes):
                 t[k * WIDTH + r] = 0
         if not in_domain(<const real *>t, classes * WIDTH):
             return False
-    for k in range(0 if are_taus(call) else classes):
+    for k in range(0 if are_weighted_targets(call) else classes):
         weight = call.class_weights[k] if call.given & CLASS_WEIGHTS else 1
         for r in range(WIDTH):
-            t[k * WIDTH + r] = <real>tau_of(t[k * WIDTH + r], weight, smoothing, uniform)
+            t[k * WIDTH + r] = <real>weighted_target(t[k * WIDTH + r], weight, smoothing, uniform)
     return True
 
 
@@ -265,73 +266,73 @@ cdef double target_weight(const State *state, Py_ssize_t row, int64_t label) noe
         n = min(call.classes - first, <Py_ssize_t>BLOCK)
         load(&call.targets, row * call.classes + first, False, n, t)
         for k in range(n):
-            t[k] = tau_of(t[k], call.class_weights[first + k], 0, 0)
+            t[k] = weighted_target(t[k], call.class_weights[first + k], 0, 0)
         sums_add(&sums, &t[0], n)
     sums_join(&sums)
     return sums_round(&sums, 0)
 
 
-cdef inline bint have_own_weights(const Call *call, bint in_taus) noexcept nogil:
+cdef inline bint change_weights(const Call *call, bint in_targets) noexcept nogil:
     # Return whether class weights or ignored labels change the weights of rows.
-    return call.options.ignores or (call.given & CLASS_WEIGHTS and not in_taus)
+    return call.options.ignores or (call.given & CLASS_WEIGHTS and not in_targets)
 
 
-cdef inline real own_weight(const Call *call, bint in_taus, int64_t label, real unused) noexcept nogil:
-    # Return 0 if the row is ignored, else the class weight of its label, or 1 if the taus hold the class weights.
+cdef inline real label_weight(const Call *call, bint in_targets, int64_t label, real of_type) noexcept nogil:
+    # Return 0 if the row is ignored, else the class weight of its label, or 1 if the targets hold the class weights.
     if label == IGNORED:
         return 0
-    if call.given & CLASS_WEIGHTS and not in_taus and label >= 0:
+    if call.given & CLASS_WEIGHTS and not in_targets and label >= 0:
         return <real>call.class_weights[label]
     return 1
 
 
 cdef const real *weight_rows(
-    State *state, Py_ssize_t n, bint in_taus, const int64_t *labels, const real *w, real *own, real *factors
+    State *state, Py_ssize_t n, bint in_targets, const int64_t *labels, const real *w, real *out, real *factors
 ) noexcept nogil:
     # The weights and factors of rows
     cdef real weight, product, factor
     cdef Py_ssize_t i
-    if not have_own_weights(state.call, in_taus):
+    if not change_weights(state.call, in_targets):
         return w
     for i in range(padded(n)):
-        own[i] = w[i]
+        out[i] = w[i]
     for i in range(n):
-        weight = own_weight(state.call, in_taus, labels[i], <real>0)
+        weight = label_weight(state.call, in_targets, labels[i], <real>0)
         if weight == 1:
             continue
-        product = own[i] * weight
+        product = out[i] * weight
         factor = factors[i] * weight
         if weight != 0 and (product - product != 0 or factor - factor != 0):
             state.noticed |= OVERFLOWING
-        own[i] = 0 if weight == 0 else product
-        factors[i] = 0 if own[i] == 0 else factor
-    return own
+        out[i] = 0 if weight == 0 else product
+        factors[i] = 0 if out[i] == 0 else factor
+    return out
 
 
 cdef void loss_weights(
-    const Call *call, Py_ssize_t n, bint in_taus, const int64_t *labels, const real *w, double *out
+    const Call *call, Py_ssize_t n, bint in_targets, const int64_t *labels, const real *w, double *out
 ) noexcept nogil:
     # The weights by which the losses of rows are multiplied: of float, a product may lie beyond its range.
     cdef double weight
     cdef Py_ssize_t i
     for i in range(padded(n)):
         out[i] = w[i]
-    for i in range(n if have_own_weights(call, in_taus) else 0):
-        weight = own_weight(call, in_taus, labels[i], <real>0)
+    for i in range(n if change_weights(call, in_targets) else 0):
+        weight = label_weight(call, in_targets, labels[i], <real>0)
         out[i] = 0 if weight == 0 else out[i] * weight
 
 
 cdef const real *mask_rows(
-    Py_ssize_t n, const bint *general, const real *w, real *own, real *factors
+    Py_ssize_t n, const bint *row_mask, const real *w, real *out, real *factors
 ) noexcept nogil:
-    # Weights of 0 for the rows that have gone the general way
+    # Weights of 0 for the rows of the mask
     cdef Py_ssize_t i
     for i in range(padded(n)):
-        own[i] = w[i]
+        out[i] = w[i]
     for i in range(n):
-        if general[i]:
-            own[i] = factors[i] = 0
-    return own
+        if row_mask[i]:
+            out[i] = factors[i] = 0
+    return out
 
 
 cdef bint valid_weights(const real *w, Py_ssize_t n) noexcept nogil:
