@@ -295,6 +295,15 @@ cdef bint fill_sums(State *state, Arena *arena, const Batch *batch, real **z, re
     return True
 
 
+cdef void keep_logits(RowBlock *block, Py_ssize_t n, real *buffer, Py_ssize_t stride, real **z) noexcept nogil:
+    # Copy logits whose place the results take, as some of the last ones are read twice.
+    cdef Py_ssize_t r
+    for r in range(block.rows):
+        if z[r] != buffer + r * stride:
+            memcpy(buffer + r * stride, z[r], n * sizeof(real))
+            z[r] = buffer + r * stride
+
+
 cdef real *reload(
     const Call *call, Arena *arena, const Batch *batch, Py_ssize_t segment, real **z, real **t
 ) noexcept nogil:
@@ -307,6 +316,8 @@ cdef real *reload(
         load_targets(call, arena, batch, segment, t)
         if not batch.kept and not block.wanted & LOG_SOFTMAX_BIT:
             fill_exponentials(block, z, segment_length(batch, call.classes, segment), e, batch.stride)
+    if call.in_place and block.wanted & LOG_SOFTMAX_BIT:
+        keep_logits(block, segment_length(batch, call.classes, segment), <real *>arena.z, batch.stride, z)
     return e
 
 

@@ -87,16 +87,15 @@ cdef inline void all_results_of(
     int kind, bint one_row, const real *e, const real *x, Py_ssize_t n, Py_ssize_t lanes, const real *constants,
     real *restrict out
 ) noexcept nogil:
-    # n numbers of a row, or n classes of rows side by side. The last register of a row overlaps the one before. It is
-    # computed first, so that out may be x.
-    cdef real last[SUM_LANES]
+    # n numbers of a row, some of the last ones twice, or n classes of rows side by side. If the registers are whole,
+    # the results may take the place of e.
     cdef Py_ssize_t step = width(<real>0)
     cdef Py_ssize_t k
     if one_row:
-        k = n - step
-        results_of(kind, True, e + k, x + k, 1, constants, last)
         results_of(kind, True, e, x, n // step, constants, out)
-        memcpy(out + k, last, step * sizeof(real))
+        k = n - step
+        if n % step != 0:
+            results_of(kind, True, e + k, x + k, 1, constants, out + k)
     else:
         for k in range(lanes // step):
             results_of(kind, False, e + k * step, x + k * step, n, constants + k * step, out + k * step)
