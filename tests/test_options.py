@@ -430,6 +430,21 @@ def test_products_of_weights_that_overflow_do_not_make_nan_of_zero(loss, dtype):
 
 
 @each_row_loss
+@pytest.mark.parametrize("place", [0, 1, 63, 64, 199])
+def test_a_one_hot_row_without_weight_beside_distributions(loss, place):
+    rng = np.random.default_rng(place)
+    x = rng.dirichlet(np.ones(3), 200)
+    targets = rng.dirichlet(np.ones(3), 200)
+    targets[place] = [0, 1, 0]
+    made = loss.kind(reduction="none", class_weight=[2, 0, 0.5])
+    for method in (made.forward, made.backward, lambda *given: made.gradient_hessian(*given)[1]):
+        alone = [method(x[i : i + 1], targets[i : i + 1]) for i in range(200)]
+        np.testing.assert_array_equal(method(x, targets), np.concatenate(alone))
+        assert not np.any(alone[place])
+        assert np.any(alone[place - 1])
+
+
+@each_row_loss
 def test_huge_weights_of_rows_that_do_not_count(loss):
     x = np.array([[0.2, 0.3, 0.5], [0.5, 0.25, 0.25]])
     huge = np.array([1e150, 1e200])

@@ -153,6 +153,7 @@ cdef bint probability_block(
         is_distribution[i] = smoothed | (labels[i] == NOT_ONE_HOT)
         distributions += is_distribution[i]
         labels[i] = 0 if labels[i] < 0 else labels[i]
+    segment.alike = distributions == n and not call.given & (WEIGHTS | UPSTREAM) and not call.options.ignores
     for i in range(n if 0 < distributions < n else 0):  # rows of weight 0 go with the distributions
         distributions += w[i] == 0 and not is_distribution[i]
         is_distribution[i] = is_distribution[i] or w[i] == 0
@@ -164,7 +165,6 @@ cdef bint probability_block(
         segment.row_mask = is_distribution
         segment.all_rows = distributions == n
         segment.all_ones = segment.all_rows and all_ones(w, n)
-        segment.alike = segment.all_rows and not call.given & (WEIGHTS | UPSTREAM) and not call.options.ignores
         if not distribution_block(state, &segment, start, n, w, factors, losses):
             return False
         if state.plan.wanted & VALUE_SUM:
