@@ -399,7 +399,7 @@ cdef bint distribution_segment(
         t = clean_t
         most = INFINITY
         fit = fit and all_in_unit(given, n)
-    if p != clean_p and (call.in_place or not fit):
+    if call.in_place and p != clean_p:  # a gradient may be written before the segment is found not to be fit
         memcpy(clean_p, p, n * sizeof(real))
         p = clean_p
     if fit and plan.wanted == 0:

@@ -9,8 +9,8 @@
 # losses, the first derivatives, the second derivatives. The bits of its parameter `form` are constants, so that each
 # form is a loop of its own in machine code. The functions `..._forms` list the forms that exist. A form collects its
 # checks as bits, which are read once, when the block is done: if they say that the form does not fit the block, its
-# results are void and the next form is tried. The last form, EVERY, fits every block. It has the same formulas, so that
-# an element has the same bits in every form.
+# results are void and the next form is tried. The last form, EVERY, fits every block. Between two forms of which a
+# neighbour's value decides, an element has the same bits.
 #
 # A sum of losses without weights has a faster loop, product_sum: there one logarithm serves many elements.
 #

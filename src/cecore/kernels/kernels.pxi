@@ -7,10 +7,9 @@
 # what is wanted, adds the block's sum to the exact one, and stores the results. Arrays of another layout or type pass
 # through buffers of one block.
 #
-# Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows
-# take a number of lanes. The order of every sum is fixed by the positions alone. LANES, FACTORS, BLOCK, SUM_LANES,
-# WIDTH, MAX_TILE_CLASSES and BATCH, and the ranges of scalar_math.h are part of the bits that a release
-# promises.
+# Functions of elements work on whole vectors of a block: a tail is copied to a local one, padded. Those of rows take a
+# number of lanes. The order of every sum is fixed by the positions alone. LANES, SUM_LANES, WIDTH, MAX_TILE_CLASSES,
+# BATCH, the lengths of blocks and the ranges of scalar_math.h are part of the bits that a release promises.
 #
 # For a loop to become vector code, a selection takes numbers that were computed before it (a load or a call in one of
 # its arms would be a branch), and constants come from local variables.
@@ -20,6 +19,7 @@ import threading
 from time import sleep
 
 cimport numpy as cnp
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport INFINITY, NAN, fabs, fabsf, ldexp, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, llabs, malloc

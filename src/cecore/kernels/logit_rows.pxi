@@ -80,10 +80,10 @@ cdef struct RowInputs:  # of a block of rows
     double *losses
 
 
-cdef void prefetch_tile(const Call *call, RowBlock *block, Py_ssize_t row, real of_type) noexcept nogil:
-    # What tile_exponentials prefetches: the next tile's logits, if they are read where they lie
+cdef void set_ahead(const Call *call, RowBlock *block, Py_ssize_t row, real of_type) noexcept nogil:
+    # Stage one prefetches the logits from this row on, if they are read where they lie.
     block.ahead = NULL
-    if call.n * call.classes >= UNCACHED and of_computing_type(&call.x, of_type):
+    if call.n * call.classes >= UNCACHED and call.classes <= PREFETCHED_CLASSES and of_computing_type(&call.x, of_type):
         block.ahead = call.x.data + row * call.classes * sizeof(real)
 
 
@@ -117,7 +117,7 @@ cdef bint run_tile(
     if block.wanted == 0:
         return True
     load_tile(&call.x, start + first, n, whole_lanes(n), call.classes, z)
-    prefetch_tile(call, block, start + first + n, of_type)
+    set_ahead(call, block, start + first + n, of_type)
     compute_tile(block, arena.constants, z, <real *>arena.e, t, results, of_type)
     for r in range(n if block.wanted & VALUE else 0):
         rows.losses[first + r] = block.loss[r] if chosen[r] else rows.losses[first + r]
@@ -178,8 +178,7 @@ cdef bint reads_columns(const Array *array, const Batch *batch, Py_ssize_t rows)
 
 
 cdef void load_columns(
-    const Array *array, Py_ssize_t start, Py_ssize_t classes, Py_ssize_t rows, Py_ssize_t n, real *buffer,
-    Py_ssize_t stride
+    const Array *array, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t n, real *buffer, Py_ssize_t stride
 ) noexcept nogil:
     # n classes of some rows, the first of which is at the flat index start
     cdef real column[WIDTH]
@@ -213,7 +212,7 @@ cdef void load_segment(
     cdef bint columns = reads_columns(&call.x, batch, block.rows)
     cdef Py_ssize_t r
     if columns:
-        load_columns(&call.x, start, classes, block.rows, n, copy, batch.stride)
+        load_columns(&call.x, start, block.rows, n, copy, batch.stride)
     for r in range(block.rows):
         z[r] = copy
         if not columns:
@@ -277,9 +276,7 @@ cdef bint fill_sums(State *state, Arena *arena, const Batch *batch, real **z, re
     cdef Py_ssize_t segment, n
     find_maxima(state, arena, batch, z)
     set_row_scales(block, block.rows, <real>0)
-    block.ahead = NULL
-    if call.n * call.classes >= UNCACHED and call.classes <= PREFETCHED_CLASSES and of_computing_type(&call.x, <real>0):
-        block.ahead = call.x.data + (batch.row[block.rows - 1] + 1) * call.classes * sizeof(real)
+    set_ahead(call, block, batch.row[block.rows - 1] + 1, <real>0)
     for segment in range(batch.segments):
         if halted_at(state, segment):
             return True
@@ -307,17 +304,20 @@ cdef void keep_logits(RowBlock *block, Py_ssize_t n, real *buffer, Py_ssize_t st
 cdef real *reload(
     const Call *call, Arena *arena, const Batch *batch, Py_ssize_t segment, real **z, real **t
 ) noexcept nogil:
-    # What stage two needs of a segment: the logits, the targets and the exponentials, which are returned. A single
-    # segment is still there.
+    # What stage two needs of a segment: the exponentials, which are returned, the targets, and for some results the
+    # logits. A single segment is still there.
     cdef RowBlock *block = arena.block
     cdef real *e = exponentials_of(arena, batch, segment, <real>0)
-    if batch.segments > 1:
+    cdef Py_ssize_t n = segment_length(batch, call.classes, segment)
+    cdef bint logarithms = block.wanted & LOG_SOFTMAX_BIT != 0
+    if batch.segments > 1 and (logarithms or not batch.kept or is_general_focal(block)):
         load_segment(call, arena, batch, segment, z)
+    if batch.segments > 1:
         load_targets(call, arena, batch, segment, t)
-        if not batch.kept and not block.wanted & LOG_SOFTMAX_BIT:
-            fill_exponentials(block, z, segment_length(batch, call.classes, segment), e, batch.stride)
-    if call.in_place and block.wanted & LOG_SOFTMAX_BIT:
-        keep_logits(block, segment_length(batch, call.classes, segment), <real *>arena.z, batch.stride, z)
+    if not batch.kept and not logarithms:
+        fill_exponentials(block, z, n, e, batch.stride)
+    if call.in_place and logarithms:
+        keep_logits(block, n, <real *>arena.z, batch.stride, z)
     return e
 
 
@@ -351,7 +351,7 @@ cdef bint run_batch(
         set_places(call, &call.gradient, batch, block.rows, first, <real *>arena.first, &gradient[0])
         set_places(call, &call.hessian, batch, block.rows, first, <real *>arena.second, &hessian[0])
         if is_general_focal(block):
-            write_focal(arena, batch, segment, n, &z[0], <const real *>e, &t[0], &gradient[0], &hessian[0])
+            write_focal(arena, batch, n, &z[0], <const real *>e, &t[0], &gradient[0], &hessian[0])
         else:
             write_all(block, arena.constants, first, n, e, batch.stride, &z[0], &t[0], &gradient[0], &hessian[0])
         if block.wanted & HESSIAN:
@@ -389,21 +389,20 @@ cdef void add_focal_segments(
         e = reload(state.call, arena, batch, segment, z, t)
         add_focal_row(
             arena.block, <const real *>z[0], <const real *>e, <const real *>t[0],
-            segment_length(batch, state.call.classes, segment), 0, first, second, arena.focal
+            segment_length(batch, state.call.classes, segment), first, second, arena.focal
         )
-    keep_focal_row(arena.block, 0, arena.focal)
+    keep_focal_row(arena.block, arena.focal)
 
 
 cdef void write_focal(
-    Arena *arena, const Batch *batch, Py_ssize_t segment, Py_ssize_t n, real **z, const real *e, real **t,
-    real **gradient, real **hessian
+    Arena *arena, const Batch *batch, Py_ssize_t n, real **z, const real *e, real **t, real **gradient, real **hessian
 ) noexcept nogil:
     # Of a segment of one row; of several segments, what waited is computed again
     cdef real *first = <real *>arena.first
     cdef real *second = <real *>arena.second
     if batch.segments > 1:
-        add_focal_row(arena.block, <const real *>z[0], e, <const real *>t[0], n, 0, first, second, arena.focal)
-    write_focal_row(arena.block, e, <const real *>first, <const real *>second, n, 0, gradient[0], hessian[0])
+        add_focal_row(arena.block, <const real *>z[0], e, <const real *>t[0], n, first, second, arena.focal)
+    write_focal_row(arena.block, e, <const real *>first, <const real *>second, n, gradient[0], hessian[0])
     if is_zero_row(arena.block, 0):
         clear_row(arena.block, n, gradient[0], hessian[0])
 

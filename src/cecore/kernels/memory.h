@@ -1,4 +1,4 @@
-/* Memory: asking for it before it is used, and turning small matrices. */
+/* Memory: prefetching, stores past the caches, and transposing small matrices. */
 #ifndef CECORE_MEMORY_H
 #define CECORE_MEMORY_H
 
@@ -8,15 +8,15 @@
 
 #include "compiler.h"
 
-/* The hardware foresees an array that is read from end to end, but not a panel of rows that comes in a burst, nor its
- * result. This asks for it in time, into the second cache; an address where there is nothing does no harm. */
+/* Prefetch into the second cache: the hardware foresees an array that is read from end to end, but not a batch of rows
+ * that is read in a burst. An address where there is nothing does no harm. */
 CECORE_INLINE void cecore_prefetch(const char *data, ptrdiff_t size)
 {
     ptrdiff_t i;
     for (i = 0; i < size; i += 64) {
 #if defined(__GNUC__)
         __builtin_prefetch(data + i, 0, 2);
-        __asm__ volatile(""); /* GCC drops calls of a function that does no more than ask */
+        __asm__ volatile(""); /* GCC drops calls of a function that only prefetches */
 #elif defined(CECORE_X86)
         _mm_prefetch(data + i, _MM_HINT_T1);
 #endif

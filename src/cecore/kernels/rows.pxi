@@ -181,7 +181,7 @@ cdef inline double boosted(double factor, double targets, double *unscale, real 
     cdef double size = fabs(factor) * targets
     cdef double small = least_unboosted(of_type)
     cdef double large = most_unboosted(of_type)
-    cdef double most = 1.7976931348623157e+308 if real is double else 3.4028234663852886e+38
+    cdef double most = largest_number(<real>0)
     cdef double up = 3.273390607896142e+150 if real is double else 1.2089258196146292e+24  # 2^500, 2^80
     cdef double down = 3.054936363499605e-151 if real is double else 8.271806125530277e-25
     cdef double boost = up if size < small else 1
@@ -300,7 +300,7 @@ cdef void curvature_constants(RowBlock *block, Py_ssize_t rows, real *restrict c
     # infinite unless the result is.
     cdef const real *largest_error = <const real *>block.largest_error
     cdef double weight, early, late, inverse, lost
-    cdef double most = 1.7976931348623157e+308 if real is double else 3.4028234663852886e+38
+    cdef double most = largest_number(<real>0)
     cdef double limit = 3.273390607896142e+150 if real is double else 1.1529215046068470e+18  # 2^500, 2^60
     cdef Py_ssize_t r
     for r in range(rows):
@@ -423,14 +423,14 @@ cdef struct FocalSums:
 
 
 cdef inline void focal_probabilities(
-    const RowBlock *block, bint one_row, Py_ssize_t first, const real *e, Py_ssize_t n,
+    const RowBlock *block, bint one_row, const real *e, Py_ssize_t n,
     double *restrict p, double *restrict rest
 ) noexcept nogil:
-    # p and 1 - p of n numbers of row first, or of n rows
+    # p and 1 - p of n numbers of a row that comes alone, or of n rows
     cdef double other, quotient
     cdef Py_ssize_t i, r
     for i in range(n):
-        r = first if one_row else i
+        r = 0 if one_row else i
         other = block.total[r] - e[i]
         other = block.rest[r] if e[i] == (<real *>block.largest)[r] else other
         p[i] = e[i] * block.inverse[r]
@@ -440,7 +440,7 @@ cdef inline void focal_probabilities(
 
 
 cdef inline void focal_terms_of(
-    const RowBlock *block, bint one_row, Py_ssize_t first, const real *z, const real *e, const real *t, Py_ssize_t n,
+    const RowBlock *block, bint one_row, const real *z, const real *e, const real *t, Py_ssize_t n,
     real *s, real *b, FocalSums *sums
 ) noexcept nogil:
     # At most WIDTH numbers
@@ -456,10 +456,10 @@ cdef inline void focal_terms_of(
     cdef double loss, factor, product, ratio, value
     cdef double g = block.gamma
     cdef Py_ssize_t i, r
-    focal_probabilities(block, one_row, first, e, n, p, rest)
+    focal_probabilities(block, one_row, e, n, p, rest)
     powers(rest, g, n, power)
     for i in range(n):
-        r = first if one_row else i
+        r = 0 if one_row else i
         loss = (<double>(<real *>block.maximum)[r] - <double>z[i]) + block.log_total[r]
         product = p[i] * loss
         product = 0 if p[i] == 0 else product
@@ -491,7 +491,7 @@ cdef inline void focal_terms_of(
 
 
 cdef inline void focal_results_of(
-    const RowBlock *block, bint one_row, Py_ssize_t first, const real *e, const real *s, const real *b, Py_ssize_t n,
+    const RowBlock *block, bint one_row, const real *e, const real *s, const real *b, Py_ssize_t n,
     real *gradient, real *hessian
 ) noexcept nogil:
     # Writes the gradient in place of s or elsewhere, and the second derivatives if they are wanted.
@@ -501,9 +501,9 @@ cdef inline void focal_results_of(
     cdef real second_derivative[WIDTH]
     cdef double sum, error, value, large, scaled, others, ratio
     cdef Py_ssize_t i, r
-    focal_probabilities(block, one_row, first, e, n, p, rest)
+    focal_probabilities(block, one_row, e, n, p, rest)
     for i in range(n):
-        r = first if one_row else i
+        r = 0 if one_row else i
         sum = block.focal_derivative[r]
         error = block.focal_derivative_error[r]
         value = p[i] * sum - s[i]
@@ -511,7 +511,7 @@ cdef inline void focal_results_of(
         large = large if s[i] > 0.5 * sum else value
         first_derivative[i] = <real>(block.factor[r] * (large if p[i] > rest[i] else value))
     for i in range(n if block.wanted & HESSIAN else 0):
-        r = first if one_row else i
+        r = 0 if one_row else i
         scaled = b[i] / (rest[i] * rest[i])
         scaled = 0 if p[i] > rest[i] else scaled
         others = p[i] * p[i] * (block.curvature[r] - scaled)
@@ -547,49 +547,47 @@ cdef void compute_focal_tile(
     for k in range(block.classes):
         i = k * WIDTH
         focal_terms_of(
-            block, False, 0, <const real *>(z + i), e + i, <const real *>(t + i), lanes, gradient + i, t + i, &sums
+            block, False, <const real *>(z + i), e + i, <const real *>(t + i), lanes, gradient + i, t + i, &sums
         )
     for r in range(lanes):
         keep_focal_sums(block, &sums, r, r)
     for k in range(block.classes if block.wanted & (GRADIENT | HESSIAN) else 0):
         i = k * WIDTH
         focal_results_of(
-            block, False, 0, e + i, <const real *>(gradient + i), <const real *>(t + i), lanes, gradient + i, z + i
+            block, False, e + i, <const real *>(gradient + i), <const real *>(t + i), lanes, gradient + i, z + i
         )
 
 
 cdef void add_focal_row(
-    RowBlock *block, const real *z, const real *e, const real *t, Py_ssize_t n, Py_ssize_t r, real *s, real *b,
-    FocalSums *sums
+    RowBlock *block, const real *z, const real *e, const real *t, Py_ssize_t n, real *s, real *b, FocalSums *sums
 ) noexcept nogil:
-    # A row, or a segment of it; then keep_focal_row
+    # Add a row that comes alone, or a segment of it. After the last segment, keep_focal_row must follow.
     cdef Py_ssize_t i, first
     for i in range((n + WIDTH - 1) // WIDTH):
         first = i * WIDTH
         focal_terms_of(
-            block, True, r, z + first, e + first, t + first, min(n - first, <Py_ssize_t>WIDTH),
+            block, True, z + first, e + first, t + first, min(n - first, <Py_ssize_t>WIDTH),
             s + first, b + first, sums
         )
 
 
-cdef void keep_focal_row(RowBlock *block, Py_ssize_t r, FocalSums *sums) noexcept nogil:
+cdef void keep_focal_row(RowBlock *block, FocalSums *sums) noexcept nogil:
     sums_join(&sums.loss)
     sums_join(&sums.derivative)
     sums_join(&sums.curvature)
     sums_join(&sums.dominant_curvature)
     sums_join(&sums.dominant_rest)
-    keep_focal_sums(block, sums, 0, r)
+    keep_focal_sums(block, sums, 0, 0)
 
 
 cdef void write_focal_row(
-    RowBlock *block, const real *e, const real *s, const real *b, Py_ssize_t n, Py_ssize_t r, real *gradient,
-    real *hessian
+    RowBlock *block, const real *e, const real *s, const real *b, Py_ssize_t n, real *gradient, real *hessian
 ) noexcept nogil:
     cdef Py_ssize_t i, first
     for i in range((n + WIDTH - 1) // WIDTH):
         first = i * WIDTH
         focal_results_of(
-            block, True, r, e + first, s + first, b + first, min(n - first, <Py_ssize_t>WIDTH), gradient + first,
+            block, True, e + first, s + first, b + first, min(n - first, <Py_ssize_t>WIDTH), gradient + first,
             hessian + first
         )
 

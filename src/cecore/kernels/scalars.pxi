@@ -84,6 +84,10 @@ cdef inline real least_normal(real of_type) noexcept nogil:
         return CECORE_LEAST_NORMALF
 
 
+cdef inline double largest_number(real of_type) noexcept nogil:
+    return DBL_MAX if real is double else FLT_MAX
+
+
 cdef inline real root(real x) noexcept nogil:
     if real is double:
         return sqrt(x)

@@ -10,7 +10,7 @@
 # offset nor 2^N matters. The offset is the maximum if that is large (then every difference that counts is exact, by
 # Sterbenz), and else 0 (then there is no difference to round). N makes the largest e about 2^400 (float: 2^48), so
 # that e is a normal number down to 2^-1420 (2^-172) of the largest; what is still smaller becomes 0. Masks of -inf are
-# exact zeros, NaN gives NaN, and no row takes another way.
+# exact zeros, and NaN gives NaN. Only rows with +inf are rewritten first (limit_of).
 
 cdef enum:
     MAX_TILE_CLASSES = 48

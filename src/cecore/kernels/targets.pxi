@@ -176,7 +176,7 @@ cdef bint find_labels(
 
 
 cdef bint in_domain(const real *t, Py_ssize_t n) noexcept nogil:
-    # 0 <= t <= 1, or NaN
+    # Return whether all numbers are from 0 to 1 or NaN.
     cdef int outside = 0
     cdef Py_ssize_t i
     for i in range(n):
@@ -193,7 +193,7 @@ cdef inline double weighted_target(double t, double weight, double smoothing, do
 
 
 cdef inline bint are_weighted_targets(const Call *call) noexcept nogil:
-    # whether the targets as they are given are the weighted targets, but for rows of weight 0
+    # Return whether the targets as they are given are the weighted targets, but for rows of weight 0.
     return not call.labels and not call.given & CLASS_WEIGHTS and call.options.smoothing == 0
 
 
