@@ -20,8 +20,9 @@ STRICT = ["-fno-fast-math", "-fno-math-errno", "-fno-trapping-math", "-ffp-contr
 # The speed: -O2 makes vector code only of loops that have a known length, unless the cost model is dynamic, and jump
 # threading turns selections into branches, which leaves a loop scalar.
 SPEED = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-fno-thread-jumps"]
-# The stack: a kernel that is inlined into its caller would add its buffers to the caller's.
-STACK = ["-fno-inline-small-functions", "-fno-inline-functions-called-once"]
+# What is not marked inline stays a call: GCC forgets the `restrict` of parameters when it inlines a function (rows and
+# strided arrays would take up to 1.7 times as long), and its buffers would add to the stack of the caller.
+CALLS = ["-fno-inline-small-functions", "-fno-inline-functions-called-once"]
 # Loops over the lanes of several registers keep them there.
 OWN = {"x86_v3": ["-fpeel-loops", "--param=max-completely-peel-times=4", "--param=max-completely-peeled-insns=75"]}
 MSVC = {"baseline": [], "x86_v3": ["/arch:AVX2"], "x86_v4": ["/arch:AVX512"]}
@@ -67,7 +68,7 @@ class BuildLevels(build_ext):
             flags = ["/O2", "/fp:precise", *MSVC[level]]
             inline = "__forceinline"
         else:
-            flags = STRICT + [flag for flag in SPEED + STACK + OWN.get(level, []) if self.knows(flag)] + LEVELS[level]
+            flags = STRICT + [flag for flag in SPEED + CALLS + OWN.get(level, []) if self.knows(flag)] + LEVELS[level]
             # What is marked inline is inlined: a scalar function in a loop must not be a call.
             inline = "inline __attribute__((always_inline))"
             ext.extra_compile_args += ["-fvisibility=hidden", "-g0"]

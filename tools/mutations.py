@@ -156,7 +156,6 @@ MUTATIONS = [
     ),
     Mutation("overlaps not detected", ENTRY, "return a.low < b.low + b.bytes and", "return False and"),
     Mutation("lowest address taken from the first number", ENTRY, "array.low += min(step, <Py_ssize_t>0)", "pass"),
-    Mutation("windows taken as outputs", ENTRY, "        if strides[i] < within:\n", "        if strides[i] == 0:\n"),
     Mutation("short rows taken as contiguous", ARRAYS, "place += row_stride\n", "place += n * size\n"),
     Mutation("several rows taken for one", ARRAYS, "strides[last - 1] == length * step", "ndim > 1"),
     Mutation("sum of a worker dropped", POOL, "    accumulator_merge(&task.sum, &state.sum)\n", ""),
@@ -288,13 +287,6 @@ MUTATIONS = [
         "call.weights.narrow = call.upstream.narrow = in_halves(call.x.type)",
         "call.upstream.narrow = in_halves(call.x.type)\n    call.weights.narrow = False",
         "losses::test_arrays_beside_float32_predictions_are_rounded_to_float32",
-    ),
-    Mutation(
-        "touching windows taken as outputs",
-        ENTRY,
-        "within += (lengths[i] - 1) * strides[i]",
-        "within += (lengths[i] - 2) * strides[i]",
-        "arrays::test_windows_that_share_one_number_are_no_output",
     ),
     Mutation(
         "extent of negative strides not counted",

@@ -7,12 +7,12 @@ cdef inline int require_stack() except -1:
     return 0
 
 
-cdef bint in_halves(int type) noexcept nogil:
+cdef inline bint in_halves(int type) noexcept nogil:
     # whether predictions of a type are computed in float
     return type == cnp.NPY_FLOAT or type == NPY_HALF or type == BFLOAT16
 
 
-cdef bint is_real(object array) noexcept:
+cdef inline bint is_real(object array) noexcept:
     cdef int type
     if not cnp.PyArray_CheckExact(array):
         return False
@@ -26,7 +26,7 @@ cdef bint may_overflow(object upstream, object x) noexcept:
     return type == cnp.NPY_LONGDOUBLE or (type == cnp.NPY_DOUBLE and in_halves(cnp.PyArray_TYPE(x)))
 
 
-cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
+cdef inline bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
     cdef int i
     if cnp.PyArray_NDIM(array) != ndim:
         return False
@@ -36,42 +36,14 @@ cdef bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
     return True
 
 
-cdef bint is_output(object out, int type, int ndim, const cnp.npy_intp *shape) noexcept:
-    # None, or a writeable array of the results' type, no two numbers of which share their memory
+cdef inline bint is_output(object out, int type, int ndim, const cnp.npy_intp *shape) noexcept:
+    # None, or an array of the results' type without gaps. _checks looks at any other one.
     if out is None:
         return True
     return (
-        cnp.PyArray_CheckExact(out) and cnp.PyArray_ISWRITEABLE(out)
-        and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape) and are_distinct(out)
+        cnp.PyArray_CheckExact(out) and (cnp.PyArray_ISCARRAY(out) or cnp.PyArray_ISFARRAY(out))
+        and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape)
     )
-
-
-cdef bint are_distinct(object out) noexcept:
-    # The places of its numbers: along each axis, in the order of the strides, a step is beyond what lies within it.
-    cdef Py_ssize_t strides[MAX_DIMS]
-    cdef Py_ssize_t lengths[MAX_DIMS]
-    cdef Py_ssize_t stride, within = cnp.PyArray_ITEMSIZE(out)
-    cdef int n = 0
-    cdef int i, place
-    for i in range(cnp.PyArray_NDIM(out)):
-        if cnp.PyArray_DIM(out, i) == 0:
-            return True
-        if cnp.PyArray_DIM(out, i) == 1:
-            continue
-        stride = llabs(cnp.PyArray_STRIDE(out, i))
-        place = n
-        while place > 0 and strides[place - 1] > stride:
-            strides[place] = strides[place - 1]
-            lengths[place] = lengths[place - 1]
-            place -= 1
-        strides[place] = stride
-        lengths[place] = cnp.PyArray_DIM(out, i)
-        n += 1
-    for i in range(n):
-        if strides[i] < within:
-            return False
-        within += (lengths[i] - 1) * strides[i]
-    return True
 
 
 cdef inline bint may_overlap(const Array *a, const Array *b) noexcept:
@@ -81,24 +53,9 @@ cdef inline bint may_overlap(const Array *a, const Array *b) noexcept:
     return a.low < b.low + b.bytes and b.low < a.low + a.bytes
 
 
-cdef bint same(const Array *a, const Array *b) noexcept:
-    # The same numbers in the same places. The user's checks take more for the same: axes of length 1 may differ.
-    cdef int i
-    if a.data != b.data or a.type != b.type or a.swapped != b.swapped or (a.layout == NULL) != (b.layout == NULL):
-        return False
-    if a.layout == NULL:
-        return True
-    if a.layout.ndim != b.layout.ndim:
-        return False
-    for i in range(a.layout.ndim):
-        if a.layout.shape[i] != b.layout.shape[i] or a.layout.strides[i] != b.layout.strides[i]:
-            return False
-    return True
-
-
-cdef bint apart(const Call *call, const Array *out) noexcept:
-    # Whether an output overlaps nothing but x, and x only as a whole
-    if may_overlap(out, &call.x) and not same(out, &call.x):
+cdef inline bint apart(const Call *call, const Array *out, bint is_x) noexcept:
+    # Whether an output overlaps nothing, unless it is the predictions
+    if may_overlap(out, &call.x) and not is_x:
         return False
     return not (may_overlap(out, &call.targets) or may_overlap(out, &call.weights) or may_overlap(out, &call.upstream))
 
@@ -172,7 +129,6 @@ cdef void set_plan(Plan *plan, const Call *call, int wanted) except *:
     plan.in_float = in_halves(call.x.type)
     plan.scale = 1
     plan.scale_low = 0
-    plan.block = BLOCK
     plan.cost = call.classes
     plan.room_size = 0
     if not has_rows(call.kind):
@@ -185,6 +141,7 @@ cdef void set_plan(Plan *plan, const Call *call, int wanted) except *:
         plan.room_size = 0 if chooses else DISTRIBUTION_ROOM
     if chooses and not wanted & (GRADIENT | HESSIAN):
         plan.cost = 1  # of a row, the label's probability
+    plan.room_size = (plan.room_size + CACHE_LINE - 1) & -CACHE_LINE
     plan.threads = 1
     work = call.n * plan.cost * (2 if call.kind != BINARY and call.kind != CATEGORICAL else 1)
     if work >= threaded_from:
@@ -193,12 +150,12 @@ cdef void set_plan(Plan *plan, const Call *call, int wanted) except *:
         plan.threads = hire(<int>min(<Py_ssize_t>thread_count(), threads))
 
 
-cdef bint is_awkward(double x) noexcept nogil:
+cdef inline bint is_awkward(double x) noexcept nogil:
     # a constant that float holds inexactly or not at all
     return x != 0 and not (1e-30 < abs(x) < 1e30)
 
 
-cdef bint is_extreme(double x) noexcept nogil:
+cdef inline bint is_extreme(double x) noexcept nogil:
     # a constant of a binary loss whose quotients and products may leave the range of float
     return x != 0 and not (2.0 ** -60 <= x <= 2.0 ** 60)
 
@@ -251,19 +208,14 @@ cdef bint are_inputs(Call *call, object x, object targets, object weights, bint 
     return weights is None or has_shape(weights, inner, shape)
 
 
-cdef bint are_apart(Call *call) noexcept:
-    # Whether outputs overlap nothing, or the predictions as a whole, in place of which they then come
-    cdef const Array *value = &call.value
-    cdef const Array *gradient = &call.gradient
-    cdef const Array *hessian = &call.hessian
-    if not (apart(call, value) and apart(call, gradient) and apart(call, hessian)):
+cdef bint are_apart(const Call *call, object x, object value, object gradient, object hessian) noexcept:
+    # Whether outputs overlap nothing, unless one is the predictions. _checks takes more for the same.
+    if may_overlap(&call.value, &call.gradient) or may_overlap(&call.gradient, &call.hessian):
         return False
-    if may_overlap(value, gradient) or may_overlap(gradient, hessian):
-        return False
-    if has_rows(call.kind) and may_overlap(value, &call.x):
-        return False
-    call.in_place = may_overlap(value, &call.x) or may_overlap(gradient, &call.x) or may_overlap(hessian, &call.x)
-    return True
+    return (
+        apart(call, &call.value, value is x) and apart(call, &call.gradient, gradient is x)
+        and apart(call, &call.hessian, hessian is x)
+    )
 
 
 cdef void set_inputs(
@@ -368,8 +320,8 @@ cdef object compute(
     gradient_out = output(gradient_out, wanted & GRADIENT != 0, type_, ndim, shape)
     hessian_out = output(hessian_out, wanted & HESSIAN != 0, type_, ndim, shape)
     set_outputs(&call, layouts, value_out, gradient_out, hessian_out, wanted & BFLOAT16_BITS)
-    call.in_place = wanted & IN_PLACE
-    if not prepared and not are_apart(&call):
+    call.in_place = wanted & IN_PLACE or value_out is x or gradient_out is x or hessian_out is x
+    if not prepared and not are_apart(&call, x, value_out, gradient_out, hessian_out):
         return None
     set_size(&call, x)
     if not run_call(&call, layouts, x, targets, reduction, wanted, factor, &total):
@@ -440,13 +392,12 @@ def activation(int kind, int flags, x, upstream, out):
         out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), type_, False)
     set_array(&call.targets, upstream, flags & UPSTREAM_BITS, rows, &layouts[1])
     set_array(&call.gradient, out, flags & BFLOAT16_BITS, rows, &layouts[2])
-    call.in_place = flags & IN_PLACE
-    if not prepared:
-        if may_overlap(&call.gradient, &call.targets) and not same(&call.gradient, &call.targets):
-            return None
-        if may_overlap(&call.gradient, &call.x) and not same(&call.gradient, &call.x):
-            return None
-        call.in_place = may_overlap(&call.gradient, &call.x) or may_overlap(&call.gradient, &call.targets)
+    call.in_place = flags & IN_PLACE or out is x or out is upstream
+    if not prepared and (
+        (may_overlap(&call.gradient, &call.x) and out is not x)
+        or (may_overlap(&call.gradient, &call.targets) and out is not upstream)
+    ):
+        return None
     set_size(&call, x)
     set_plan(&plan, &call, GRADIENT)
     if kind == SOFTMAX_BACKWARD:  # upstream that float does not hold is taken as it is

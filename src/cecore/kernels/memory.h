@@ -66,19 +66,7 @@ CECORE_INLINE void cecore_stream_end(void)
  * order. */
 CECORE_INLINE void cecore_transpose(const double *from, ptrdiff_t stride, double *to, ptrdiff_t to_stride)
 {
-#if defined(__AVX__)
-    __m256d a = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from)), _mm_loadu_pd(from + 2 * stride), 1);
-    __m256d b = _mm256_insertf128_pd(
-        _mm256_castpd128_pd256(_mm_loadu_pd(from + stride)), _mm_loadu_pd(from + 3 * stride), 1);
-    __m256d c = _mm256_insertf128_pd(
-        _mm256_castpd128_pd256(_mm_loadu_pd(from + 2)), _mm_loadu_pd(from + 2 * stride + 2), 1);
-    __m256d d = _mm256_insertf128_pd(
-        _mm256_castpd128_pd256(_mm_loadu_pd(from + stride + 2)), _mm_loadu_pd(from + 3 * stride + 2), 1);
-    _mm256_storeu_pd(to, _mm256_unpacklo_pd(a, b));
-    _mm256_storeu_pd(to + to_stride, _mm256_unpackhi_pd(a, b));
-    _mm256_storeu_pd(to + 2 * to_stride, _mm256_unpacklo_pd(c, d));
-    _mm256_storeu_pd(to + 3 * to_stride, _mm256_unpackhi_pd(c, d));
-#elif defined(CECORE_X86)
+#if defined(CECORE_X86)
     __m128d a = _mm_loadu_pd(from), b = _mm_loadu_pd(from + stride);
     __m128d c = _mm_loadu_pd(from + 2 * stride), d = _mm_loadu_pd(from + 3 * stride);
     __m128d e = _mm_loadu_pd(from + 2), f = _mm_loadu_pd(from + stride + 2);

@@ -114,7 +114,7 @@ cdef struct Plan:
     Py_ssize_t block  # elements or rows of a block: ELEMENTS or BLOCK at most
     Py_ssize_t cost  # of an element or a row: the numbers that are read or written
     int threads
-    Py_ssize_t room_size  # bytes of scratch for each thread
+    Py_ssize_t room_size  # bytes of scratch for each thread, in whole cache lines
     double scale  # of the gradient: upstream / divisor = scale + scale_low
     double scale_low
     Clip clip

@@ -51,7 +51,7 @@ cdef struct Task:  # one pass
 cdef struct Worker:
     PyThread_type_lock wake
     Task *task  # NULL: none
-    int place  # in the team, until it begins
+    int number  # in the task, from 1 on
     bint ends
     Worker *next  # that is idle too
 
@@ -152,29 +152,17 @@ cdef void clear_numbers(const State *state, const Array *array, Py_ssize_t start
             return
 
 
-cdef void *allocate_room(State *state) noexcept nogil:
-    # Give the state its scratch, if it needs any, on a cache line. Return what is to be freed, or NULL.
-    cdef Py_ssize_t size = state.plan.room_size
-    cdef void *allocated = malloc(size + CACHE_LINE) if size > 0 else NULL
-    state.room = <char *>((<uintptr_t>allocated + CACHE_LINE - 1) & -<uintptr_t>CACHE_LINE)
-    return allocated
-
-
-cdef void work_on(Task *task, bint calling) noexcept nogil:
-    # One thread's part of a pass
+cdef void work_on(Task *task, int number) noexcept nogil:
+    # One thread's part of a pass; the caller has the number 0.
     cdef State state = task.state[0]
-    cdef void *allocated = NULL if calling else allocate_room(&state)  # the caller has its scratch
     cdef Py_ssize_t last
-    cdef Py_ssize_t first
+    cdef Py_ssize_t first = claim(task, &last)
     cdef uint64_t saved
-    if state.plan.room_size > 0 and allocated == NULL and not calling:
-        return
-    first = claim(task, &last)
     if first < 0:
-        free(allocated)
         return
     saved = cecore_enter()
-    state.calling = calling
+    state.calling = number == 0
+    state.room += number * state.plan.room_size
     clear_results(&state)
     while first >= 0:
         run_blocks(&state, first, last)
@@ -187,7 +175,6 @@ cdef void work_on(Task *task, bint calling) noexcept nogil:
     accumulator_merge(&task.sum, &state.sum)
     unlock()
     cecore_leave(saved)
-    free(allocated)
 
 
 cdef void recruit(Task *task, int wanted) noexcept nogil:
@@ -197,9 +184,9 @@ cdef void recruit(Task *task, int wanted) noexcept nogil:
         worker = pool.idle
         pool.idle = worker.next
         worker.task = task
-        worker.place = task.size
         task.team[task.size] = worker
         task.size += 1
+        worker.number = task.size
         PyThread_release_lock(worker.wake)
     task.helpers = task.size
     unlock()
@@ -249,7 +236,7 @@ cdef void run_together(State *state, Py_ssize_t count, Py_ssize_t size, PyThread
     recruit(&task, <int>min(<Py_ssize_t>state.plan.threads - 1, count - 1))
     state.watch.helped = task.size > 0
     state.watch.generation = pool.generation
-    work_on(&task, True)
+    work_on(&task, 0)
     dismiss(&task)
     state.watch.helped = False
     state.sum = task.sum
@@ -263,10 +250,13 @@ cdef bint run_pass(State *state) noexcept nogil:
     cdef Py_ssize_t count = (state.call.n + plan.block - 1) // plan.block
     cdef Py_ssize_t size = plan.block * max(plan.cost, 1)
     cdef PyThread_type_lock done = NULL
-    cdef void *allocated = allocate_room(state)  # before anything is written
+    cdef void *allocated = NULL
     clear_results(state)
-    if plan.room_size > 0 and allocated == NULL:
-        return False
+    if plan.room_size > 0:
+        allocated = malloc(plan.threads * plan.room_size + CACHE_LINE)
+        if allocated == NULL:  # before anything is written
+            return False
+    state.room = <char *>((<uintptr_t>allocated + CACHE_LINE - 1) & -<uintptr_t>CACHE_LINE)
     if plan.threads > 1 and count > 1:
         done = PyThread_allocate_lock()
     if done == NULL:
@@ -316,19 +306,21 @@ cdef void serve(void *given) noexcept nogil:
     # A helper's life
     cdef Worker *worker = <Worker *>given
     cdef Task *task
+    cdef int number
     cdef bint ends
     while True:
         look_then_wait(worker.wake, -1)  # calls often follow each other
         lock()
         task = worker.task
+        number = worker.number
         if task != NULL:
-            task.team[worker.place] = NULL
+            task.team[number - 1] = NULL
         ends = worker.ends
         unlock()
         if ends:
             break
         if task != NULL:
-            work_on(task, False)
+            work_on(task, number)
             leave(task)
         rest(worker)
     free_worker(worker)

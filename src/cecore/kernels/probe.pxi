@@ -96,18 +96,16 @@ cdef double run_probe(
     cdef int state
     cdef uint64_t saved
     cdef double eps, pos_weight, smoothing, gamma, factor
-    cdef cnp.ndarray x, targets, pos_weights, weights, factors, wide, value, gradient, hessian
     eps, pos_weight, smoothing, gamma, factor = constants
-    x, targets, pos_weights, weights, factors, wide, value, gradient, hessian = arrays
-    block.x = cnp.PyArray_DATA(x)
-    block.targets = cnp.PyArray_DATA(targets)
-    block.pos_weights = cnp.PyArray_DATA(pos_weights)
-    block.weights = cnp.PyArray_DATA(weights)
-    block.factors = cnp.PyArray_DATA(factors)
-    block.wide_factors = <const double *>cnp.PyArray_DATA(wide)
-    block.value = cnp.PyArray_DATA(value)
-    block.gradient = cnp.PyArray_DATA(gradient)
-    block.hessian = cnp.PyArray_DATA(hessian)
+    block.x = cnp.PyArray_DATA(arrays[0])
+    block.targets = cnp.PyArray_DATA(arrays[1])
+    block.pos_weights = cnp.PyArray_DATA(arrays[2])
+    block.weights = cnp.PyArray_DATA(arrays[3])
+    block.factors = cnp.PyArray_DATA(arrays[4])
+    block.wide_factors = <const double *>cnp.PyArray_DATA(arrays[5])
+    block.value = cnp.PyArray_DATA(arrays[6])
+    block.gradient = cnp.PyArray_DATA(arrays[7])
+    block.hessian = cnp.PyArray_DATA(arrays[8])
     block.sum = 0
     saved = cecore_enter()
     set_binary(loss, eps, pos_weight, smoothing, gamma, factor, flags, of_type)

@@ -47,10 +47,6 @@ cdef struct Sums:  # of rows side by side, or of the lanes of one row; each keep
     double lost[WIDTH]
 
 
-cdef inline void sums_clear(Sums *sums) noexcept nogil:
-    memset(sums, 0, sizeof(Sums))
-
-
 cdef inline void add_exactly(double *total, double *lost, double term) noexcept nogil:
     cdef double before = total[0]
     cdef double after = before + term

@@ -258,7 +258,7 @@ cdef double target_weight(const State *state, Py_ssize_t row, int64_t label) noe
     cdef Py_ssize_t piece, first, n, k
     if label != NOT_ONE_HOT:
         return call.class_weights[label]
-    sums_clear(&sums)
+    memset(&sums, 0, sizeof(Sums))
     for piece in range(blocks(call.classes)):
         if halted_at(state, piece):
             break
