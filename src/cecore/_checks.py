@@ -942,10 +942,10 @@ def output(name: str, out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.n
     if not is_array(out) or is_masked(out):
         raise TypeError(f"{name} is {kind_of(out)}: expected a numpy.ndarray")
     out = base_view(out)
-    allocate = f"Allocate it with np.empty({shape}, {'ml_dtypes' if is_bfloat16(dtype) else 'np'}.{dtype})"
-    if out.shape != shape:
-        raise ValueError(f"{name} has shape {out.shape}: expected {shape}, the shape of this result. {allocate}")
-    if out.dtype.newbyteorder("=") != dtype:
+    if out.shape != shape or out.dtype.newbyteorder("=") != dtype:
+        allocate = f"Allocate it with np.empty({shape}, {'ml_dtypes' if is_bfloat16(dtype) else 'np'}.{dtype})"
+        if out.shape != shape:
+            raise ValueError(f"{name} has shape {out.shape}: expected {shape}, the shape of this result. {allocate}")
         raise ValueError(f"{name} has dtype {out.dtype}: expected {dtype}, the dtype of this result. {allocate}")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only: pass an array that can be written to")
@@ -989,7 +989,7 @@ def _overlap(a: np.ndarray, b: Any) -> bool:
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    if (a.ctypes.data, a.shape, a.dtype) != (b.ctypes.data, b.shape, b.dtype):
+    if a.__array_interface__["data"] != b.__array_interface__["data"] or (a.shape, a.dtype) != (b.shape, b.dtype):
         return False
     strides = zip(a.strides, b.strides, a.shape, strict=True)
     return all(first == second for first, second, length in strides if length > 1)

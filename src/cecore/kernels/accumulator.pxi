@@ -36,11 +36,6 @@ cdef inline void accumulator_carry(Accumulator *sum) noexcept nogil:
     sum.pending = 0
 
 
-cdef inline void accumulator_touch(Accumulator *sum, int first, int last) noexcept nogil:
-    sum.first = min(sum.first, first)
-    sum.last = max(sum.last, last)
-
-
 cdef inline void accumulator_add(Accumulator *sum, double x) noexcept nogil:
     cdef uint64_t bits = cecore_bits(x)
     cdef uint64_t biased = (bits >> 52) & 0x7ff
@@ -60,7 +55,8 @@ cdef inline void accumulator_add(Accumulator *sum, double x) noexcept nogil:
     sum.limb[i] += <int64_t>(low & 0xffffffffULL)
     sum.limb[i + 1] += <int64_t>((low >> 32) + (high & 0xffffffffULL))
     sum.limb[i + 2] += <int64_t>(high >> 32)
-    accumulator_touch(sum, i, i + 3)
+    sum.first = min(sum.first, i)
+    sum.last = max(sum.last, i + 3)
     sum.pending += 1
     if sum.pending == ADDITIONS_BETWEEN_CARRIES:
         accumulator_carry(sum)
@@ -72,7 +68,8 @@ cdef inline void accumulator_merge(Accumulator *sum, Accumulator *other) noexcep
     accumulator_carry(other)
     for i in range(other.first, other.last):
         sum.limb[i] += other.limb[i]
-    accumulator_touch(sum, other.first, other.last)
+    sum.first = min(sum.first, other.first)
+    sum.last = max(sum.last, other.last)
     sum.special += other.special
     sum.pending = 1
 

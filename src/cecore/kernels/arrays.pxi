@@ -50,18 +50,6 @@ cdef inline void convert(const source *data, real *restrict out, Py_ssize_t n) n
         out[i] = <real>data[i]
 
 
-cdef void convert_half(
-    const unsigned short *data, int type, real *restrict out, Py_ssize_t n
-) noexcept nogil:
-    cdef Py_ssize_t i
-    if type == BFLOAT16:
-        for i in range(n):
-            out[i] = <real>cecore_from_bfloat16(data[i])
-    else:
-        for i in range(n):
-            out[i] = <real>cecore_from_half(data[i])
-
-
 cdef inline bint holds_computing_type(const Array *array, real of_type) noexcept nogil:
     # Return whether the numbers can be read as they are, in any layout.
     if array.layout != NULL and (array.swapped or array.tolerance > 0):
@@ -259,14 +247,19 @@ cdef char *fetch(const Array *array, Py_ssize_t start, bint column, Py_ssize_t n
 
 
 cdef void convert_from(int type, const char *data, Py_ssize_t n, real *restrict out) noexcept nogil:
+    cdef const unsigned short *halves = <const unsigned short *>data
     cdef uint32_t word
     cdef Py_ssize_t i
     if type == cnp.NPY_DOUBLE:
         convert(<const double *>data, out, n)
     elif type == cnp.NPY_FLOAT:
         convert(<const float *>data, out, n)
-    elif type == NPY_HALF or type == BFLOAT16:
-        convert_half(<const unsigned short *>data, type, out, n)
+    elif type == NPY_HALF:
+        for i in range(n):
+            out[i] = <real>cecore_from_half(halves[i])
+    elif type == BFLOAT16:
+        for i in range(n):
+            out[i] = <real>cecore_from_bfloat16(halves[i])
     elif type == cnp.NPY_BOOL:
         for i in range(n):  # whatever stands for True
             out[i] = 1 if data[i] != 0 else 0

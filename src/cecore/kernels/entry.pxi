@@ -26,23 +26,32 @@ cdef bint may_overflow(object upstream, object x) noexcept:
     return type == cnp.NPY_LONGDOUBLE or (type == cnp.NPY_DOUBLE and in_halves(cnp.PyArray_TYPE(x)))
 
 
-cdef inline bint has_shape(object array, int ndim, const cnp.npy_intp *shape) noexcept:
+cdef inline bint has_shape(object array, int ndim, cnp.npy_intp *shape) noexcept:
+    return cnp.PyArray_NDIM(array) == ndim and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(array), shape, ndim)
+
+
+cdef bint are_distinct(object out) noexcept:
+    # Whether a step along each axis is beyond what lies within it, as in any slice of an array in C order
+    cdef Py_ssize_t within = cnp.PyArray_ITEMSIZE(out)
+    cdef Py_ssize_t stride
     cdef int i
-    if cnp.PyArray_NDIM(array) != ndim:
-        return False
-    for i in range(ndim):
-        if cnp.PyArray_DIM(array, i) != shape[i]:
-            return False
+    for i in range(cnp.PyArray_NDIM(out) - 1, -1, -1):
+        stride = llabs(cnp.PyArray_STRIDE(out, i))
+        if cnp.PyArray_DIM(out, i) > 1:
+            if stride < within:
+                return False
+            within += (cnp.PyArray_DIM(out, i) - 1) * stride
     return True
 
 
-cdef inline bint is_output(object out, int type, int ndim, const cnp.npy_intp *shape) noexcept:
-    # None, or an array of the results' type without gaps. _checks looks at any other one.
+cdef inline bint is_output(object out, int type, int ndim, cnp.npy_intp *shape) noexcept:
+    # None, or a writeable array of the results' type, no two numbers of which share their memory. _checks looks at
+    # arrays in an unusual order.
     if out is None:
         return True
     return (
-        cnp.PyArray_CheckExact(out) and (cnp.PyArray_ISCARRAY(out) or cnp.PyArray_ISFARRAY(out))
-        and cnp.PyArray_TYPE(out) == type and has_shape(out, ndim, shape)
+        cnp.PyArray_CheckExact(out) and cnp.PyArray_ISWRITEABLE(out) and cnp.PyArray_TYPE(out) == type
+        and has_shape(out, ndim, shape) and (cnp.PyArray_ISFARRAY(out) or are_distinct(out))
     )
 
 
@@ -113,11 +122,8 @@ cdef void set_array(Array *array, object given, bint bits, bint rows, Layout *la
 cdef void set_size(Call *call, object x) noexcept:
     cdef int ndim = cnp.PyArray_NDIM(x)
     cdef bint rows = has_rows(call.kind)
-    cdef int i
     call.classes = cnp.PyArray_DIM(x, ndim - 1) if rows else 1
-    call.n = 1
-    for i in range(ndim - 1 if rows else ndim):
-        call.n *= cnp.PyArray_DIM(x, i)
+    call.n = cnp.PyArray_MultiplyList(cnp.PyArray_DIMS(x), ndim - 1 if rows else ndim)
 
 
 cdef void set_plan(Plan *plan, const Call *call, int wanted) except *:

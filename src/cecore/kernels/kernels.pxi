@@ -138,11 +138,6 @@ cdef inline Py_ssize_t width(real of_type) noexcept nogil:
     return 64 // sizeof(real)
 
 
-cdef inline Py_ssize_t padded_rows(Py_ssize_t n, real of_type) noexcept nogil:
-    # as many as are computed of n rows side by side
-    return (n + width(of_type) - 1) & -width(of_type)
-
-
 include "accumulator.pxi"
 include "arrays.pxi"
 include "sums.pxi"

@@ -287,18 +287,17 @@ cdef void free_worker(Worker *worker) noexcept nogil:
 
 
 cdef void rest(Worker *worker) noexcept nogil:
+    # Leave the task, if the worker has worked on one.
+    cdef Task *task
     lock()
+    task = worker.task
+    if task != NULL:
+        task.helpers -= 1
+        if task.waiting and task.helpers == 0:
+            PyThread_release_lock(task.done)
     worker.task = NULL
     worker.next = pool.idle
     pool.idle = worker
-    unlock()
-
-
-cdef void leave(Task *task) noexcept nogil:
-    lock()
-    task.helpers -= 1
-    if task.waiting and task.helpers == 0:
-        PyThread_release_lock(task.done)
     unlock()
 
 
@@ -321,7 +320,6 @@ cdef void serve(void *given) noexcept nogil:
             break
         if task != NULL:
             work_on(task, number)
-            leave(task)
         rest(worker)
     free_worker(worker)
 

@@ -41,19 +41,12 @@ cdef inline real scalar_function(int number, real a, real b, real c) noexcept no
     return chosen(number == 27, <real>cecore_24_bits(a), r)
 
 
-cdef void scalar_lanes(int number, const real *a, const real *b, const real *c, real *restrict out) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(SUM_LANES):
-        out[i] = scalar_function(number, a[i], b[i], c[i])
-
-
 cdef void scalar_loop(
-    int number, const real *a, const real *b, const real *c, real *out, Py_ssize_t n
+    int number, const real *a, const real *b, const real *c, real *restrict out, Py_ssize_t n
 ) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for i in range(n // SUM_LANES):
-        j = i * SUM_LANES
-        scalar_lanes(number, a + j, b + j, c + j, out + j)
+    cdef Py_ssize_t i
+    for i in range(n // SUM_LANES * SUM_LANES):
+        out[i] = scalar_function(number, a[i], b[i], c[i])
 
 
 def evaluate(int number, cnp.ndarray a, cnp.ndarray b, cnp.ndarray c, cnp.ndarray out):

@@ -96,12 +96,12 @@ cdef void one_hot_labels(
     cdef real place[WIDTH]
     cdef real t
     cdef Py_ssize_t r, k
-    load_tile(targets, first, rows, padded_rows(rows, <real>0), classes, tile)
+    load_tile(targets, first, rows, WIDTH, classes, tile)
     memset(ones, 0, sizeof(ones))
     memset(others, 0, sizeof(others))
     memset(place, 0, sizeof(place))
     for k in range(classes):
-        for r in range(padded_rows(rows, <real>0)):
+        for r in range(WIDTH):
             t = tile[k * WIDTH + r]
             ones[r] += 1 if t == 1 else 0
             others[r] += 0 if t == 0 else 1
