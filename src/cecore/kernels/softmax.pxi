@@ -482,32 +482,40 @@ cdef void resolve_infinite(const real *z, Py_ssize_t n, Py_ssize_t infinite, rea
 
 
 cdef real row_maximum(const real *z, Py_ssize_t n, real before) noexcept nogil:
-    # At least SUM_LANES numbers; four registers at once, some of the last numbers twice
-    cdef real m[4 * SUM_LANES]
+    # The maximum of at least SUM_LANES numbers and of `before`. Four registers are compared at once; some of the last
+    # numbers are compared twice.
+    cdef real a[SUM_LANES]
+    cdef real b[SUM_LANES]
+    cdef real c[SUM_LANES]
+    cdef real d[SUM_LANES]
+    cdef const real *x
     cdef Py_ssize_t lanes = width(<real>0)
     cdef Py_ssize_t step = 4 * lanes
-    cdef Py_ssize_t i, j, first
-    for j in range(step):
-        m[j] = before
-    for i in range((n + step - 1) // step if n >= step else 0):
-        first = min(i * step, n - step)
-        for j in range(step):
-            m[j] = z[first + j] if z[first + j] > m[j] else m[j]
-    for i in range((n + lanes - 1) // lanes if n < step else 0):
-        first = min(i * lanes, n - lanes)
+    cdef Py_ssize_t i, j
+    for j in range(lanes):
+        a[j] = b[j] = c[j] = d[j] = before
+    for i in range(n // step):
+        x = z + i * step
         for j in range(lanes):
-            m[j] = z[first + j] if z[first + j] > m[j] else m[j]
-    for j in range(step // 2):
-        m[j] = m[j + step // 2] if m[j + step // 2] > m[j] else m[j]
-    for j in range(step // 4):
-        m[j] = m[j + step // 4] if m[j + step // 4] > m[j] else m[j]
+            a[j] = x[j] if x[j] > a[j] else a[j]
+            b[j] = x[lanes + j] if x[lanes + j] > b[j] else b[j]
+            c[j] = x[2 * lanes + j] if x[2 * lanes + j] > c[j] else c[j]
+            d[j] = x[3 * lanes + j] if x[3 * lanes + j] > d[j] else d[j]
+    for i in range(n // step * 4, (n + lanes - 1) // lanes):
+        x = z + min(i * lanes, n - lanes)
+        for j in range(lanes):
+            a[j] = x[j] if x[j] > a[j] else a[j]
+    for j in range(lanes):
+        a[j] = b[j] if b[j] > a[j] else a[j]
+        c[j] = d[j] if d[j] > c[j] else c[j]
+        a[j] = c[j] if c[j] > a[j] else a[j]
     for j in range(LANES if real is float else 0):
-        m[j] = m[j + LANES] if m[j + LANES] > m[j] else m[j]
+        a[j] = a[j + LANES] if a[j + LANES] > a[j] else a[j]
     for j in range(4):
-        m[j] = m[j + 4] if m[j + 4] > m[j] else m[j]
+        a[j] = a[j + 4] if a[j + 4] > a[j] else a[j]
     for j in range(2):
-        m[j] = m[j + 2] if m[j + 2] > m[j] else m[j]
-    return m[1] if m[1] > m[0] else m[0]
+        a[j] = a[j + 2] if a[j + 2] > a[j] else a[j]
+    return a[1] if a[1] > a[0] else a[0]
 
 
 cdef void row_exponentials(
@@ -533,16 +541,19 @@ cdef inline void keep_lanes(
 ) noexcept nogil:
     # Store the lanes of the first segment of row r, or add those of another one: 8 of them, whatever the type.
     cdef Py_ssize_t j
-    cdef Py_ssize_t k = r * LANES
-    if not begins:
+    cdef double *sum = kept.sum + r * LANES
+    cdef double *error = kept.error + r * LANES
+    if begins:
         for j in range(LANES):
-            add_exactly(&kept.sum[k + j], &kept.error[k + j], sums[j])
+            sum[j] = sums[j] if real is double else sums[j] + sums[j + LANES]
+            error[j] = errors[j]  # float has none
+        return
     for j in range(LANES):
         if real is double:
-            kept.sum[k + j] = sums[j] if begins else kept.sum[k + j]
-            kept.error[k + j] = errors[j] + (0 if begins else kept.error[k + j])
+            add_exactly(&sum[j], &error[j], sums[j])
+            error[j] += errors[j]
         else:
-            kept.sum[k + j] = (sums[j] if begins else kept.sum[k + j]) + sums[j + LANES]
+            sum[j] = (sum[j] + sums[j]) + sums[j + LANES]
 
 
 cdef void add_row_sum(
