@@ -24,7 +24,7 @@ ARITHMETIC = re.compile(r"^v?(?:add|sub|mul|div|min|max|fn?m(?:add|sub)(?:132|21
 KERNELS = {
     **dict.fromkeys(("lane_sum", "sigmoid_backward_block"), (1, 0)),
     **dict.fromkeys(("sigmoids_of", "log_sigmoids_of"), (2, 0)),
-    "scalar_lanes": (1, 0),
+    "scalar_loop": (1, 0),
     # The others join lanes, or are the last vectors
     "sum_by_products": (14, 2),
     "sum_of_logs": (1, 3),
